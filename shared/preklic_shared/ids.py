@@ -1,0 +1,28 @@
+"""Job ids, chosen before anything is published (law 2)."""
+
+import os
+import time
+import uuid
+
+_JOBS = uuid.UUID("5e0f54a5-9d5c-5b7e-8a38-6d2b9f1c7a10")
+
+
+def new_id() -> str:
+    """A fresh UUIDv7 (RFC 9562, section 5.7) as text: 48 bits of Unix milliseconds, then random bits."""
+    millis = time.time_ns() // 1_000_000
+    random = int.from_bytes(os.urandom(10), "big")
+    value = (millis & (1 << 48) - 1) << 80 | 7 << 76 | (random >> 68) << 64 | 2 << 62 | random & (1 << 62) - 1
+    return str(uuid.UUID(int=value))
+
+
+def job_id_for(producer: str, idempotency_key: str) -> str:
+    """The UUIDv5 of producer and idempotency key: the same request has the same id on every gateway."""
+    return str(uuid.uuid5(_JOBS, f"{producer}\0{idempotency_key}"))
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` is a job id in canonical form (36 characters, lower case)."""
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False

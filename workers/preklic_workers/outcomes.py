@@ -1,0 +1,42 @@
+"""How a job ended. Handlers return one of these; `settle` alone turns it into broker operations."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The effect is recorded; the delivery is acked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The job may not have its effect; the refusal is recorded and the delivery acked."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetryLater:
+    """Back to the tier that is nearest to `seconds`. `count` False leaves the attempt number as it was."""
+
+    seconds: float
+    reason: str
+    count: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """To `dead` with a reason, listed and replayable. `field` names what was malformed, never its value."""
+
+    reason: str
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Neither acked nor published again: the broker gives it to another worker when this one lets go."""
+
+    reason: str
+
+
+Outcome = Done | Refused | RetryLater | Dead | Kept
