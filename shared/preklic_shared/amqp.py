@@ -1,0 +1,145 @@
+"""The one kind of connection that everything asynchronous uses: pika's, made lean.
+
+pika sends every frame with a system call of its own, and copies the rest of its buffer for each frame it reads.
+Both are corrected here, in the methods where bytes pass; what travels is the same.
+"""
+
+import asyncio
+import contextlib
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import pika
+from pika import frame
+from pika.adapters.asyncio_connection import AsyncioConnection
+from pika.exceptions import AMQPError
+
+from preklic_shared.publication import Unavailable
+
+_T = TypeVar("_T")
+
+_HEADER = struct.Struct(">BHL")
+_FRAME_OVERHEAD = 8  # type, channel and size before the payload, one end octet after it
+_READ_BYTES = 65536
+
+
+_Untyped: Any = AsyncioConnection  # what is overridden here is outside pika's typed surface
+
+
+class Connection(_Untyped):  # type: ignore[misc]
+    """An AsyncioConnection that joins what it writes within one turn of the loop."""
+
+    _frame_buffer: bytes
+    _outgoing: list[bytes] | None = None
+
+    def _adapter_emit_data(self, data: bytes) -> None:
+        if self._outgoing is None:
+            self._outgoing = []
+            self._nbio.get_native_ioloop().call_soon(self._flush)
+        self._outgoing.append(data)
+
+    def _flush(self) -> None:
+        outgoing, self._outgoing = self._outgoing, None
+        if self._transport is not None and outgoing:
+            self._transport.write(b"".join(outgoing))
+
+    def _output_marshaled_frames(self, marshaled_frames: Sequence[bytes]) -> None:
+        self.frames_sent += len(marshaled_frames)
+        data = b"".join(marshaled_frames)
+        self.bytes_sent += len(data)
+        self._adapter_emit_data(data)
+
+    def _proto_connection_made(self, transport: Any) -> None:
+        transport._MAX_RECV_BYTES = _READ_BYTES  # noqa: SLF001 -- pika's own default is 4 KiB
+        super()._proto_connection_made(transport)
+
+    def _on_data_available(self, data_in: bytes) -> None:
+        buffer = self._frame_buffer + data_in if self._frame_buffer else data_in
+        start, end = 0, len(buffer)
+        while end - start >= _FRAME_OVERHEAD:
+            stop = start + _HEADER.unpack_from(buffer, start)[2] + _FRAME_OVERHEAD
+            if stop > end:
+                break
+            _used, value = frame.decode_frame(buffer[start:stop])
+            start = stop
+            self._process_frame(value)
+        self.bytes_received += start
+        self._frame_buffer = buffer[start:]
+
+
+@dataclass(slots=True, eq=False)
+class Link:
+    """An open connection with its one channel. `lost` gets the reason when either of them closes."""
+
+    connection: Any
+    channel: Any
+    lost: asyncio.Future[BaseException]
+
+    async def close(self, timeout: float = 1.0) -> None:
+        """Close politely; what was written before is flushed. Gives up after `timeout` seconds."""
+        if not self.connection.is_open:
+            return
+        closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.connection.add_on_close_callback(lambda *_: settle(closed, None))
+        with contextlib.suppress(AMQPError, TimeoutError):
+            self.connection.close()
+            await asyncio.wait_for(closed, timeout)
+
+
+def connection_parameters(url: str, *, name: str = "preklic", timeout: float = 2.0) -> Any:
+    """Pika's parameters for `url`: one attempt, of which every step is bounded by `timeout` seconds."""
+    parameters: Any = pika.URLParameters(url)
+    parameters.connection_attempts = 1
+    parameters.socket_timeout = timeout
+    parameters.stack_timeout = timeout
+    parameters.client_properties = {"connection_name": name}
+    if parameters.heartbeat is None:
+        parameters.heartbeat = 10
+    return parameters
+
+
+def settle(future: asyncio.Future[_T], result: _T) -> None:
+    """Give a future its result, unless it was cancelled or has one already."""
+    if not future.done():
+        future.set_result(result)
+
+
+def user_of(url: str) -> str:
+    """The AMQP user that `url` logs in as."""
+    return unquote(urlsplit(url).username or "guest")
+
+
+async def open_link(url: str, *, name: str, timeout: float = 2.0) -> Link:
+    """Connect on the running loop and open a channel. Raises Unavailable, with the kind of error, after `timeout`."""
+    loop = asyncio.get_running_loop()
+    opened: asyncio.Future[Any] = loop.create_future()
+    lost: asyncio.Future[BaseException] = loop.create_future()
+
+    def fail(_source: Any, error: BaseException) -> None:
+        if not opened.done():
+            opened.set_exception(Unavailable(f"broker away: {type(error).__name__}"))
+        settle(lost, error)
+
+    def on_connected(connection: Any) -> None:
+        channel = connection.channel(on_open_callback=lambda ready: settle(opened, ready))
+        channel.add_on_close_callback(fail)
+
+    connection = Connection(
+        connection_parameters(url, name=name, timeout=timeout),
+        on_open_callback=on_connected,
+        on_open_error_callback=fail,
+        on_close_callback=fail,
+        custom_ioloop=loop,
+    )
+    try:
+        channel = await asyncio.wait_for(opened, timeout)
+    except BaseException as error:
+        with contextlib.suppress(AMQPError):
+            connection.close()
+        if isinstance(error, TimeoutError):
+            raise Unavailable("broker away: no answer in time") from None
+        raise
+    return Link(connection, channel, lost)

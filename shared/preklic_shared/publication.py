@@ -1,0 +1,36 @@
+"""What is published, and the ways in which that can fail."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class PublishError(Exception):
+    """A publication that is not confirmed."""
+
+
+class Unavailable(PublishError):
+    """The broker did not confirm within the deadline: away, blocked or slow. It may still have the message."""
+
+
+class Unroutable(PublishError):
+    """No queue is bound by that exchange and routing key."""
+
+
+class Refused(PublishError):
+    """The broker said no: a full queue (nack), or something that this user may not do (its code is in the text)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One message to publish, always persistent. `body` travels as it is; `expiration` is in milliseconds."""
+
+    exchange: str
+    routing_key: str
+    body: bytes
+    message_id: str
+    type: str
+    headers: dict[str, Any] = field(default_factory=dict)
+    reply_to: str | None = None
+    correlation_id: str | None = None
+    expiration: int | None = None
+    mandatory: bool = True
