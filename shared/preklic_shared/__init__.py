@@ -1,1 +1,1 @@
-"""What producers and workers agree on: contracts, rules of addresses and purposes, broker, keys' public side."""
+"""What producers and workers agree on: contracts, addresses, purposes, the broker, public keys."""

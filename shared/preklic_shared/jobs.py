@@ -1,0 +1,197 @@
+"""The jobs: typed, versioned values. `wire` gives them their one strict form.
+
+Times are milliseconds since the Unix epoch (UTC). What is personal rides sealed, as one of the payloads below.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+# `$` alone would let a final newline pass; the look-ahead is valid in Python and in JSON Schema alike.
+_END = r"$(?!\n)"
+JobId = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}{_END}")]
+Millis = Annotated[int, Meta(ge=0, le=253_402_300_799_999)]
+Producer = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9_.-]{{1,64}}{_END}")]
+Purpose = Annotated[str, Meta(pattern=rf"^[a-z][a-z0-9_.]{{0,63}}{_END}")]
+Template = Annotated[str, Meta(pattern=rf"^[a-z][a-z0-9_-]{{0,63}}{_END}")]
+Trace = Annotated[str, Meta(pattern=rf"^00-[0-9a-f]{{32}}-[0-9a-f]{{16}}-[0-9a-f]{{2}}{_END}")]
+KeyId = Annotated[str, Meta(pattern=rf"^[a-z0-9-]{{1,64}}{_END}")]
+Sealed = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9+/]+={{0,2}}{_END}", max_length=200_000)]
+Pid = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{32}}{_END}")]
+Text = Annotated[str, Meta(max_length=1000)]
+Short = Annotated[str, Meta(min_length=1, max_length=200)]
+Purposes = Annotated[tuple[Purpose, ...], Meta(min_length=1, max_length=64)]
+
+
+class Job(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The clear header that every job has; what is personal rides sealed."""
+
+    KIND: ClassVar[str]
+    VERSION: ClassVar[int] = 1
+
+    v: Annotated[int, Meta(ge=1, le=1)] = 1
+    id: JobId
+    producer: Producer
+    at: Millis
+    expires: Millis
+    traceparent: Trace | None = None
+
+    def header(self) -> bytes:
+        """The canonical clear header that sealing binds to: everything but the sealed text itself."""
+        fields = {"kind": self.KIND, **msgspec.to_builtins(self)}
+        fields.pop("sealed", None)
+        return msgspec.json.encode(fields, order="sorted")
+
+
+class SendJob(Job, frozen=True, kw_only=True):
+    """One mail to one person. `after` names the job (a grant) that must be recorded first."""
+
+    KIND: ClassVar[str] = "send"
+
+    purpose: Purpose
+    template: Template
+    after: JobId | None = None
+    key: KeyId
+    sealed: Sealed
+
+
+class TrackJob(Job, frozen=True, kw_only=True):
+    """One event of a message. `agent` is the class of user agent, `link` the link's number in the mail."""
+
+    KIND: ClassVar[str] = "track"
+
+    event: Literal["opened", "clicked", "delivered", "deferred", "bounced", "complained"]
+    message: JobId
+    person: Pid
+    link: Annotated[int, Meta(ge=0, le=999)] | None = None
+    agent: Literal["browser", "proxy", "scanner", "empty", "other"] = "other"
+
+
+class RevokeJob(Job, frozen=True, kw_only=True):
+    """A withdrawal: of one person by `person` (from a token), or by the address or ref that is sealed."""
+
+    KIND: ClassVar[str] = "revoke"
+
+    purposes: Purposes | Literal["all"]
+    source: Literal["one_click", "preference", "api", "complaint", "bounce", "operator"]
+    reason: Text = ""
+    person: Pid | None = None
+    message: JobId | None = None
+    erase: bool = False
+    key: KeyId | None = None
+    sealed: Sealed | None = None
+
+
+class GrantJob(Job, frozen=True, kw_only=True):
+    """Permissions with their proof. Who and what is sealed, or comes from a token (`person`, `token_at`)."""
+
+    KIND: ClassVar[str] = "grant"
+
+    person: Pid | None = None
+    token_at: Millis | None = None
+    key: KeyId
+    sealed: Sealed
+
+
+class EnrichJob(Job, frozen=True, kw_only=True):
+    """Fields of one group, joined to a person."""
+
+    KIND: ClassVar[str] = "enrich"
+
+    group: Literal["profile", "service", "payments", "recovery", "court"]
+    key: KeyId
+    sealed: Sealed
+
+
+class AskJob(Job, frozen=True, kw_only=True):
+    """A question that only the store can answer; the answer comes over direct reply-to."""
+
+    KIND: ClassVar[str] = "ask"
+
+    question: Literal["customer", "status", "preferences"]
+    message: JobId | None = None
+    person: Pid | None = None
+    key: KeyId | None = None
+    sealed: Sealed | None = None
+
+
+class _Payload(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class SendPayload(_Payload, frozen=True, kw_only=True):
+    """What a send seals. `data` holds JSON values; its keys hold neither `$` first nor `.` or NUL."""
+
+    to: Annotated[str, Meta(max_length=320)]
+    data: dict[str, Any] = {}
+    reply_to: Annotated[str, Meta(max_length=320)] | None = None
+    ref: Short | None = None
+
+
+class RevokePayload(_Payload, frozen=True, kw_only=True):
+    """Who withdraws, where no token says it: exactly one of the two."""
+
+    address: Annotated[str, Meta(max_length=320)] | None = None
+    ref: Short | None = None
+
+
+class Proof(_Payload, frozen=True, kw_only=True):
+    """How a permission came about; kept with it, encrypted under the person's `evidence` key."""
+
+    wording: Short
+    source: Short
+    method: Literal["form", "double_opt_in", "contract", "import", "paper", "api"]
+    language: Annotated[str, Meta(pattern=rf"^[a-z]{{2}}{_END}")] = "sl"
+    note: Text = ""
+
+
+class GrantPayload(_Payload, frozen=True, kw_only=True):
+    """What a grant seals. With a token in the header the address is absent."""
+
+    address: Annotated[str, Meta(max_length=320)] | None = None
+    purposes: Purposes
+    proof: Proof
+    ref: Short | None = None
+    confirmed: bool = False
+
+
+class EnrichPayload(_Payload, frozen=True, kw_only=True):
+    """What an enrichment seals: values are text, numbers or booleans."""
+
+    address: Annotated[str, Meta(max_length=320)] | None = None
+    ref: Short | None = None
+    data: dict[Annotated[str, Meta(max_length=64)], str | int | float | bool]
+    source: Short
+
+
+class AskPayload(_Payload, frozen=True, kw_only=True):
+    """What a question seals."""
+
+    address: Annotated[str, Meta(max_length=320)]
+
+
+Payload = SendPayload | RevokePayload | GrantPayload | EnrichPayload | AskPayload
+
+# actor -> (kind, queue). One actor for each queue that takes a kind.
+ACTORS: dict[str, tuple[type[Job], str]] = {
+    "send_now": (SendJob, "send.now"),
+    "send_bulk": (SendJob, "send.bulk"),
+    "track": (TrackJob, "track"),
+    "revoke": (RevokeJob, "revoke"),
+    "grant": (GrantJob, "record"),
+    "enrich": (EnrichJob, "record"),
+    "ask": (AskJob, "ask"),
+}
+PAYLOADS: dict[type[Job], type[Payload]] = {
+    SendJob: SendPayload,
+    RevokeJob: RevokePayload,
+    GrantJob: GrantPayload,
+    EnrichJob: EnrichPayload,
+    AskJob: AskPayload,
+}
+
+
+def actor_for(job: Job, lane: str = "now") -> str:
+    """The actor that takes `job`; `lane` (now or bulk) matters to sends alone."""
+    return f"send_{lane}" if isinstance(job, SendJob) else job.KIND

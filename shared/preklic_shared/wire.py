@@ -1,0 +1,163 @@
+"""The wire form of jobs: one strict JSON inside a dramatiq message.
+
+What a parser does not know it refuses: `Malformed` names the field, never its value. A newer version of a known
+kind is no fault of the job: `NewerVersion` parks it.
+"""
+
+import json
+import re
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+
+from preklic_shared.ids import is_id
+from preklic_shared.jobs import ACTORS, PAYLOADS, EnrichPayload, Job, Payload, SendPayload
+
+_T = TypeVar("_T")
+
+BODY_LIMIT = 256 * 1024
+MAX_DEPTH = 16
+
+_ENVELOPE = {
+    "queue_name": str,
+    "actor_name": str,
+    "args": list,
+    "kwargs": dict,
+    "options": dict,
+    "message_id": str,
+    "message_timestamp": int,
+}
+
+
+class Malformed(ValueError):
+    """A body that is no job. `reason` is the dead letter's reason, `field` the place at fault."""
+
+    def __init__(self, reason: str, field: str = "") -> None:
+        super().__init__(f"{reason}: {field}" if field else reason)
+        self.reason = reason
+        self.field = field
+
+
+class NewerVersion(Exception):
+    """A known kind in a version that this worker does not know yet; it is parked until `expires`."""
+
+    def __init__(self, job_id: str, expires: int) -> None:
+        super().__init__("newer version")
+        self.job_id = job_id
+        self.expires = expires
+
+
+def encode(job: Job, actor: str) -> bytes:
+    """The body of `job` for `actor`: a dramatiq message whose one argument is the job."""
+    envelope = {
+        "queue_name": ACTORS[actor][1],
+        "actor_name": actor,
+        "args": [],
+        "kwargs": {"job": job},
+        "options": {},
+        "message_id": job.id,
+        "message_timestamp": job.at,
+    }
+    return msgspec.json.encode(envelope)
+
+
+def decode(body: bytes, queue: str) -> tuple[str, Job]:
+    """Actor and job of a body that came from `queue`.
+
+    Raises Malformed (too_large, bad_envelope, bad_options, wrong_queue, unknown_actor, malformed) or NewerVersion.
+    """
+    envelope = _envelope(body)
+    if envelope["options"] or envelope["args"]:
+        raise Malformed("bad_options", "options" if envelope["options"] else "args")
+    actor = envelope["actor_name"]
+    if actor not in ACTORS:
+        raise Malformed("unknown_actor", "actor_name")
+    kind, home = ACTORS[actor]
+    if home != queue or envelope["queue_name"] != queue:
+        raise Malformed("wrong_queue", "queue_name")
+    if set(envelope["kwargs"]) != {"job"} or not isinstance(envelope["kwargs"]["job"], dict):
+        raise Malformed("malformed", "kwargs")
+    job = _job(kind, envelope["kwargs"]["job"])
+    if envelope["message_id"] != job.id:
+        raise Malformed("malformed", "message_id")
+    return actor, job
+
+
+def decode_payload(kind: type[Job], data: bytes) -> Payload:
+    """The payload that a job of `kind` sealed; Malformed where it is not one."""
+    payload = convert(strict_json(data), PAYLOADS[kind], "sealed")
+    if isinstance(payload, SendPayload | EnrichPayload):
+        check_keys(payload.data)
+    return payload
+
+
+def check_keys(value: object, depth: int = 0) -> None:
+    """Refuse JSON that a database could read as an operator or a path: keys with `$` first, `.` or NUL."""
+    if depth > MAX_DEPTH:
+        raise Malformed("malformed", "data")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str) or key.startswith("$") or "." in key or "\0" in key:
+                raise Malformed("malformed", "data")
+            check_keys(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            check_keys(item, depth + 1)
+
+
+def _envelope(body: bytes) -> dict[str, Any]:
+    if len(body) > BODY_LIMIT:
+        raise Malformed("too_large")
+    envelope = strict_json(body)
+    if not isinstance(envelope, dict):
+        raise Malformed("bad_envelope")
+    for name, kind in _ENVELOPE.items():
+        if type(envelope.get(name)) is not kind:
+            raise Malformed("bad_options" if name == "options" else "bad_envelope", name)
+    if len(envelope) != len(_ENVELOPE):
+        raise Malformed("bad_envelope", "unknown key")
+    return envelope
+
+
+def _job(kind: type[Job], fields: dict[str, Any]) -> Job:
+    version = fields.get("v", 1)
+    expires = fields.get("expires")
+    job_id = fields.get("id")
+    newer = type(version) is int and version > kind.VERSION
+    if newer and type(expires) is int and isinstance(job_id, str) and is_id(job_id):
+        raise NewerVersion(job_id, expires)
+    return convert(fields, kind, "job")
+
+
+def convert(value: object, kind: type[_T], place: str) -> _T:
+    """`value` as a strict `kind`; Malformed names the field and never shows the value."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise Malformed("malformed", _place(str(error), place)) from None
+
+
+def _place(message: str, place: str) -> str:
+    # msgspec ends its messages in "at `$.path`"; missing and unknown fields stand in backticks before that.
+    path = re.search(r" - at `\$\.?([A-Za-z0-9_.\[\]]{0,80})", message)
+    named = re.search(r"(?:missing required|unknown) field `([A-Za-z0-9_]{1,40})`", message)
+    return ".".join(part for part in (place, path and path[1], named and named[1]) if part)
+
+
+def strict_json(data: bytes) -> Any:
+    """JSON by RFC 8259 without what it merely tolerates: duplicate names, NaN, over-long integers, deep nesting."""
+    try:
+        return json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise Malformed("bad_envelope") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("duplicate name")
+    return result
+
+
+def _no_constant(_name: str) -> NoReturn:
+    raise ValueError("not a JSON number")
