@@ -1,0 +1,153 @@
+"""May this mail go to this person? Pure rules over facts that the store has read; the gate asks the same in one write.
+
+`may` and the gate's filter must agree on every person: a property test of the store holds them together.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from preklic_shared.registry import Purpose, Registry
+
+PermissionState = Literal["granted", "pending", "withdrawn", "objected"]
+Suppression = Literal["bounce", "complaint", "erased"]
+
+# Two clocks may differ by this much, and doubt is a no (law 5).
+CLOCK_DOUBT: Final = dt.timedelta(minutes=5)
+# The suppressions that end what rests on consent or interest, the gravest first: the reason names one.
+SUPPRESSIONS: Final[tuple[Suppression, ...]] = ("erased", "complaint", "bounce")
+# The strictest answer first (imports and merges take it).
+STRICTEST: Final[tuple[PermissionState, ...]] = ("objected", "withdrawn", "pending", "granted")
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """What a person last said about one purpose: `at` the event's time (UTC), `job` that recorded it, `seq` when."""
+
+    state: PermissionState
+    at: dt.datetime
+    job: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """One mail between its gate and its settled end."""
+
+    message: str
+    epoch: int
+    purpose: str
+    until: dt.datetime
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """The facts of a person's document. `id` is the suppression hash, `contact` the ciphertext of the address.
+
+    `permissions` is by purpose key, with the tracking switches (`engagement.opens`) among them; `suppressed` by kind.
+    """
+
+    id: str
+    pid: bytes = b""
+    seq: int = 0
+    provider: str = ""
+    contact: bytes | None = None
+    permissions: Mapping[str, Permission] = field(default_factory=dict)
+    suppressed: Mapping[Suppression, dt.datetime] = field(default_factory=dict)
+    erased: bool = False
+    open: Sequence[HandOver] = ()
+    stale: Sequence[HandOver] = ()
+
+
+def may(person: Person | None, purpose: Purpose, *, confirming: bool = False) -> str | None:
+    """None when mail for `purpose` may go to `person`, else the reason of the refusal.
+
+    `confirming` is the one mail that asks to confirm a pending permission. Reasons: `purpose_denied`, `unknown`,
+    `erased`, `suppressed_erased`, `suppressed_complaint`, `suppressed_bounce`, `objected`, `withdrawn`, `pending`,
+    `no_permission`.
+    """
+    if not purpose.mail:
+        return "purpose_denied"
+    if person is None:
+        return "unknown" if purpose.needs_known_person else None
+    if person.erased:
+        return "erased"
+    if not purpose.needs_known_person:
+        return None
+    return suppression(person) or _said(person.permissions.get(purpose.key), purpose, confirming=confirming)
+
+
+def suppression(person: Person) -> str | None:
+    """The reason why nothing that rests on consent or interest may go out, if there is one."""
+    return next((f"suppressed_{kind}" for kind in SUPPRESSIONS if kind in person.suppressed), None)
+
+
+def may_track(person: Person | None, switch: str) -> bool:
+    """Whether opens or clicks (`engagement.opens`, `engagement.clicks`) of this person may be recorded (U12)."""
+    if person is None or person.erased or suppression(person) is not None:
+        return False
+    said = person.permissions.get(switch)
+    return said is not None and said.state == "granted"
+
+
+def stopped_by(source: str, purposes: Sequence[str] | Literal["all"], registry: Registry) -> frozenset[str]:
+    """The scope of a no: the purposes and switches that a withdrawal from `source` ends.
+
+    A complaint ends all marketing, whatever it named; a bounce ends nothing (it suppresses); `all` ends whatever can
+    be revoked. What rests on contract or legal duty is in no scope: a payment mail outlives every no. Naming
+    `engagement` names both its switches.
+    """
+    if source == "complaint":
+        return registry.marketing
+    if source == "bounce":
+        return frozenset()
+    return registry.revocable if purposes == "all" else registry.revocable & _with_switches(purposes, registry)
+
+
+def suppression_by(source: str, *, erase: bool) -> Suppression | None:
+    """The suppression that a withdrawal from `source` leaves behind, if any."""
+    if erase:
+        return "erased"
+    if source == "complaint":
+        return "complaint"
+    return "bounce" if source == "bounce" else None
+
+
+def grant_counts(
+    grant_at: dt.datetime, withdrawn_at: dt.datetime | None, confirms_token_at: dt.datetime | None = None
+) -> bool:
+    """Whether a grant stands against the latest withdrawal (law 5).
+
+    It does when the person never withdrew, when the grant's event is more than five minutes later than the
+    withdrawal, or when it confirms a token that was made after the withdrawal. A confirmation counts by the age of
+    its token alone: an old link that is followed late brings nobody back.
+    """
+    if withdrawn_at is None:
+        return True
+    if confirms_token_at is not None:
+        return confirms_token_at > withdrawn_at
+    return grant_at - withdrawn_at > CLOCK_DOUBT
+
+
+def strictest(states: Iterable[PermissionState]) -> PermissionState:
+    """The answer that an import or a merge keeps; ValueError when there is none.
+
+    >>> strictest(["granted", "withdrawn"])
+    'withdrawn'
+    """
+    return min(states, key=STRICTEST.index)
+
+
+def _said(permission: Permission | None, purpose: Purpose, *, confirming: bool) -> str | None:
+    if permission is None:
+        return "no_permission" if purpose.basis == "consent" else None
+    if permission.state == "granted" or (permission.state == "pending" and confirming):
+        return None
+    return permission.state
+
+
+def _with_switches(purposes: Sequence[str], registry: Registry) -> frozenset[str]:
+    named = frozenset(purposes)
+    return named | frozenset(key for key in registry.revocable if key.partition(".")[0] in named)
