@@ -1,0 +1,101 @@
+"""The links of a rendered mail: which schemes and hosts may stand there, and where clicks and opens are counted."""
+
+import html
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from preklic_workers.compose.templates import Content, TemplateError
+
+# Templates are held to `name="value"` when they load, and data cannot write a quote: so `="` finds every attribute.
+_NAMES: Final = ("href", "src", "srcset", "background", "action", "poster", "cite")
+_LONGEST: Final = max(map(len, _NAMES))
+_ALLOWED: Final = re.compile(r"(?:https?://[^\s\\\"'<>]+|mailto:[^\s\"'<>]+|tel:\+?[0-9 -]+|#[\w-]*)", re.IGNORECASE)
+_WEB: Final = re.compile(r"https?://", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """What the person and the purpose allow: `click` makes the URL that stands for link n; `pixel` is its URL.
+
+    `own` are URL beginnings that are never rewritten (unsubscribe, preferences, policy).
+    """
+
+    click: Callable[[int, str], str] | None = None
+    pixel: str | None = None
+    own: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Linked:
+    """Text and HTML with their final links, and the web URLs in the HTML as they must stand there, in order."""
+
+    text: str
+    html: str
+    urls: tuple[str, ...]
+
+
+def link(content: Content, tracking: Tracking, hosts: frozenset[str] | None = None) -> Linked:
+    """Check every link and image of `content`, then rewrite what `tracking` allows; the text part stays plain.
+
+    TemplateError("link") for another scheme than http, https, mailto and tel, ("foreign_host") for a host that is
+    not among `hosts`, where those are given.
+    """
+    pieces = content.html.split('="')
+    urls: list[str] = []
+    clicks = 0
+    for index, before in enumerate(pieces[:-1]):
+        if not before[-_LONGEST:].lower().endswith(_NAMES):
+            continue
+        written, quote, after = pieces[index + 1].partition('"')
+        url = html.unescape(written)
+        _check(url, hosts)
+        if not _WEB.match(url):
+            continue
+        if tracking.click is not None and _is_anchor(before) and not url.startswith(tracking.own):
+            clicks += 1
+            url = _counted(tracking.click, clicks, url)
+            pieces[index + 1] = html.escape(url) + quote + after
+        urls.append(url)
+    page = '="'.join(pieces)
+    if tracking.pixel is not None:
+        page = _with_pixel(page, tracking.pixel)
+        urls.append(tracking.pixel)
+    return Linked(content.text, page, tuple(urls))
+
+
+def _check(url: str, hosts: frozenset[str] | None) -> None:
+    if not _ALLOWED.fullmatch(url):
+        raise TemplateError("link")
+    if hosts is not None and _WEB.match(url) and host_of(url) not in hosts:
+        raise TemplateError("foreign_host")
+
+
+def _is_anchor(before: str) -> bool:
+    tag = before[before.rfind("<") :][:3].lower()
+    return tag.startswith("<a") and tag[2:].isspace()
+
+
+def _counted(click: Callable[[int, str], str], number: int, url: str) -> str:
+    try:
+        return click(number, url)
+    except ValueError:
+        # Too long or not ASCII for a token: the link works as it is and is not counted.
+        return url
+
+
+def host_of(url: str) -> str:
+    """The host of a web URL in lower case; empty where it has none or hides it behind a user name."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return "" if "@" in parts.netloc else (parts.hostname or "")
+
+
+def _with_pixel(page: str, url: str) -> str:
+    image = f'<img src="{html.escape(url)}" width="1" height="1" alt="">\n'
+    head, body, tail = page.rpartition("</body>")
+    return f"{head}{image}{body}{tail}" if body else f"{page}{image}"

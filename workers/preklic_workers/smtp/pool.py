@@ -1,0 +1,179 @@
+"""A bounded pool of SMTP sessions with one relay: aiosmtplib connects, STARTTLS and AUTH are its own."""
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import aiosmtplib
+
+from preklic_workers.smtp.conversation import Connection, Lost, Rejected
+from preklic_workers.smtp.replies import Phase
+
+WAIT_SECONDS: Final = 15.0  # with connecting and MAIL/RCPT still inside the claim's lease of 60 s
+
+
+class RelayAway(Exception):
+    """No session: `reason` is relay_away, relay_tls, relay_auth, relay_busy or relay_rate."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of a pool: sessions at once, mails for each session, seconds of idleness, mails a second (0: any)."""
+
+    sessions: int = 32
+    mails: int = 100
+    idle_seconds: float = 20.0
+    connect_seconds: float = 10.0
+    rate: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a relay is and how it is spoken to. `tls` "required" means STARTTLS with a verified certificate."""
+
+    host: str
+    port: int
+    helo: str
+    tls: Literal["required", "off"] = "required"
+    username: str | None = None
+    password: str | None = None
+
+
+class RelayPool:
+    """Sessions with one relay. Belongs to one event loop."""
+
+    def __init__(self, target: Target, limits: Limits | None = None, tls_context: ssl.SSLContext | None = None) -> None:
+        self._target = target
+        self._limits = limits or Limits()
+        required = target.tls == "required"
+        self._context = (tls_context or ssl.create_default_context()) if required else None
+        self._slots = asyncio.Semaphore(self._limits.sessions)
+        self._idle: deque[tuple[Connection, float]] = deque()
+        self._next_turn = 0.0
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator["Session"]:
+        """A slot of the pool, to hold one conversation in; RelayAway when none is free in time."""
+        await self._pace()
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise RelayAway("relay_busy") from None
+        session = Session(self)
+        try:
+            yield session
+        except BaseException:
+            session.drop()
+            raise
+        finally:
+            self._keep(session.connection)
+            self._slots.release()
+
+    async def close(self) -> None:
+        """QUIT every idle session."""
+        idle, self._idle = self._idle, deque()
+        await asyncio.gather(*(connection.quit() for connection, _ in idle))
+
+    def take_idle(self) -> Connection | None:
+        """The session used last, or None. Those that idled too long are closed on the way."""
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            connection, since = self._idle.pop()
+            if connection.usable and now - since <= self._limits.idle_seconds:
+                return connection
+            connection.close()
+        return None
+
+    async def connect(self) -> Connection:
+        """A new session, after STARTTLS, AUTH and EHLO; RelayAway where one of them fails."""
+        target = self._target
+        client = aiosmtplib.SMTP(
+            hostname=target.host,
+            port=target.port,
+            local_hostname=target.helo,
+            start_tls=target.tls == "required",
+            tls_context=self._context,
+            username=target.username,
+            password=target.password,
+            timeout=self._limits.connect_seconds,
+        )
+        try:
+            async with asyncio.timeout(self._limits.connect_seconds):
+                await client.connect()
+                if client.is_ehlo_or_helo_needed:
+                    await client.ehlo()
+        except aiosmtplib.SMTPAuthenticationError:
+            raise RelayAway("relay_auth") from None
+        except (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPResponseException, TimeoutError):
+            raise RelayAway("relay_away") from None
+        except ssl.SSLError:
+            raise RelayAway("relay_tls") from None
+        except (aiosmtplib.SMTPServerDisconnected, OSError):
+            raise RelayAway("relay_away") from None
+        except aiosmtplib.SMTPException:
+            # What is left is a relay that does not offer what was asked of it: STARTTLS or AUTH.
+            raise RelayAway("relay_tls" if target.tls == "required" else "relay_auth") from None
+        return Connection(client)
+
+    def _keep(self, connection: Connection | None) -> None:
+        if connection is None:
+            return
+        if not connection.usable or connection.carried >= self._limits.mails:
+            connection.close()
+            return
+        self._idle.append((connection, asyncio.get_running_loop().time()))
+
+    async def _pace(self) -> None:
+        """Wait for this mail's turn at `rate` mails a second."""
+        if not self._limits.rate:
+            return
+        now = asyncio.get_running_loop().time()
+        turn = max(now, self._next_turn)
+        if turn - now > WAIT_SECONDS:
+            raise RelayAway("relay_rate")
+        self._next_turn = turn + 1 / self._limits.rate
+        await asyncio.sleep(turn - now)
+
+
+class Session:
+    """One slot of a pool while a mail uses it."""
+
+    def __init__(self, pool: RelayPool) -> None:
+        self._pool = pool
+        self.connection: Connection | None = None
+
+    async def begin(self, sender: str, recipient: str, *, utf8: bool = False) -> Connection | Rejected | Lost:
+        """A connection that took MAIL and RCPT; `Lost(reason="smtputf8")` where the relay cannot take the address.
+
+        A relay may close a session that it has served before at any time (RFC 5321 3.8): then, and only then, the
+        envelope is tried once more on a new one. RelayAway when there is none.
+        """
+        reused = self._pool.take_idle()
+        if reused is not None:
+            answer = await self._envelope(reused, sender, recipient, utf8=utf8)
+            if not isinstance(answer, Lost) or reused.usable:
+                return answer
+        return await self._envelope(await self._pool.connect(), sender, recipient, utf8=utf8)
+
+    def drop(self) -> None:
+        """Close the connection: something broke while it was in use."""
+        if self.connection is not None:
+            self.connection.close()
+
+    async def _envelope(
+        self, connection: Connection, sender: str, recipient: str, *, utf8: bool
+    ) -> Connection | Rejected | Lost:
+        self.connection = connection
+        if utf8 and not connection.smtputf8:
+            return Lost(Phase.MAIL, body_sent=False, reason="smtputf8")
+        answer = await connection.envelope(sender, recipient, utf8=utf8)
+        return connection if answer is None else answer
