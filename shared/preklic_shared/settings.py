@@ -1,0 +1,163 @@
+"""Settings: environment variables `PREKLIC_*` (nested with `__`) over the TOML file that `PREKLIC_CONFIG` names.
+
+In the file the names are the same in lower case. An unknown name is refused, never ignored.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+PREFIX = "PREKLIC_"
+
+
+class SettingsError(ValueError):
+    """A setting is missing or wrong; `name` is its environment name."""
+
+    def __init__(self, name: str, hint: str) -> None:
+        super().__init__(f"{PREFIX}{name}: {hint}")
+        self.name = name
+
+
+class Relay(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An SMTP server. `rate` is mails a second (0: no limit); `processor` names the company behind it."""
+
+    name: str
+    host: str
+    port: Annotated[int, Meta(ge=1, le=65535)] = 25
+    tls: Literal["required", "off"] = "required"
+    username: str | None = None
+    password_file: str | None = None
+    processor: str
+    rate: float = 0
+    connections: Annotated[int, Meta(ge=1, le=1000)] = 32
+    ca_file: str | None = None
+
+
+class Processor(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A company that sends for the controller, with the contract that allows it. Dates are ISO 8601 days."""
+
+    name: str
+    contract: str
+    country: str
+    valid_from: str
+    valid_to: str
+
+
+class ApiToken(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A bearer token of the intake API: the SHA-256 of the token in hex, never the token."""
+
+    name: str
+    hash: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    scopes: tuple[str, ...]
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All settings of all roles; a role reads what it needs."""
+
+    amqp_url: str = "amqp://guest:guest@127.0.0.1:5672/%2F"
+    management_url: str | None = None
+    mongo_url: str = "mongodb://127.0.0.1:27017/?replicaSet=rs0"
+    mongo_database: str = "preklic"
+    key_dir: Path | None = None
+    sealing_keys: Path | None = None
+    sealing_pin: str | None = None
+    registry: Path | None = None
+    template_dir: Path | None = None
+    public_url: str = "http://127.0.0.1:8080"
+    gateway_url: str = "http://127.0.0.1:8080"
+    gateway_token: str | None = None
+    token_file: Path | None = None
+    mail_domain: str = "localhost.localdomain"
+    metrics_port: Annotated[int, Meta(ge=0, le=65535)] | None = None
+    outbox: Path | None = None
+    concurrency: Annotated[int, Meta(ge=1, le=4096)] = 64
+    trusted_proxies: tuple[str, ...] = ()
+    relays: tuple[Relay, ...] = ()
+    processors: tuple[Processor, ...] = ()
+    tokens: tuple[ApiToken, ...] = ()
+    environment: Literal["development", "production"] = "development"
+
+    @property
+    def producer(self) -> str:
+        """The producer's name: the AMQP user, which the broker itself checks."""
+        return urlsplit(self.amqp_url).username or "guest"
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Settings from `environ` over the file named there. Raises SettingsError that names the setting."""
+    values = _from_file(environ.get(f"{PREFIX}CONFIG"))
+    for name, text in environ.items():
+        if name.startswith(PREFIX) and name != f"{PREFIX}CONFIG":
+            _put(values, name.removeprefix(PREFIX).lower().split("__"), text)
+    try:
+        settings = msgspec.convert(_lists(values), Settings, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        raise SettingsError(*_fault(str(error))) from None
+    if settings.environment == "production":
+        _check_production(settings)
+    return settings
+
+
+def _path(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise ValueError("expected a path")
+
+
+def _from_file(path: str | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError("CONFIG", f"cannot read the TOML file {path} ({type(error).__name__})") from None
+
+
+def _put(values: dict[str, Any], path: list[str], text: str) -> None:
+    for part in path[:-1]:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise SettingsError("__".join(path).upper(), "is set both whole and in parts")
+    values[path[-1]] = text
+
+
+def _lists(values: dict[str, Any]) -> dict[str, Any]:
+    # RELAYS__0__HOST arrives as {"relays": {"0": {"host": ...}}}: a list in the order of its numbers.
+    for name in ("relays", "processors", "tokens"):
+        group = values.get(name)
+        if isinstance(group, dict):
+            values[name] = [group[key] for key in sorted(group, key=lambda text: int(text) if text.isdigit() else 0)]
+    for scopes in values.get("tokens") or ():
+        if isinstance(scopes, dict) and isinstance(scopes.get("scopes"), str):
+            scopes["scopes"] = scopes["scopes"].split(",")
+    if isinstance(values.get("trusted_proxies"), str):
+        values["trusted_proxies"] = [part for part in values["trusted_proxies"].split(",") if part]
+    return values
+
+
+def _fault(message: str) -> tuple[str, str]:
+    # The message may show an enumerated value, never a secret: those are free text and cannot fail to convert.
+    text, _, path = message.partition(" - at `$.")
+    place = path.rstrip("`").replace("[...]", "").replace("[", "__").replace("]", "").replace(".", "__")
+    if "unknown field" in text:
+        return text.split("`")[1].upper(), "is not a setting; see the list in the README"
+    return place.upper() or "CONFIG", text[0].lower() + text[1:]
+
+
+def _check_production(settings: Settings) -> None:
+    """Attack 68: production refuses what is convenient in development."""
+    url = urlsplit(settings.amqp_url)
+    if url.scheme != "amqps":
+        raise SettingsError("AMQP_URL", "production needs amqps://")
+    if url.username in (None, "guest"):
+        raise SettingsError("AMQP_URL", "production needs a user of its own, not guest")
+    for relay in settings.relays:
+        if relay.tls != "required":
+            raise SettingsError("RELAYS", f'production needs tls = "required" for the relay {relay.name}')
+    if not settings.public_url.startswith("https://"):
+        raise SettingsError("PUBLIC_URL", "production needs https://")
