@@ -1,0 +1,66 @@
+import json
+import time
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from preklic_shared.sealing import KeyGone, Opener, Sealer, SealingError, Tampered, sign_public_file
+
+NOW = int(time.time() * 1000)
+
+
+@pytest.fixture
+def signer():
+    return Ed25519PrivateKey.generate()
+
+
+@pytest.fixture
+def keys(tmp_path, signer):
+    private = X25519PrivateKey.generate()
+    (tmp_path / "send-1.x25519").write_bytes(private.private_bytes_raw())
+    public = {"send": ("send-1", private.public_key().public_bytes_raw())}
+    (tmp_path / "sealing.json").write_bytes(sign_public_file(public, signer, issued=NOW, expires=NOW + 60_000))
+    return tmp_path
+
+
+def test_only_the_role_opens_and_only_under_the_same_header(keys):
+    sealed = Sealer.load(keys / "sealing.json").seal("send", b"header", {"to": "ana@primer.si"})
+    opener = Opener.load(keys)
+    assert opener.open("send-1", b"header", sealed) == b'{"to":"ana@primer.si"}'
+    assert "ana" not in sealed
+    with pytest.raises(Tampered):
+        opener.open("send-1", b"header, edited", sealed)
+    with pytest.raises(Tampered):
+        opener.open("send-1", b"header", sealed[:-8] + "AAAAAAA=")
+    with pytest.raises(Tampered):
+        opener.open("send-1", b"header", "AAAA")
+
+
+def test_a_destroyed_key_is_gone(keys):
+    sealed = Sealer.load(keys / "sealing.json").seal("send", b"header", {})
+    (keys / "send-1.x25519").unlink()
+    with pytest.raises(KeyGone):
+        Opener.load(keys).open("send-1", b"header", sealed)
+
+
+def test_the_public_file_is_believed_only_with_the_pinned_signature(keys, signer):
+    path = keys / "sealing.json"
+    pin = signer.public_key().public_bytes_raw()
+    assert Sealer.load(path, pin).key_id("send") == "send-1"
+    altered = json.loads(path.read_text())
+    altered["expires"] += 1
+    path.write_text(json.dumps(altered))
+    with pytest.raises(SealingError, match="signature"):
+        Sealer.load(path, pin)
+
+
+def test_an_expired_or_foreign_file_says_what_to_do(keys, signer):
+    path = keys / "sealing.json"
+    path.write_bytes(sign_public_file({}, signer, issued=NOW - 2, expires=NOW - 1))
+    with pytest.raises(SealingError, match="expired"):
+        Sealer.load(path).key_id("send")
+    path.write_text("[]")
+    with pytest.raises(SealingError, match="fetch it again"):
+        Sealer.load(path)
+    with pytest.raises(SealingError, match="ask operations"):
+        Sealer.load(keys / "none.json")
