@@ -1,0 +1,89 @@
+"""The states of a mail and of the other jobs, as a table of allowed moves. Each odd edge carries its reason."""
+
+from collections.abc import Mapping
+from typing import Final
+
+# A job that nobody claimed yet has no document; its state is "waiting".
+WAITING: Final = "waiting"
+
+# (from, to) -> why, where it is not plain.
+MOVES: Final[Mapping[tuple[str, str], str]] = {
+    ("waiting", "claimed"): "",
+    ("waiting", "refused"): "",
+    ("waiting", "expired"): "",
+    ("waiting", "cancelled"): "",
+    ("waiting", "dead"): "",
+    ("waiting", "applied"): "a job of another kind takes effect in one step",
+    ("claimed", "claimed"): "a new epoch: the lease ran out before the gate, or a 4xx sent the job to a tier",
+    ("claimed", "sent"): "",
+    ("claimed", "bounced"): "the relay refused the person at once, for ever",
+    ("claimed", "failed"): "the relay refused the mail, or patience ended",
+    ("claimed", "refused"): "",
+    ("claimed", "expired"): "",
+    ("claimed", "cancelled"): "",
+    ("claimed", "dead"): "",
+    ("claimed", "in_doubt"): "the conversation broke off after the body, or its worker died with a hand-over open",
+    ("in_doubt", "claimed"): "once more: the purpose says that a mail may repeat rather than be lost",
+    ("in_doubt", "sent"): "late evidence: a relay's log, a click, or the worker that was thought dead settles",
+    ("in_doubt", "bounced"): "late evidence: a DSN names the person",
+    ("in_doubt", "failed"): "late evidence: the relay's log shows the refusal",
+    ("in_doubt", "complained"): "late evidence: a complaint proves that it arrived",
+    ("in_doubt", "assumed"): "the purpose says never again, and nobody will learn more",
+    ("assumed", "sent"): "late evidence outlives the assumption",
+    ("assumed", "bounced"): "late evidence outlives the assumption",
+    ("assumed", "complained"): "late evidence outlives the assumption",
+    ("sent", "bounced"): "a DSN after the relay's 250",
+    ("sent", "complained"): "",
+    ("bounced", "complained"): "some hosts bounce and complain about the same mail",
+    ("refused", "claimed"): "a replay plan: judged again by today's permissions",
+    ("failed", "claimed"): "a replay plan: the fault lay with the relay",
+    ("dead", "claimed"): "a replay plan",
+    ("dead", "discarded"): "a person looked and let it go",
+    ("dead", "refused"): "a replay plan met today's permissions",
+    ("dead", "expired"): "a replay plan came too late",
+    ("dead", "applied"): "a replay plan of a job of another kind",
+    ("discarded", "dead"): "undiscard",
+}
+STATES: Final = frozenset(state for move in MOVES for state in move)
+
+# Nothing more happens by itself. Feedback may still come, and a replay plan may start some of them again.
+ENDED: Final = frozenset(
+    {
+        "sent",
+        "bounced",
+        "complained",
+        "failed",
+        "refused",
+        "expired",
+        "cancelled",
+        "assumed",
+        "dead",
+        "discarded",
+        "applied",
+    }
+)
+# Counted as one of the ends in the account, though evidence or a person may still resolve it (law 3).
+ACCOUNTED: Final = ENDED | {"in_doubt"}
+# A mail that was once in doubt may have arrived: these would claim that it did not (law 1e).
+NOT_AFTER_DOUBT: Final = frozenset({"refused", "expired", "cancelled"})
+# From these a relay has, or may have, the mail: no replay sends it again (law 2).
+POSSIBLY_SENT: Final = frozenset({"sent", "bounced", "complained", "in_doubt", "assumed"})
+
+
+def may_move(old: str, new: str, *, doubted: bool = False) -> bool:
+    """Whether a job may go from `old` to `new`; `doubted` when it was ever in doubt, which it then returns to.
+
+    >>> may_move("claimed", "refused"), may_move("claimed", "refused", doubted=True)
+    (True, False)
+    """
+    return (old, new) in MOVES and not (doubted and new in NOT_AFTER_DOUBT)
+
+
+def settle_as(new: str, *, doubted: bool) -> str:
+    """The state to record for an end: a mail once in doubt goes back to `in_doubt` instead of a plain no."""
+    return "in_doubt" if doubted and new in NOT_AFTER_DOUBT else new
+
+
+def sources(new: str) -> frozenset[str]:
+    """Every state from which `new` may be reached: the filter of a compare-and-set."""
+    return frozenset(old for old, target in MOVES if target == new)
