@@ -1,0 +1,135 @@
+"""A pytest plugin: lists what the marked tests stand for, and runs them with their guard switched off.
+
+`--list-marks attack` prints the attack list (tests/attacks.md) with the tests of each row; `--list-marks clause` the
+clauses of the policy. `--guards-off attack|clause` replaces each test's guard by something permissive and then demands
+that the test fails. Production code has no switch for this: the guard is patched from outside.
+"""
+
+import inspect
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+PROMISES_AND_PURPOSES = [*(f"P{n}" for n in range(1, 4)), *(f"U{n}" for n in range(1, 18))]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--list-marks", choices=("attack", "clause"))
+    parser.addoption("--guards-off", choices=("attack", "clause"))
+
+
+def pytest_collection_modifyitems(config, items):
+    kind = config.getoption("--guards-off")
+    if kind:
+        chosen = [item for item in items if any("guard" in mark.kwargs for mark in item.iter_markers(kind))]
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+
+def pytest_collection_finish(session):
+    kind = session.config.getoption("--list-marks")
+    if kind:
+        sys.stdout.write("\n".join(_table(kind, session.items)) + "\n")
+        session.items.clear()
+
+
+def _table(kind, items):
+    rows = {}
+    for item in items:
+        for mark in item.iter_markers(kind):
+            for number in mark.args:
+                rows.setdefault(str(number), set()).add(item.nodeid.partition("[")[0])
+    names = _attacks() if kind == "attack" else dict.fromkeys(PROMISES_AND_PURPOSES, "")
+    for number, text in names.items():
+        yield f"{number:>3}  {text}"
+        yield from (f"       {test}" for test in sorted(rows.get(number, ())))
+    strange = sorted(set(rows) - set(names))
+    yield f"\n{len(set(rows) & set(names))} of {len(names)} rows have a test" + (
+        f"; unknown: {strange}" if strange else ""
+    )
+
+
+def _attacks():
+    text = (Path(__file__).parent / "attacks.md").read_text(encoding="utf-8")
+    return {number: row.strip() for number, row in re.findall(r"^(\d+)\. (.*)$", text, re.MULTILINE)}
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    kind = item.config.getoption("--guards-off")
+    if not kind:
+        yield
+        return
+    guards = {mark.kwargs["guard"] for mark in item.iter_markers(kind) if "guard" in mark.kwargs}
+    with pytest.MonkeyPatch.context() as patch:
+        for guard in guards:
+            switch_off(guard, patch)
+        outcome = yield
+    error = outcome.excinfo and outcome.excinfo[1]
+    if isinstance(error, pytest.skip.Exception):
+        return
+    if error is None:
+        outcome.force_exception(AssertionError(f"passes although {', '.join(sorted(guards))} is off"))
+    else:
+        outcome.force_result(None)
+
+
+def switch_off(guard, patch):
+    """Replace `guard` ("package.module:name" or ":Class.name") wherever it was imported to."""
+    module_name, _, path = guard.partition(":")
+    owner = import_module(module_name)
+    *classes, name = path.split(".")
+    for part in classes:
+        owner = getattr(owner, part)
+    original = inspect.getattr_static(owner, name)
+    replacement = PERMISSIVE.get(guard) or permissive(original)
+    patch.setattr(owner, name, replacement)
+    if not classes and callable(original):
+        for module in [m for n, m in sys.modules.items() if n.startswith("preklic_")]:
+            if module.__dict__.get(name) is original:
+                patch.setattr(module, name, replacement)
+
+
+def permissive(original):
+    """What stands in for a guard: nothing to object where it returns None or a reason, yes where it returns a bool,
+    the first argument as it came where it returns a value; for a table or a limit, one that holds everything back no
+    longer."""
+    if isinstance(original, (staticmethod, classmethod)):
+        return type(original)(permissive(original.__func__))
+    if not callable(original):
+        return permissive_value(original)
+    returns = str(inspect.signature(original).return_annotation)
+    answer = _answer(returns)
+
+    def off(*args, **kwargs):
+        return answer(args, kwargs)
+
+    async def off_later(*args, **kwargs):
+        return answer(args, kwargs)
+
+    return off_later if inspect.iscoroutinefunction(original) else off
+
+
+def _answer(returns):
+    if "None" in returns:
+        return lambda _args, _kwargs: None
+    if "bool" in returns:
+        return lambda _args, _kwargs: True
+    return lambda args, kwargs: next(iter([*args, *kwargs.values()]), None)
+
+
+def permissive_value(value):
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return type(value)(10**12)
+    if isinstance(value, re.Pattern):
+        return re.compile(r"(?!)")
+    return type(value)()
+
+
+# Guards whose permissive form is neither of these.
+PERMISSIVE = {}
