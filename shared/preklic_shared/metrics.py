@@ -1,0 +1,99 @@
+"""Every metric, declared once: its name, what it means, and when to page. Needs the extra `gateway` or `workers`.
+
+No address, name or subject line stands in a label, and every label has few values: reasons are codes.
+"""
+
+from typing import Final
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
+REGISTRY: Final = CollectorRegistry()
+
+JOBS: Final = Counter(
+    "preklic_jobs",
+    "Jobs that ended, by queue, outcome (done, refused, retry, dead, kept) and reason code. "
+    "Page when dead grows by more than 10 in 5 minutes, or a reason nobody knows leads the refusals.",
+    ("queue", "outcome", "reason"),
+    registry=REGISTRY,
+)
+JOB_SECONDS: Final = Histogram(
+    "preklic_job_seconds",
+    "Seconds from the delivery of a job to its settlement. Page when p99 of send.now is over 30 for 10 minutes.",
+    ("queue",),
+    buckets=(0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120, 600),
+    registry=REGISTRY,
+)
+QUEUE_AGE: Final = Gauge(
+    "preklic_queue_age_seconds",
+    "Age of the oldest job that was delivered last, by queue. "
+    "Page when revoke is over 60 (bulk sending closes then), or send.now over 300.",
+    ("queue",),
+    registry=REGISTRY,
+)
+WITHDRAWAL_EFFECT: Final = Histogram(
+    "preklic_withdrawal_effect_seconds",
+    "Seconds from the acceptance of a withdrawal to the closed gate. Page when p99 is over 5 for 5 minutes.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300),
+    registry=REGISTRY,
+)
+JOBS_UNACCOUNTED: Final = Gauge(
+    "preklic_jobs_unaccounted",
+    "Jobs in the log without a state, at the last account. Page when it is not 0 for 15 minutes.",
+    registry=REGISTRY,
+)
+IN_DOUBT: Final = Gauge(
+    "preklic_in_doubt",
+    "Mails whose hand-over ended unknown and that nobody resolved. Page when it is over 50, or grows for an hour.",
+    registry=REGISTRY,
+)
+DEAD: Final = Gauge(
+    "preklic_dead",
+    "Dead letters that wait for a person, by fingerprint of queue, actor and reason. "
+    "Page when any of the queue revoke is there: all marketing stands still until it is resolved.",
+    ("fingerprint",),
+    registry=REGISTRY,
+)
+OUTBOX_AGE: Final = Gauge(
+    "preklic_outbox_age_seconds",
+    "Age of the oldest job in this process's outbox: how long a no may have waited unseen. Page when over 60.",
+    registry=REGISTRY,
+)
+OUTBOX_JOBS: Final = Gauge(
+    "preklic_outbox_jobs",
+    "Jobs in this process's outbox. Page when the outbox is more than half full: track jobs are dropped then.",
+    registry=REGISTRY,
+)
+TRACK_EVENTS: Final = Counter(
+    "preklic_track_events",
+    "Opens, clicks and feedback recorded, by kind and verdict (human, prefetch, scanner, unknown, refused, repeated). "
+    "Page when it is 0 for an hour in which mail went out.",
+    ("kind", "verdict"),
+    registry=REGISTRY,
+)
+TRACK_DROPPED: Final = Counter(
+    "preklic_track_dropped",
+    "Opens and clicks that a gateway dropped because its outbox was half full. Page when it grows at all.",
+    registry=REGISTRY,
+)
+RELAY_REPLIES: Final = Counter(
+    "preklic_relay_replies",
+    "SMTP replies by relay and class (2xx, 4xx, 5xx, lost, tls). "
+    "Page when 2xx is under half of all for 10 minutes, or tls grows.",
+    ("relay", "class"),
+    registry=REGISTRY,
+)
+
+
+def exposition() -> bytes:
+    """All metrics in Prometheus's text format, of the type CONTENT_TYPE."""
+    return generate_latest(REGISTRY)
+
+
+def label(reason: str) -> str:
+    """A reason as a label: the code before any colon, at most 40 characters, so that labels stay few.
+
+    >>> label("unexpected:ValueError"), label("")
+    ('unexpected', 'none')
+    """
+    return reason.partition(":")[0][:40] or "none"
