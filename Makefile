@@ -1,0 +1,42 @@
+# Everything a newcomer needs: `make demo`, `make test`. Each target does its own set-up; second runs are instant.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(READY): requirements/dev.txt pyproject.toml
+	@PYTHON=$(PYTHON) deploy/bootstrap python
+	@touch $@
+
+.PHONY: broker
+broker: $(READY)
+	@deploy/bootstrap broker
+
+.PHONY: test
+test: broker ## Run the whole test suite on a real RabbitMQ, MongoDB and SMTP server
+	@$(PYTEST)
+
+.PHONY: lint
+lint: $(READY) ## Check style, formatting, import contracts and shell scripts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
+	@if command -v shellcheck >/dev/null; then shellcheck deploy/bootstrap .ci/run; fi
+
+.PHONY: types
+types: $(READY) ## Check types with mypy --strict and pyright
+	@$(BIN)/mypy
+	@$(BIN)/pyright
+
+.PHONY: lock
+lock: $(READY) ## Renew requirements/*.txt from pyproject.toml
+	@deploy/lock
