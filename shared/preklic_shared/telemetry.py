@@ -26,6 +26,7 @@ ALLOWED: Final = frozenset(
         "count",
         "enhanced",
         "epoch",
+        "error",
         "field",
         "fingerprint",
         "host",
@@ -101,6 +102,8 @@ def render(_logger: Any, level: str, event: _Event) -> str:
     """The last processor: one JSON line of allowed keys, each value cut and checked."""
     line: dict[str, Any] = {"at": _now(), "level": level, "event": static(event.pop("event", ""))}
     line |= exception_fields(event.pop("exc_info", None))
+    if isinstance(listed := event.pop("frames", None), list):
+        line["frames"] = [plain(frame) for frame in listed[-MAX_FRAMES:]]
     line |= {key: plain(value) for key, value in event.items() if key in ALLOWED and value is not None}
     dropped = sum(key not in ALLOWED for key in event)
     return json.dumps(line | ({"dropped": dropped} if dropped else {}))

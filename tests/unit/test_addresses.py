@@ -129,9 +129,14 @@ def test_a_domain_in_any_spelling_is_one_person():
 
 
 @pytest.mark.attack(26, guard=GUARD + "_check_punycode")
-@pytest.mark.parametrize("label", ["xn--", "xn--a", "xn--abc-", "xn--99999999", "xn--ebela-gya-", "xn--a-0hc1"])
+@pytest.mark.parametrize("label", ["xn--a", "xn--99999999", "xn--a-0hc1"])
 def test_bad_punycode_is_refused(label):
-    assert refusal(f"ana@{label}.si") in {"punycode", "domain"}
+    assert refusal(f"ana@{label}.si") == "punycode"
+
+
+@pytest.mark.parametrize("label", ["xn--", "xn--abc-", "-ana", "ana-", "a_b"])
+def test_a_label_is_letters_digits_and_inner_hyphens(label):
+    assert refusal(f"ana@{label}.si") == "domain"
 
 
 @pytest.mark.attack(28, guard=GUARD + "check_visible")

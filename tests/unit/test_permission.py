@@ -67,7 +67,7 @@ def test_only_the_confirmation_goes_out_while_a_permission_is_pending():
     assert permission.may(person(), NEWS, confirming=True) == "no_permission"
 
 
-@pytest.mark.clause("U5", guard=GUARD + "stopped_by")
+@pytest.mark.clause("U5", guard=GUARD + "rests_on_choice")
 @given(people, st.sampled_from(["one_click", "preference", "api", "complaint", "bounce", "operator"]))
 def test_the_payment_mail_outlives_every_no_but_erasure(who, source):
     stopped = permission.stopped_by(source, "all", LUCRUM)
@@ -134,20 +134,24 @@ def test_what_each_no_leaves_behind():
 
 @pytest.mark.attack(16, guard=GUARD + "grant_counts")
 @pytest.mark.parametrize(
-    ("after_withdrawal", "token", "counts"),
+    ("after_withdrawal", "token"),
     [
-        (dt.timedelta(days=-1), None, False),
-        (dt.timedelta(0), None, False),
-        (dt.timedelta(minutes=4), None, False),
-        (dt.timedelta(minutes=5), None, False),
-        (dt.timedelta(minutes=5, milliseconds=1), None, True),
-        (dt.timedelta(seconds=1), dt.timedelta(milliseconds=1), True),
-        (dt.timedelta(days=30), dt.timedelta(0), False),
-        (dt.timedelta(days=30), dt.timedelta(days=-1), False),
+        (dt.timedelta(days=-1), None),
+        (dt.timedelta(0), None),
+        (dt.timedelta(minutes=4), None),
+        (dt.timedelta(minutes=5), None),
+        (dt.timedelta(days=30), dt.timedelta(0)),
+        (dt.timedelta(days=30), dt.timedelta(days=-1)),
     ],
 )
-def test_a_grant_stands_only_clearly_after_the_withdrawal(after_withdrawal, token, counts):
-    assert permission.grant_counts(NOW + after_withdrawal, NOW, None if token is None else NOW + token) is counts
+def test_a_grant_that_is_not_clearly_later_brings_nobody_back(after_withdrawal, token):
+    token_at = None if token is None else NOW + token
+    assert not permission.grant_counts(NOW + after_withdrawal, NOW, token_at)
+
+
+def test_a_grant_clearly_after_the_withdrawal_or_with_a_token_made_after_it_stands():
+    assert permission.grant_counts(NOW + dt.timedelta(minutes=5, milliseconds=1), NOW)
+    assert permission.grant_counts(NOW + dt.timedelta(seconds=1), NOW, NOW + dt.timedelta(milliseconds=1))
 
 
 def test_a_first_grant_stands():

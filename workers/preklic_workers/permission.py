@@ -71,12 +71,17 @@ def may(person: Person | None, purpose: Purpose, *, confirming: bool = False) ->
     if not purpose.mail:
         return "purpose_denied"
     if person is None:
-        return "unknown" if purpose.needs_known_person else None
+        return "unknown" if rests_on_choice(purpose) else None
     if person.erased:
         return "erased"
-    if not purpose.needs_known_person:
+    if not rests_on_choice(purpose):
         return None
     return suppression(person) or _said(person.permissions.get(purpose.key), purpose, confirming=confirming)
+
+
+def rests_on_choice(purpose: Purpose) -> bool:
+    """Whether a no ends this purpose: consent and interest, not a contract or a legal duty."""
+    return purpose.basis in {"consent", "interest"}
 
 
 def suppression(person: Person) -> str | None:
