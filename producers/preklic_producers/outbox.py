@@ -86,10 +86,12 @@ class Outbox:
             if _used(db) > self._max * share:
                 raise OutboxFull
 
-    def waiting(self, limit: int = BATCH) -> list[Parcel]:
-        """The oldest jobs, in the order in which they came."""
+    def waiting(self, limit: int = BATCH, *, after: int = 0) -> list[Parcel]:
+        """The oldest jobs behind row `after`, in the order in which they came."""
         with self._lock, _disk():
-            rows = self._here().execute("SELECT job, actor, body, seq FROM jobs ORDER BY seq LIMIT ?", (limit,))
+            rows = self._here().execute(
+                "SELECT job, actor, body, seq FROM jobs WHERE seq > ? ORDER BY seq LIMIT ?", (after, limit)
+            )
             return [Parcel(*row) for row in rows]
 
     def forget(self, published: Sequence[Parcel]) -> None:

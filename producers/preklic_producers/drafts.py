@@ -1,0 +1,260 @@
+"""What a website asks for, checked field by field and turned into a sealed job. Nothing is sent from here.
+
+Everything that can be known before sending is refused here, with the field at fault: the website hears it at once,
+and no job that must fail enters the queue. The workers check it all again.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from preklic_producers.fields import (
+    Expires,
+    Rejected,
+    address_of,
+    expires_of,
+    id_of,
+    json_object,
+    key_of,
+    millis,
+    person_of,
+    purposes_of,
+    text_of,
+)
+from preklic_producers.outbox import Parcel
+from preklic_producers.seals import Seals
+from preklic_shared.ids import job_id_for, new_id
+from preklic_shared.jobs import (
+    ACTORS,
+    AskJob,
+    AskPayload,
+    EnrichJob,
+    EnrichPayload,
+    GrantJob,
+    GrantPayload,
+    Job,
+    Payload,
+    Proof,
+    RevokeJob,
+    RevokePayload,
+    SendJob,
+    SendPayload,
+    TrackJob,
+)
+from preklic_shared.registry import ENGAGEMENT, SWITCHES, Purpose, Registry
+from preklic_shared.wire import BODY_LIMIT, Malformed, convert, encode
+
+# A withdrawal must outlive every queue it could wait in; claims are kept as long.
+REVOKE_LIFE: Final = timedelta(days=366)
+RECORD_LIFE: Final = timedelta(days=30)
+TRACK_LIFE: Final = timedelta(days=7)
+ASK_LIFE: Final = timedelta(seconds=2)
+
+J = TypeVar("J", bound=Job)
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def wall_clock() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+class Drafter:
+    """Drafts jobs in the name of `producer`. Immutable; safe in threads."""
+
+    def __init__(self, producer: str, registry: Registry, seals: Seals, clock: Callable[[], int] = wall_clock) -> None:
+        self.producer = producer
+        self.registry = registry
+        self._seals = seals
+        self._clock = clock
+
+    def send(  # the arguments are those of `Producer.send`
+        self,
+        to: str,
+        purpose: str,
+        template: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        ref: str | None = None,
+        attachments: Any = (),
+        idempotency_key: str | None = None,
+        after: str | None = None,
+        send_at: Any = None,
+        expires: Expires = None,
+        reply_to: str | None = None,
+    ) -> Parcel:
+        """One mail to one person."""
+        known = self._mail_purpose(purpose, template)
+        if attachments:
+            raise Rejected("attachments", "are not supported yet")
+        if send_at is not None:
+            raise Rejected("send_at", "is not supported yet: send when it is time")
+        payload = SendPayload(
+            to=address_of(to, "to"),
+            data=json_object({} if data is None else data, "data"),
+            reply_to=None if reply_to is None else address_of(reply_to, "reply_to"),
+            ref=None if ref is None else text_of(ref, "ref", 200),
+        )
+        now = self._clock()
+        actor = f"send_{known.lane}"
+        job = SendJob(
+            id=self._id("send", idempotency_key),
+            producer=self.producer,
+            at=now,
+            expires=expires_of(expires, now, timedelta(seconds=known.expires)),
+            purpose=purpose,
+            template=template,
+            after=None if after is None else id_of(after, "after"),
+            key="",
+            sealed="",
+        )
+        return self._sealed(job, actor, payload)
+
+    def grant(
+        self,
+        address: str,
+        purposes: object,
+        *,
+        proof: Proof,
+        ref: str | None = None,
+        confirmed: bool = False,
+        idempotency_key: str | None = None,
+    ) -> Parcel:
+        """Permissions of an address, with their proof."""
+        payload = GrantPayload(
+            address=address_of(address, "address"),
+            purposes=purposes_of(purposes, "purposes", self._grantable),
+            proof=proof_of(proof),
+            ref=None if ref is None else text_of(ref, "ref", 200),
+            confirmed=confirmed,
+        )
+        return self._record(GrantJob, payload, idempotency_key)
+
+    def grant_by_token(self, person: bytes, purpose: str, *, proof: Proof, made: int | None, confirmed: bool) -> Parcel:
+        """A permission that a person gave on a public page; `made` is the token's time in milliseconds."""
+        purposes = purposes_of(purpose, "purpose", self._grantable)
+        payload = GrantPayload(purposes=purposes, proof=proof_of(proof), confirmed=confirmed)
+        return self._record(GrantJob, payload, None, person=person.hex(), token_at=made)
+
+    def revoke(
+        self,
+        address_or_ref: str,
+        purposes: object = "all",
+        *,
+        reason: str,
+        idempotency_key: str | None = None,
+    ) -> Parcel:
+        """A withdrawal by address, or by the website's own name for the person."""
+        address, ref = person_of(address_or_ref, "address_or_ref")
+        if "@" in text_of(reason, "reason", 200):
+            raise Rejected("reason", "travels unsealed: it must not hold an address")
+        job = self._revocation(purposes, idempotency_key, source="api", reason=reason)
+        return self._sealed(job, "revoke", RevokePayload(address=address, ref=ref))
+
+    def revoke_by_token(self, person: bytes, message: str, purposes: object, *, source: str) -> Parcel:
+        """A withdrawal on a public page; the token says who. Each one has a fresh id."""
+        job = self._revocation(purposes, None, source=source, person=person.hex(), message=message)
+        return parcel(checked(job), "revoke")
+
+    def enrich(
+        self,
+        address_or_ref: str,
+        group: str,
+        data: Mapping[str, Any],
+        *,
+        source: str,
+        idempotency_key: str | None = None,
+    ) -> Parcel:
+        """Fields of one group of a person, with where they came from."""
+        address, ref = person_of(address_or_ref, "address_or_ref")
+        fields = json_object(data, "data")
+        payload = EnrichPayload(address=address, ref=ref, data=fields, source=text_of(source, "source", 200))
+        return self._record(EnrichJob, payload, idempotency_key, group=group)
+
+    def track(
+        self,
+        message: str,
+        person: bytes,
+        event: str,
+        *,
+        link: int | None = None,
+        agent: str = "other",
+        idempotency_key: str | None = None,
+    ) -> Parcel:
+        """One event of a message."""
+        fields = {"event": event, "message": message, "person": person.hex(), "link": link, "agent": agent}
+        return parcel(checked(self._job(TrackJob, TRACK_LIFE, idempotency_key, fields)), "track")
+
+    def ask_customer(self, address: str) -> Parcel:
+        """The question whether an address is known."""
+        payload = AskPayload(address=address_of(address, "address"))
+        job = self._job(AskJob, ASK_LIFE, None, {"question": "customer"})
+        return self._sealed(job, "ask", payload)
+
+    def ask_status(self, message: str) -> Parcel:
+        """The question how a job stands."""
+        fields = {"question": "status", "message": id_of(message, "id")}
+        return parcel(checked(self._job(AskJob, ASK_LIFE, None, fields)), "ask")
+
+    def ask_preferences(self, person: bytes) -> Parcel:
+        """The question what a person permits."""
+        fields = {"question": "preferences", "person": person.hex()}
+        return parcel(checked(self._job(AskJob, ASK_LIFE, None, fields)), "ask")
+
+    def _mail_purpose(self, purpose: object, template: object) -> Purpose:
+        known = self.registry.get(purpose) if isinstance(purpose, str) else None
+        if known is None or not known.mail:
+            raise Rejected("purpose", "is no purpose of mail in the registry")
+        if template not in known.templates:
+            raise Rejected("template", "does not belong to this purpose")
+        return known
+
+    def _grantable(self, key: str) -> bool:
+        return key in SWITCHES or (key != ENGAGEMENT and self.registry.get(key) is not None)
+
+    def _record(self, kind: type[J], payload: Payload, idempotency_key: str | None, **fields: Any) -> Parcel:
+        job = self._job(kind, RECORD_LIFE, idempotency_key, {"key": "", "sealed": "", **fields})
+        return self._sealed(job, kind.KIND, payload)
+
+    def _revocation(self, purposes: object, idempotency_key: str | None, **fields: Any) -> RevokeJob:
+        keys = "all" if purposes == "all" else purposes_of(purposes, "purposes", self.registry.revocable.__contains__)
+        return self._job(RevokeJob, REVOKE_LIFE, idempotency_key, {"purposes": keys, **fields})
+
+    def _job(self, kind: type[J], life: timedelta, idempotency_key: str | None, fields: dict[str, Any]) -> J:
+        now = self._clock()
+        job_id = self._id(kind.KIND, idempotency_key)
+        return kind(id=job_id, producer=self.producer, at=now, expires=now + millis(life), **fields)
+
+    def _id(self, kind: str, idempotency_key: str | None) -> str:
+        return new_id() if idempotency_key is None else job_id_for(self.producer, f"{kind}:{key_of(idempotency_key)}")
+
+    def _sealed(self, job: Job, actor: str, payload: Payload) -> Parcel:
+        # Held to its contract before it is sealed: afterwards nobody on this side can read it.
+        sealed = self._seals.sealed(job, ACTORS[actor][1], checked(payload))
+        return parcel(checked(sealed), actor)
+
+
+def parcel(job: Job, actor: str) -> Parcel:
+    """The wire form; Rejected when the whole is larger than the broker takes."""
+    body = encode(job, actor)
+    if len(body) > BODY_LIMIT:
+        raise Rejected("data", f"makes the job larger than {BODY_LIMIT} octets")
+    return Parcel(job.id, actor, body)
+
+
+def checked(value: S, place: str = "") -> S:
+    """A job or payload, held to its contract; Rejected names the field at fault."""
+    try:
+        return convert(msgspec.to_builtins(value), type(value), place)
+    except Malformed as error:
+        raise Rejected(error.field or "request", "is not what this field takes") from None
+
+
+def proof_of(proof: object) -> Proof:
+    """The proof of a grant; Rejected names its field."""
+    if not isinstance(proof, Proof):
+        raise Rejected("proof", "is not a Proof")
+    return checked(proof, "proof")

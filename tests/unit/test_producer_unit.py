@@ -1,0 +1,125 @@
+"""What a producer refuses before anything is sent: no broker is needed to hear it."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from preklic_producers import Producer, Proof, Rejected
+from preklic_producers import producer as producer_module
+from preklic_shared.settings import Settings
+from producing import sealing
+
+PROOF = Proof(wording="newsletter v3", source="https://lucrum.si/novice", method="form")
+ANA = "ana@primer.si"
+
+
+class Recorder:
+    def __init__(self, *_arguments, **_keywords):
+        self.sent = []
+
+    def publish_many(self, publications):
+        self.sent += publications
+        return {}
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def producer(tmp_path, monkeypatch):
+    monkeypatch.setattr(producer_module, "PreklicBroker", Recorder)
+    sealed = sealing(tmp_path)
+    with Producer(Settings(sealing_keys=sealed.path, sealing_pin=sealed.pin)) as producer:
+        yield producer
+
+
+def deep(levels):
+    return {"a": deep(levels - 1)} if levels else {}
+
+
+GOOD = {"to": ANA, "purpose": "newsletter", "template": "newsletter"}
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("to", {"to": "evil@y.si> <a@x.si"}),
+        ("to", {"to": "a@x.si\r\nBcc: b@x.si"}),
+        ("to", {"to": None}),
+        ("purpose", {"purpose": "unheard_of"}),
+        ("purpose", {"purpose": "customer_check"}),
+        ("purpose", {"purpose": ["newsletter"]}),
+        ("template", {"template": "invoice"}),
+        ("template", {"template": ["newsletter"]}),
+        ("data", {"data": {"$ne": 1}}),
+        ("data", {"data": {"a.b": 1}}),
+        ("data", {"data": {"a": [{"$where": "1"}]}}),
+        ("data", {"data": {"a": float("nan")}}),
+        ("data", {"data": {"a": 2**64}}),
+        ("data", {"data": {"a": b"bytes"}}),
+        ("data", {"data": {"a": "\ud800"}}),
+        ("data", {"data": {1: "a"}}),
+        ("data", {"data": {"a": "x" * 70_000}}),
+        ("data", {"data": deep(40)}),
+        ("data", {"data": ["a"]}),
+        ("ref", {"ref": ""}),
+        ("ref", {"ref": "line\nend"}),
+        ("attachments", {"attachments": [b"file"]}),
+        ("idempotency_key", {"idempotency_key": "x" * 201}),
+        ("idempotency_key", {"idempotency_key": ""}),
+        ("after", {"after": "no-id"}),
+        ("send_at", {"send_at": datetime.now(UTC)}),
+        ("expires", {"expires": timedelta(seconds=-1)}),
+        ("expires", {"expires": timedelta(days=400)}),
+        ("expires", {"expires": datetime(2099, 1, 1)}),  # noqa: DTZ001 -- without its zone is the point
+        ("reply_to", {"reply_to": "a@x.si, b@y.si"}),
+    ],
+)
+@pytest.mark.attack(65, guard="preklic_producers.fields:check_keys")
+def test_what_cannot_be_sent_is_rejected_by_its_field(producer, field, change):
+    with pytest.raises(Rejected) as rejected:
+        producer.send(**{**GOOD, **change})
+    assert rejected.value.field == field
+    assert producer._broker.sent == []
+
+
+def test_other_calls_name_their_field_too(producer):
+    for field, call in {
+        "address": lambda: producer.grant("nobody", "newsletter", proof=PROOF),
+        "purposes": lambda: producer.grant(ANA, [], proof=PROOF),
+        "proof": lambda: producer.grant(ANA, "newsletter", proof={"wording": "x"}),
+        "proof.method": lambda: producer.grant(
+            ANA, "newsletter", proof=Proof(wording="a", source="b", method="telepathy")
+        ),
+        "address_or_ref": lambda: producer.revoke("a@b", reason="asked"),
+        "reason": lambda: producer.revoke("7", reason=f"{ANA} called"),
+        "group": lambda: producer.enrich("7", "diary", {"a": "b"}, source="shop"),
+        "data": lambda: producer.enrich("7", "profile", {"a": float("inf")}, source="shop"),
+        "source": lambda: producer.enrich("7", "profile", {"a": "b"}, source=""),
+        "person": lambda: producer.track("018f5f3e-7a01-7c3b-9a77-6a1b2c3d4e5f", "opened", person="zz"),
+        "gateway_token": lambda: producer.check(ANA),
+        "job_id": lambda: producer.status("42"),
+    }.items():
+        with pytest.raises(Rejected) as rejected:
+            call()
+        assert rejected.value.field == field
+
+
+def test_payment_cannot_be_withdrawn_by_name(producer):
+    with pytest.raises(Rejected) as rejected:
+        producer.revoke("7", ["payment"], reason="asked")
+    assert rejected.value.field == "purposes"
+
+
+def test_no_value_of_a_request_is_in_its_rejection(producer):
+    canary = "kanarček"
+    for change in ({"to": canary}, {"purpose": canary}, {"template": canary}, {"ref": f"{canary}\n"}):
+        with pytest.raises(Rejected) as rejected:
+            producer.send(**{**GOOD, **change})
+        assert canary not in json.dumps([str(rejected.value), rejected.value.message], ensure_ascii=False)
+
+
+def test_the_good_one_is_sent(producer):
+    producer.send(**GOOD)
+    assert len(producer._broker.sent) == 1
