@@ -1,24 +1,19 @@
 """The real servers that all other tests stand on."""
 
-import hashlib
 import signal
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
-import aiosmtplib
 import pika
 import pytest
 from pymongo import MongoClient
 
 from preklic_stack.children import Children
-from preklic_stack.mailsink import MailSink
 from preklic_stack.mongo import Mongo
 from preklic_stack.rabbit import Rabbit
 from waiting import until
-
-BODY = b"Message-ID: <job-1@preklic.test>\r\nSubject: hello\r\n\r\nline\r\n..two\r\n"
 
 
 def test_rabbit_gives_a_fresh_vhost(rabbit: Rabbit, vhost: str, amqp_url: str) -> None:
@@ -36,59 +31,6 @@ def test_mongo_commits_with_majority_and_runs_no_javascript(mongo: Mongo, mongo_
         assert things.insert_one({"_id": 1}).acknowledged
         with pytest.raises(Exception, match=r"[Jj]ava[Ss]cript|scripting|where"):
             list(things.find({"$where": "true"}))
-
-
-async def test_sink_writes_a_line_per_phase(sink: MailSink) -> None:
-    offset = sink.ledger.stat().st_size
-    client = aiosmtplib.SMTP(hostname="127.0.0.1", port=sink.port, start_tls=False)
-    async with client:
-        await client.mail("a@preklic.test")
-        await client.rcpt("b@preklic.test")
-        code, _ = await client.data(BODY.replace(b"\r\n..", b"\r\n."))
-    assert code == 250
-    lines = sink.lines(offset)
-    assert [line["phase"] for line in lines] == ["rcpt", "data", "body", "accepted"]
-    assert lines[2]["job"] == "job-1"
-    assert lines[2]["sha256"] == hashlib.sha256(BODY.replace(b"..", b".")).hexdigest()
-    assert sink.mails()[0]["to"] == ["b@preklic.test"]
-
-
-async def test_sink_drops_after_the_dot(sink: MailSink) -> None:
-    offset = sink.ledger.stat().st_size
-    sink.mode("drop_after_dot", kept=True, times=1)
-    client = aiosmtplib.SMTP(hostname="127.0.0.1", port=sink.port, start_tls=False)
-    await client.connect()
-    await client.mail("a@preklic.test")
-    await client.rcpt("b@preklic.test")
-    with pytest.raises(aiosmtplib.SMTPServerDisconnected):
-        await client.data(BODY)
-    client.close()
-    until(lambda: sink.lines(offset)[-1]["phase"] == "lost", 5, "the lost line")
-    assert [line["phase"] for line in sink.lines(offset)] == ["rcpt", "data", "body", "lost"]
-
-
-@pytest.mark.parametrize(
-    ("mode", "fields", "code"),
-    [("refuse_rcpt", {}, 550), ("refuse_rcpt", {"code": 421}, 421), ("greylist", {}, 451)],
-)
-async def test_sink_refuses_recipients(sink: MailSink, mode: str, fields: dict[str, int], code: int) -> None:
-    sink.mode(mode, **fields)
-    client = aiosmtplib.SMTP(hostname="127.0.0.1", port=sink.port, start_tls=False)
-    await client.connect()
-    await client.mail("a@preklic.test")
-    with pytest.raises(aiosmtplib.SMTPResponseException) as refused:
-        await client.rcpt("b@preklic.test")
-    assert refused.value.code == code
-    if mode == "greylist":
-        assert (await client.rcpt("b@preklic.test")).code == 250
-    client.close()
-
-
-async def test_sink_speaks_starttls(sink: MailSink) -> None:
-    client = aiosmtplib.SMTP(hostname="127.0.0.1", port=sink.port, start_tls=True, cert_bundle=str(sink.certificate))
-    async with client:
-        code, _ = await client.sendmail("a@preklic.test", ["b@preklic.test"], BODY)
-    assert sink.counts()["kept"] >= 1, code
 
 
 def test_children_die_with_a_killed_parent(tmp_path: Path, processes: Children) -> None:
