@@ -1,0 +1,110 @@
+"""Keeps one consuming connection open: connects, consumes, and begins again with back-off when it is lost."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+
+from preklic_shared.amqp import Link, open_link
+from preklic_shared.publication import Unavailable
+from preklic_workers.intake import Intake
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 5.0
+_STABLE_SECONDS = 5.0
+_CONNECT_SECONDS = 5.0
+_CANCEL_SECONDS = 2.0
+
+log = structlog.get_logger()
+
+# on_message(intake, queue, method, properties, body); it must not raise.
+OnMessage = Callable[[Intake, str, Any, Any, bytes], None]
+
+
+class Consumer:
+    """Consumes `queues`, each with a prefetch of its own. `intake` is the open channel, None while there is none."""
+
+    def __init__(self, url: str, queues: Sequence[str], prefetch: int, on_message: OnMessage, *, name: str) -> None:
+        self.intake: Intake | None = None
+        self._url = url
+        self._queues = tuple(queues)
+        self._prefetch = prefetch
+        self._on_message = on_message
+        self._name = name
+        self._tags: list[str] = []
+        self._keeper: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Connect in the background; a broker that is away is tried again until it is there."""
+        self._keeper = asyncio.get_running_loop().create_task(self._keep_consuming(), name=self._name)
+
+    async def stop(self) -> None:
+        """Take no more deliveries; the channel stays open for what has to be settled."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+        current = self.intake
+        if current is None or not current.alive():
+            return
+        loop = asyncio.get_running_loop()
+        answers: list[asyncio.Future[None]] = [loop.create_future() for _ in self._tags]
+        for tag, answer in zip(self._tags, answers, strict=True):
+            current.link.channel.basic_cancel(tag, callback=partial(_answered, answer))
+        ends: list[asyncio.Future[Any]] = [asyncio.gather(*answers), current.link.lost]
+        await asyncio.wait(ends, timeout=_CANCEL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        ends[0].cancel()
+
+    async def close(self) -> None:
+        """Write the acks that wait and close the connection."""
+        current, self.intake = self.intake, None
+        if current is not None:
+            current.flush()
+            await current.link.close()
+
+    async def _keep_consuming(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            since = time.monotonic()
+            reason = await self._consume_once()
+            if time.monotonic() - since > _STABLE_SECONDS:
+                pause = _FIRST_PAUSE
+            log.warning("broker connection lost", error=type(reason).__name__)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 -- jitter
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    async def _consume_once(self) -> BaseException:
+        """Consume until the connection is lost; why it was."""
+        try:
+            link = await open_link(self._url, name=self._name, timeout=_CONNECT_SECONDS)
+        except Unavailable as error:
+            return error
+        self._consume(Intake(link))
+        reason = await asyncio.shield(link.lost)
+        self.intake = None
+        await link.close()
+        return reason
+
+    def _consume(self, current: Intake) -> None:
+        channel: Any = current.link.channel
+        channel.add_on_cancel_callback(lambda _: _abandon(current.link))
+        channel.basic_qos(prefetch_count=self._prefetch)
+        self.intake = current
+        self._tags = [channel.basic_consume(queue, partial(self._take, current, queue)) for queue in self._queues]
+
+    def _take(self, current: Intake, queue: str, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        current.take(method.delivery_tag)
+        self._on_message(current, queue, method, properties, body)
+
+
+def _answered(answer: asyncio.Future[None], _frame: object) -> None:
+    if not answer.done():
+        answer.set_result(None)
+
+
+def _abandon(link: Link) -> None:
+    # The broker ended a consumer (its queue went, or its leader moved): begin again on a new channel.
+    if link.connection.is_open:
+        link.connection.close()
