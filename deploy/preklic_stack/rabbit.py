@@ -37,8 +37,8 @@ class Missing(Exception):
 
 
 def find_home() -> Path:
-    """The folder with `sbin/rabbitmq-server`: `PREKLIC_RABBITMQ_HOME`, a distribution's package, or the path."""
-    if given := os.environ.get("PREKLIC_RABBITMQ_HOME"):
+    """The folder with `sbin/rabbitmq-server`: `RABBITMQ_HOME`, a distribution's package, or the path."""
+    if given := os.environ.get("RABBITMQ_HOME"):
         return Path(given)
     packaged = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*"))
     if packaged and shutil.which("epmd"):
