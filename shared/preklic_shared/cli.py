@@ -139,6 +139,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
     except TyperException as error:
         message = getattr(error, "format_message", error.__str__)()
+        if not message:  # the help was shown already
+            return Code.USAGE
         return _complain(Code.USAGE, message, "preklic --help shows what there is")
     except Stop as stop:
         return _complain(stop.code, stop.message, stop.hint)

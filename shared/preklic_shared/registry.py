@@ -104,6 +104,11 @@ class Purpose(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """Mail that rests on consent or interest: what a complaint stops."""
         return self.mail and self.basis in {"consent", "interest"}
 
+    @property
+    def needs_known_person(self) -> bool:
+        """Whether an unknown address is refused; contract and legal duty record it themselves."""
+        return self.basis in {"consent", "interest"}
+
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
     version: Annotated[int, Meta(ge=1)]

@@ -81,7 +81,7 @@ def may(person: Person | None, purpose: Purpose, *, confirming: bool = False) ->
 
 def rests_on_choice(purpose: Purpose) -> bool:
     """Whether a no ends this purpose: consent and interest, not a contract or a legal duty."""
-    return purpose.basis in {"consent", "interest"}
+    return purpose.needs_known_person
 
 
 def suppression(person: Person) -> str | None:
@@ -149,6 +149,9 @@ def _said(permission: Permission | None, purpose: Purpose, *, confirming: bool) 
     if permission is None:
         return "no_permission" if purpose.basis == "consent" else None
     if permission.state == "granted" or (permission.state == "pending" and confirming):
+        return None
+    # An interest needs no yes; only a no ends it.
+    if permission.state == "pending" and purpose.basis == "interest":
         return None
     return permission.state
 
