@@ -66,21 +66,62 @@ def decode(body: bytes, queue: str) -> tuple[str, Job]:
 
     Raises Malformed (too_large, bad_envelope, bad_options, wrong_queue, unknown_actor, malformed) or NewerVersion.
     """
-    envelope = _envelope(body)
-    if envelope["options"] or envelope["args"]:
-        raise Malformed("bad_options", "options" if envelope["options"] else "args")
+    check_size(body)
+    envelope = strict_json(body)
+    check_shape(envelope)
+    check_options(envelope)
     actor = envelope["actor_name"]
-    if actor not in ACTORS:
-        raise Malformed("unknown_actor", "actor_name")
+    check_actor(actor)
     kind, home = ACTORS[actor]
-    if home != queue or envelope["queue_name"] != queue:
-        raise Malformed("wrong_queue", "queue_name")
-    if set(envelope["kwargs"]) != {"job"} or not isinstance(envelope["kwargs"]["job"], dict):
-        raise Malformed("malformed", "kwargs")
+    check_home(envelope, home, queue)
+    check_arguments(envelope)
     job = _job(kind, envelope["kwargs"]["job"])
     if envelope["message_id"] != job.id:
         raise Malformed("malformed", "message_id")
     return actor, job
+
+
+def check_size(body: bytes) -> None:
+    """Malformed for a body that is longer than any job."""
+    if len(body) > BODY_LIMIT:
+        raise Malformed("too_large")
+
+
+def check_shape(envelope: object) -> None:
+    """Malformed unless these are dramatiq's seven fields, each of exactly its type."""
+    if not isinstance(envelope, dict):
+        raise Malformed("bad_envelope")
+    for name, kind in _ENVELOPE.items():
+        if type(envelope.get(name)) is not kind:
+            raise Malformed("bad_options" if name == "options" else "bad_envelope", name)
+    if len(envelope) != len(_ENVELOPE):
+        raise Malformed("bad_envelope", "unknown key")
+
+
+def check_options(envelope: dict[str, Any]) -> None:
+    """Malformed for any option: a message may not choose how it is run."""
+    if envelope["options"]:
+        raise Malformed("bad_options", "options")
+
+
+def check_actor(actor: str) -> None:
+    """Malformed for an actor that no kind of job has."""
+    if actor not in ACTORS:
+        raise Malformed("unknown_actor", "actor_name")
+
+
+def check_home(envelope: dict[str, Any], home: str, queue: str) -> None:
+    """Malformed unless the actor's queue, the envelope's and the one it came from are the same."""
+    if home != queue or envelope["queue_name"] != queue:
+        raise Malformed("wrong_queue", "queue_name")
+
+
+def check_arguments(envelope: dict[str, Any]) -> None:
+    """Malformed unless the one argument is a job."""
+    if envelope["args"]:
+        raise Malformed("malformed", "args")
+    if set(envelope["kwargs"]) != {"job"} or not isinstance(envelope["kwargs"]["job"], dict):
+        raise Malformed("malformed", "kwargs")
 
 
 def decode_payload(kind: type[Job], data: bytes) -> Payload:
@@ -103,20 +144,6 @@ def check_keys(value: object, depth: int = 0) -> None:
     elif isinstance(value, list):
         for item in value:
             check_keys(item, depth + 1)
-
-
-def _envelope(body: bytes) -> dict[str, Any]:
-    if len(body) > BODY_LIMIT:
-        raise Malformed("too_large")
-    envelope = strict_json(body)
-    if not isinstance(envelope, dict):
-        raise Malformed("bad_envelope")
-    for name, kind in _ENVELOPE.items():
-        if type(envelope.get(name)) is not kind:
-            raise Malformed("bad_options" if name == "options" else "bad_envelope", name)
-    if len(envelope) != len(_ENVELOPE):
-        raise Malformed("bad_envelope", "unknown key")
-    return envelope
 
 
 def _job(kind: type[Job], fields: dict[str, Any]) -> Job:
@@ -145,19 +172,26 @@ def _place(message: str, place: str) -> str:
 
 
 def strict_json(data: bytes) -> Any:
-    """JSON by RFC 8259 without what it merely tolerates: duplicate names, NaN, over-long integers, deep nesting."""
+    """JSON by RFC 8259 in UTF-8, without what is merely tolerated: duplicate names, NaN, over-long integers, depth."""
     try:
-        return json.loads(data, object_pairs_hook=_unique, parse_constant=_no_constant)
+        return _DECODER.decode(data.decode())
     except (ValueError, RecursionError):
         raise Malformed("bad_envelope") from None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
+def check_names(pairs: list[tuple[str, Any]]) -> None:
+    """ValueError where an object has the same name twice: two parsers could read two different jobs."""
+    if len(dict(pairs)) != len(pairs):
         raise ValueError("duplicate name")
-    return result
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    check_names(pairs)
+    return dict(pairs)
 
 
 def _no_constant(_name: str) -> NoReturn:
     raise ValueError("not a JSON number")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
