@@ -8,6 +8,7 @@ from preklic_shared.topology import TIERS
 from preklic_workers import backoff, lifecycle
 from preklic_workers.backoff import TABLES, tier_for, unending
 from preklic_workers.lifecycle import ACCOUNTED, ENDED, MOVES, NOT_AFTER_DOUBT, STATES, may_move, settle_as, sources
+from preklic_workers.store.message_states import CLAIMABLE
 
 states = st.sampled_from(sorted(STATES))
 
@@ -15,7 +16,7 @@ states = st.sampled_from(sorted(STATES))
 def test_the_accounts_words_are_all_states():
     named = {"sent", "bounced", "failed", "refused", "expired", "cancelled", "in_doubt", "assumed", "dead", "discarded"}
     assert named <= ACCOUNTED <= STATES
-    assert {"waiting", "claimed"}.isdisjoint(ACCOUNTED)
+    assert {"waiting", "claimed", "deferred"}.isdisjoint(ACCOUNTED)
 
 
 def test_every_state_is_reached_and_every_open_one_is_left():
@@ -64,6 +65,10 @@ def test_every_wait_is_one_of_the_tables_and_ends(table, attempt, seed):
 
 def test_every_wait_is_a_tier_of_the_broker():
     assert {wait for waits in TABLES.values() for wait in waits} <= set(TIERS.values())
+
+
+def test_the_store_claims_from_where_the_table_says():
+    assert set(CLAIMABLE) == sources("claimed") - {"waiting"}
 
 
 def test_jitter_spreads_a_crowd():

@@ -1,0 +1,111 @@
+"""Reads `jobs.log`, the stream that holds every job once for each time it was asked for; and queue depths.
+
+A stream's offset by time lands on a chunk, so entries before it are filtered again; an end is known by the offset of
+the last entry at the start, so that a busy log is not read for ever.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pika
+from pika.exceptions import AMQPConnectionError, AMQPError, ChannelClosedByBroker
+
+from preklic_shared.amqp import connection_parameters
+from preklic_shared.publication import Unavailable
+from preklic_shared.topology import DEAD, LOG, QUEUES, TIERS, VOID, tier_queue
+
+_PREFETCH: Final = 500
+_QUIET: Final = 1.0  # seconds without a delivery that mean that a stream has no more
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One publication: the job's id, the queue it was for (or `void`), its actor, and the body as it was sent."""
+
+    offset: int
+    job: str
+    queue: str
+    actor: str
+    user: str | None
+    body: bytes
+
+    @property
+    def void(self) -> bool:
+        """Whether it takes a publication back that was never confirmed."""
+        return self.queue == VOID
+
+
+def entries(url: str, since: dt.datetime | None = None) -> Iterator[Entry]:
+    """The log from about `since` (aware; None: all that is kept) up to its end now. Raises Unavailable."""
+    last = _last_offset(url)
+    if last is None:
+        return
+    for entry in _read(url, "first" if since is None else since.astimezone(dt.UTC).replace(tzinfo=None)):
+        yield entry
+        if entry.offset >= last:
+            return
+
+
+def depths(url: str) -> Mapping[str, int]:
+    """How many jobs are ready in each queue and tier and in `dead`; -1 where there is no such queue."""
+    names = (*QUEUES, *(tier_queue(tier) for tier in TIERS), DEAD)
+    with _connected(url) as connection:
+        return {name: _depth(connection, name) for name in names}
+
+
+def _depth(connection: Any, name: str) -> int:
+    channel = connection.channel()
+    try:
+        count: int = channel.queue_declare(name, passive=True).method.message_count
+    except ChannelClosedByBroker:
+        return -1
+    channel.close()
+    return count
+
+
+def _last_offset(url: str) -> int | None:
+    offsets = [entry.offset for entry in _read(url, "last")]
+    return max(offsets, default=None)
+
+
+def _read(url: str, offset: Any) -> Iterator[Entry]:
+    with _connected(url) as connection:
+        channel = connection.channel()
+        channel.basic_qos(prefetch_count=_PREFETCH)
+        deliveries = channel.consume(LOG, arguments={"x-stream-offset": offset}, inactivity_timeout=_QUIET)
+        for method, properties, body in deliveries:
+            if method is None:
+                return
+            channel.basic_ack(method.delivery_tag)
+            yield _entry(method, properties, body)
+
+
+def _entry(method: Any, properties: Any, body: bytes) -> Entry:
+    headers = properties.headers or {}
+    return Entry(
+        offset=int(headers.get("x-stream-offset", 0)),
+        job=properties.message_id or "",
+        queue=method.routing_key,
+        actor=properties.type or "",
+        user=properties.user_id,
+        body=body,
+    )
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[Any]:
+    try:
+        connection = pika.BlockingConnection(connection_parameters(url))
+    except AMQPConnectionError as error:
+        raise Unavailable(f"broker away: {type(error).__name__}") from None
+    try:
+        yield connection
+    except AMQPConnectionError as error:
+        raise Unavailable(f"broker lost: {type(error).__name__}") from None
+    finally:
+        # Closing with unread stream deliveries makes the broker close the connection itself (540).
+        with suppress(AMQPError):
+            connection.close()
