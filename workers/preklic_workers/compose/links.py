@@ -45,16 +45,18 @@ def link(content: Content, tracking: Tracking, hosts: frozenset[str] | None = No
     """
     pieces = content.html.split('="')
     urls: list[str] = []
-    clicks = 0
+    clicks, tag = 0, ""
     for index, before in enumerate(pieces[:-1]):
+        tag = _tag(before) or tag
         if not before[-_LONGEST:].lower().endswith(_NAMES):
             continue
         written, quote, after = pieces[index + 1].partition('"')
         url = html.unescape(written)
-        _check(url, hosts)
+        check_link(url)
+        check_host(url, hosts)
         if not _WEB.match(url):
             continue
-        if tracking.click is not None and _is_anchor(before) and not url.startswith(tracking.own):
+        if tracking.click is not None and tag == "a" and not url.startswith(tracking.own):
             clicks += 1
             url = _counted(tracking.click, clicks, url)
             pieces[index + 1] = html.escape(url) + quote + after
@@ -66,16 +68,22 @@ def link(content: Content, tracking: Tracking, hosts: frozenset[str] | None = No
     return Linked(content.text, page, tuple(urls))
 
 
-def _check(url: str, hosts: frozenset[str] | None) -> None:
+def check_link(url: str) -> None:
+    """Refuse every scheme but http, https, mailto and tel: a `javascript:` or `data:` URL raises TemplateError."""
     if not _ALLOWED.fullmatch(url):
         raise TemplateError("link")
+
+
+def check_host(url: str, hosts: frozenset[str] | None) -> None:
+    """Refuse a web URL whose host is not among `hosts` (None: any)."""
     if hosts is not None and _WEB.match(url) and host_of(url) not in hosts:
         raise TemplateError("foreign_host")
 
 
-def _is_anchor(before: str) -> bool:
-    tag = before[before.rfind("<") :][:3].lower()
-    return tag.startswith("<a") and tag[2:].isspace()
+def _tag(piece: str) -> str:
+    """The name of the tag that was opened last in `piece`, or nothing when it goes on inside an earlier one."""
+    at = piece.rfind("<")
+    return piece[at + 1 :].split(None, 1)[0].lower() if at >= 0 and piece[at + 1 : at + 2].isalpha() else ""
 
 
 def _counted(click: Callable[[int, str], str], number: int, url: str) -> str:

@@ -19,7 +19,7 @@ _PLAIN: Final = 70  # characters that a header may hold before it is folded into
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _WORDS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
 _URL: Final = re.compile(r"https?://[!-;=?-~]+", re.ASCII | re.IGNORECASE)
-_MAILBOX: Final = re.compile(r'[^\s<>"(),:;\\@]+@[a-z0-9.-]+')
+_MAILBOX: Final = re.compile(r'(?!.*=\?)[^\s<>"(),:;\\@]+@[a-z0-9.-]+')
 
 
 class BadContent(ValueError):
@@ -118,27 +118,40 @@ def _fields(letter: Letter) -> list[tuple[str, bytes]]:
 
 
 def unstructured(value: str, field: str) -> bytes:
-    """Free text as a header's value: ASCII as it is, everything else (and all that looks encoded) as RFC 2047 words."""
-    if _CONTROL.search(value) or len(value) > _MAX_SUBJECT:
-        raise BadContent(field)
-    if value.isascii() and len(value) <= _PLAIN and "=?" not in value and value == value.strip():
-        return value.encode("ascii")
-    return encoded_words(value)
+    """Free text as a header's value: short ASCII as it is, all else (and all that looks encoded) as RFC 2047 words."""
+    refuse_controls(value, field, _MAX_SUBJECT)
+    return encoded_words(value) if needs_words(value) else value.encode("ascii")
 
 
 def mailbox(box: Mailbox, field: str) -> bytes:
     """A name and its address as the only mailbox of a header."""
-    if not _MAILBOX.fullmatch(box.address) or _CONTROL.search(box.address):
-        raise BadContent(field)
+    check_mailbox(box.address, field)
     if not box.name:
         return box.address.encode()
-    if _CONTROL.search(box.name) or len(box.name) > _MAX_NAME:
+    refuse_controls(box.name, field, _MAX_NAME)
+    return phrase(box.name) + b" <" + box.address.encode() + b">"
+
+
+def refuse_controls(value: str, field: str, longest: int) -> None:
+    """BadContent for line ends, NUL and other controls, U+2028 and U+2029, and for too long a text."""
+    if _CONTROL.search(value) or len(value) > longest:
         raise BadContent(field)
-    return _phrase(box.name) + b" <" + box.address.encode() + b">"
 
 
-def _phrase(name: str) -> bytes:
-    if not name.isascii() or len(name) > _PLAIN or "=?" in name:
+def check_mailbox(address: str, field: str) -> None:
+    """BadContent unless `address` is exactly one mailbox with an A-label domain."""
+    if not _MAILBOX.fullmatch(address) or _CONTROL.search(address):
+        raise BadContent(field)
+
+
+def needs_words(value: str) -> bool:
+    """Whether a header can hold `value` only as RFC 2047 words; what looks like such a word itself needs them too."""
+    return not value.isascii() or len(value) > _PLAIN or "=?" in value or value != value.strip()
+
+
+def phrase(name: str) -> bytes:
+    """A display name: words, a quoted string (RFC 5322 3.2.4), or RFC 2047 words. Nothing in it ends it."""
+    if needs_words(name):
         return encoded_words(name)
     if _WORDS.fullmatch(name):
         return name.encode("ascii")

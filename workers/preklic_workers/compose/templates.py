@@ -86,12 +86,14 @@ class Template:
         return content
 
     def _pick(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        for field in self.front.fields:
-            if field not in data:
-                raise TemplateError(field)
-        picked = {field: data[field] for field in self.front.fields}
-        picked.update((field, data.get(field)) for field in self.front.optional)
-        return picked
+        if (field := missing_field(self.front, data)) is not None:
+            raise TemplateError(field)
+        return {field: data.get(field) for field in (*self.front.fields, *self.front.optional)}
+
+
+def missing_field(front: Front, data: Mapping[str, Any]) -> str | None:
+    """The first required field that `data` lacks."""
+    return next((field for field in front.fields if field not in data), None)
 
 
 class Templates:
@@ -149,7 +151,7 @@ def _environment(folder: Path) -> SandboxedEnvironment:
     environment = SandboxedEnvironment(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
-        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
+        autoescape=escapes,
         auto_reload=False,
         cache_size=-1,
         trim_blocks=True,
@@ -159,6 +161,11 @@ def _environment(folder: Path) -> SandboxedEnvironment:
     for name in ("safe", "xmlattr", "urlize"):
         del environment.filters[name]
     return environment
+
+
+def escapes(name: str | None) -> bool:
+    """Whether what data put into the file `name` is escaped: always in HTML."""
+    return name is not None and name.endswith(".html.j2")
 
 
 def _refuse_odd(place: str, source: str) -> None:
