@@ -1,0 +1,38 @@
+"""Blind indexes: keyed hashes that find a person without an address at hand (HMAC-SHA256, RFC 2104).
+
+Two keys: `lookup` turns with the others, `suppress` never does, because a suppression must outlive everything.
+"""
+
+import base64
+import hmac
+from dataclasses import dataclass
+
+from preklic_shared.addresses import Address
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Blind:
+    """The keyed hashes of one controller. `suppress` and `lookup` are 32 bytes each."""
+
+    suppress: bytes
+    lookup: bytes
+
+    def subject(self, address: Address) -> str:
+        """The person's id: base64url of the suppression hash, 43 characters, the same for ever."""
+        return _text(self.suppress, b"person", address.normal.encode())
+
+    def find(self, address: Address) -> str:
+        """The look-up hash of an address."""
+        return _text(self.lookup, b"lookup", address.normal.encode())
+
+    def ref(self, ref: str) -> str:
+        """The look-up hash of a website's own name for a person."""
+        return _text(self.lookup, b"ref", ref.encode())
+
+    def body(self, content: bytes) -> bytes:
+        """The keyed hash by which a claim notices that a repeated job id carries another body."""
+        return hmac.digest(self.lookup, b"body|" + content, "sha256")
+
+
+def _text(key: bytes, kind: bytes, value: bytes) -> str:
+    return base64.urlsafe_b64encode(hmac.digest(key, kind + b"|" + value, "sha256")).rstrip(b"=").decode("ascii")

@@ -1,0 +1,99 @@
+"""Encryption at rest: one random key per person and field group, wrapped under that group's epoch key.
+
+Every ciphertext is AES-256-GCM bound to `person | collection | field`, and every wrapped key to `person | group |
+epoch`: moved to another place, edited or cut, it does not open. Layout of both: nonce (12) | ciphertext | tag (16).
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+KEY_BYTES: Final = 32
+GROUPS: Final = ("contact", "profile", "service", "payments", "recovery", "court", "evidence")
+_NONCE: Final = 12
+
+
+class NoKey(Exception):
+    """This role does not hold the epoch key of that group, or the person's key was erased."""
+
+
+class Altered(Exception):
+    """A ciphertext or wrapped key does not open where it stands: moved, edited or cut. Raise the alarm."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedKey:
+    """A person's key for one group as it is stored: wrapped under the group's epoch key number `epoch`."""
+
+    epoch: int
+    wrapped: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class DataKey:
+    """A person's key for one group, in the clear: it lives as long as one job."""
+
+    raw: bytes
+
+    def encrypt(self, plain: bytes, person: str, collection: str, field: str) -> bytes:
+        """`plain` as a ciphertext for this place alone."""
+        nonce = os.urandom(_NONCE)
+        return nonce + AESGCM(self.raw).encrypt(nonce, plain, bound_to(person, collection, field))
+
+    def decrypt(self, stored: bytes, person: str, collection: str, field: str) -> bytes:
+        """What was encrypted for this place. Raises `Altered`."""
+        return _open(self.raw, stored, bound_to(person, collection, field))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Epochs:
+    """The epoch keys that a role holds: group -> number -> 32 bytes. The highest number wraps, all unwrap."""
+
+    keys: Mapping[str, Mapping[int, bytes]]
+
+    def new_key(self, person: str, group: str) -> tuple[DataKey, WrappedKey]:
+        """A fresh key for the person and its wrapping under the current epoch. Raises `NoKey`."""
+        key = DataKey(os.urandom(KEY_BYTES))
+        return key, self.wrap(key, person, group)
+
+    def wrap(self, key: DataKey, person: str, group: str) -> WrappedKey:
+        """The key under the group's current epoch. Raises `NoKey` when this role does not hold the group."""
+        held = self.keys.get(group)
+        if not held:
+            raise NoKey(group)
+        epoch = max(held)
+        nonce = os.urandom(_NONCE)
+        return WrappedKey(epoch, nonce + AESGCM(held[epoch]).encrypt(nonce, key.raw, _wrapping(person, group, epoch)))
+
+    def unwrap(self, stored: WrappedKey, person: str, group: str) -> DataKey:
+        """The person's key. Raises `NoKey` (group or epoch not held) or `Altered`."""
+        epoch_key = self.keys.get(group, {}).get(stored.epoch)
+        if epoch_key is None:
+            raise NoKey(group)
+        return DataKey(_open(epoch_key, stored.wrapped, _wrapping(person, group, stored.epoch)))
+
+    def holds(self, group: str) -> bool:
+        """Whether this role can open anything of `group`."""
+        return bool(self.keys.get(group))
+
+
+def bound_to(person: str, collection: str, field: str) -> bytes:
+    """The associated data of a ciphertext. None of the three may hold the separator."""
+    if "|" in person or "|" in collection or "|" in field:
+        raise ValueError("a place has no |")
+    return f"{person}|{collection}|{field}".encode()
+
+
+def _wrapping(person: str, group: str, epoch: int) -> bytes:
+    return bound_to(person, "keys", group) + b"|%d" % epoch
+
+
+def _open(key: bytes, stored: bytes, bound: bytes) -> bytes:
+    try:
+        return AESGCM(key).decrypt(stored[:_NONCE], stored[_NONCE:], bound)
+    except (InvalidTag, ValueError):
+        raise Altered(bound.partition(b"|")[2].decode()) from None

@@ -1,0 +1,19 @@
+"""What one role can open and find: its sealing keys, epoch keys and blind indexes, in one value."""
+
+from dataclasses import dataclass, field
+
+from preklic_shared.sealing import Opener
+from preklic_shared.tokens import TokenKeys
+from preklic_workers.blind import Blind
+from preklic_workers.envelope import Epochs
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class KeyRing:
+    """A role's keys. What the role does not need is None or empty: send has no epoch key of `court`."""
+
+    role: str
+    blind: Blind
+    epochs: Epochs
+    tokens: TokenKeys | None = None
+    opener: Opener = field(default_factory=lambda: Opener({}))

@@ -1,0 +1,142 @@
+"""What is recorded: the only package of the workers that opens MongoDB.
+
+`store = await open_store(settings, ring)`; all its methods raise `Unavailable` when MongoDB is away or not certain.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Protocol
+
+from preklic_workers.keyring import KeyRing
+from preklic_workers.store.controls import Control, Controls
+from preklic_workers.store.dead import DeadGroup, DeadLetter, DeadLetters
+from preklic_workers.store.events import Event, Events
+from preklic_workers.store.gate import Gate, GateAnswer, GateBusy, GateLost, GatePassed, GateRefused, Handover
+from preklic_workers.store.grants import Grant, Grants, GrantState
+from preklic_workers.store.message_states import CERTAIN
+from preklic_workers.store.messages import Busy, Claim, ClaimAnswer, Claimed, Conflict, Ended, Messages
+from preklic_workers.store.moments import millis, moment
+from preklic_workers.store.mongo import Doc, Mongo, Standalone, Unavailable
+from preklic_workers.store.persons import Persons
+from preklic_workers.store.vault import Vault
+from preklic_workers.store.withdrawals import Captured, Drain, Withdraw, Withdrawal, Withdrawals
+
+__all__ = [
+    "Busy",
+    "Captured",
+    "Claim",
+    "ClaimAnswer",
+    "Claimed",
+    "Conflict",
+    "Control",
+    "Controls",
+    "DeadGroup",
+    "DeadLetter",
+    "DeadLetters",
+    "Drain",
+    "Ended",
+    "Event",
+    "Events",
+    "Gate",
+    "GateAnswer",
+    "GateBusy",
+    "GateLost",
+    "GatePassed",
+    "GateRefused",
+    "Grant",
+    "GrantState",
+    "Grants",
+    "Handover",
+    "Messages",
+    "Persons",
+    "Standalone",
+    "Store",
+    "Unavailable",
+    "Vault",
+    "Withdraw",
+    "Withdrawal",
+    "Withdrawals",
+    "millis",
+    "moment",
+    "open_store",
+]
+
+
+class Place(Protocol):
+    """The settings that the store reads."""
+
+    @property
+    def mongo_url(self) -> str:
+        """A replica set's URL."""
+        ...
+
+    @property
+    def mongo_database(self) -> str:
+        """The database; the wrapped keys are in `<database>_keys`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """All that is recorded, by subject."""
+
+    mongo: Mongo
+    messages: Messages
+    persons: Persons
+    gate: Gate
+    withdrawals: Withdrawals
+    grants: Grants
+    events: Events
+    dead: DeadLetters
+    controls: Controls
+    vault: Vault
+
+    async def finish(
+        self,
+        message: str,
+        epoch: int,
+        state: str,
+        *,
+        person: str,
+        reason: str | None = None,
+        relay: str | None = None,
+        processor: str | None = None,
+        reply: Doc | None = None,
+        at: dt.datetime | None = None,
+    ) -> None:
+        """Law 1d: settle the message first; then, when the conversation ended for certain, pull its hand-over."""
+        await self.messages.settle(
+            message, epoch, state, reason=reason, relay=relay, processor=processor, reply=reply, at=at
+        )
+        if state in CERTAIN:
+            await self.gate.pull(person, message, epoch)
+
+    async def once_more(self, message: str, person: str) -> bool:
+        """Let a mail in doubt go out a second and last time: its hand-over goes to `stale`, then it may be claimed."""
+        await self.persons.to_stale(person, message)
+        return await self.messages.once_more(message)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.mongo.close()
+
+
+async def open_store(settings: Place, ring: KeyRing) -> Store:
+    """Connect as `settings` say. Raises `Unavailable`, or `Standalone` for a server without a replica set."""
+    mongo = await Mongo.open(settings.mongo_url, settings.mongo_database)
+    vault = Vault(mongo, ring.epochs)
+    persons = Persons(mongo, vault, ring.blind)
+    messages = Messages(mongo)
+    controls = Controls(mongo)
+    return Store(
+        mongo=mongo,
+        messages=messages,
+        persons=persons,
+        gate=Gate(mongo, messages, controls),
+        withdrawals=Withdrawals(mongo),
+        grants=Grants(mongo, persons, vault),
+        events=Events(mongo),
+        dead=DeadLetters(mongo),
+        controls=controls,
+        vault=vault,
+    )

@@ -1,0 +1,67 @@
+"""Events of messages: opened, clicked, delivered and so on; each is recorded once, by its own key."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from preklic_workers.store.grouping import Grouper
+from preklic_workers.store.mongo import DUPLICATE, Doc, Mongo, Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What happened to a mail. `id` is the key that makes it one; `verdict` is `human`, `machine` or `unsure`."""
+
+    id: str
+    message: str
+    person: str
+    kind: str
+    verdict: str
+    at: dt.datetime
+    link: int | None = None
+
+
+class Events:
+    """The collection `events`. All methods raise `Unavailable`."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._events = mongo["events"]
+        self._records: Grouper[Event, bool] = Grouper(self._record_group)
+
+    async def record(self, events: Sequence[Event]) -> list[bool]:
+        """Record them; for each whether it was new. For lists: batches of some hundred."""
+        return [answer is True for answer in await self._record_group(list(events))] if events else []
+
+    async def record_one(self, event: Event) -> bool:
+        """Record one, together with others of the same moment; whether it was new."""
+        return await self._records(event)
+
+    async def of(self, message: str) -> list[Event]:
+        """The events of a mail, by time."""
+        docs = await self._events.find({"message": message}, sort=[("at", 1)])
+        return [
+            Event(d["_id"], d["message"], d["person"], d["kind"], d["verdict"], d["at"], d.get("link")) for d in docs
+        ]
+
+    async def _record_group(self, events: list[Event]) -> list[bool | Exception]:
+        now = self._mongo.now()
+        result = await self._events.insert_many([_doc(event, now) for event in events])
+        if not result.sure:
+            raise Unavailable("events")
+        if other := {code for code in result.failed.values() if code != DUPLICATE}:
+            raise ValueError(f"the store refused an event (codes {sorted(other)})")
+        return [index not in result.failed for index in range(len(events))]
+
+
+def _doc(event: Event, now: dt.datetime) -> Doc:
+    doc: Doc = {
+        "_id": event.id,
+        "message": event.message,
+        "person": event.person,
+        "kind": event.kind,
+        "verdict": event.verdict,
+        "at": event.at,
+        "recorded": now,
+    }
+    return doc if event.link is None else doc | {"link": event.link}

@@ -1,0 +1,114 @@
+"""What may become of a message's document: settlements as conditional updates. Pure.
+
+`models/gate.py` searches these rules: `sent` holds whatever the epoch, because who holds the hand-over knows; all else
+belongs to the epoch that claimed; and a message once in doubt never becomes a no, it returns to in doubt.
+"""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pymongo import UpdateOne
+
+from preklic_workers.store.mongo import Doc
+
+LEASE: Final = dt.timedelta(seconds=60)
+HISTORY: Final = 20
+
+# A delivery may take these up again once the lease is over; a settled `deferred` or `dead` has none.
+CLAIMABLE: Final = ("claimed", "deferred", "dead")
+# Nothing changes these but news from outside: a delivered mail may still bounce or be complained about.
+DELIVERED: Final = ("sent", "bounced", "complained")
+# Claims that no body went out. After doubt that is not known, so they turn into `in_doubt`.
+NEVER_LEFT: Final = ("refused", "expired", "cancelled", "failed", "dead", "discarded")
+# Certain ends of a conversation: they also end a doubt about that very conversation, and pull its hand-over.
+CERTAIN: Final = ("sent", "failed", "bounced", "deferred")
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How an attempt ended. `reply` is {code, enhanced}; `at` is UTC."""
+
+    id: str
+    epoch: int
+    state: str
+    at: dt.datetime
+    reason: str | None = None
+    relay: str | None = None
+    processor: str | None = None
+    reply: Doc | None = None
+
+
+def settling(settlement: Settlement) -> list[UpdateOne]:
+    """The updates that record it; their conditions exclude each other, so at most one matches."""
+    here: Doc = {"_id": settlement.id}
+    if settlement.state == "sent":
+        return [_update(here | {"state": {"$nin": list(DELIVERED)}}, settlement, "sent", doubted=False)]
+    mine: Doc = here | {"epoch": settlement.epoch}
+    claimed: Doc = mine | {"state": "claimed"}
+    if settlement.state == "in_doubt":
+        return [_update(claimed, settlement, "in_doubt", doubted=True)]
+    if settlement.state not in NEVER_LEFT:
+        updates = [_update(claimed, settlement, settlement.state)]
+    else:
+        updates = [
+            _update(claimed | {"doubted": {"$ne": True}}, settlement, settlement.state),
+            _update(claimed | {"doubted": True}, settlement, "in_doubt"),
+        ]
+    if settlement.state in CERTAIN:
+        # The reaper was early: the relay's answer to this epoch came after its lease, and nobody went on since.
+        own_doubt = mine | {"state": "in_doubt", "again": {"$ne": True}}
+        updates.append(_update(own_doubt, settlement, settlement.state, doubted=False))
+    return updates
+
+
+def evidence(message: str, state: str, at: dt.datetime, reason: str) -> UpdateOne:
+    """News from outside (a DSN, a complaint, a relay's log): it resolves doubt, and never undoes a stronger fact."""
+    stronger = DELIVERED[DELIVERED.index(state) :]
+    where = {"_id": message, "state": {"$nin": list(stronger)}}
+    return UpdateOne(where, {"$set": {"state": state, "at": at, "reason": reason}, "$unset": {"doubted": ""}})
+
+
+def takeover(message: str, body_hash: bytes, by: bytes) -> UpdateOne:
+    """Compare-and-set on epoch and lease by the server's own clock: the next epoch, or nothing."""
+    where = {
+        "_id": message,
+        "state": {"$in": list(CLAIMABLE)},
+        "body_hash": body_hash,
+        "$expr": {"$lte": ["$lease", "$$NOW"]},
+    }
+    epoch = {"$add": ["$epoch", 1]}
+    entry = {"at": "$$NOW", "state": "claimed", "epoch": epoch}
+    fields: Doc = {
+        "state": "claimed",
+        "epoch": epoch,
+        "by": by,
+        "at": "$$NOW",
+        "lease": {"$add": ["$$NOW", LEASE // dt.timedelta(milliseconds=1)]},
+        "history": {"$slice": [{"$concatArrays": ["$history", [entry]]}, -HISTORY]},
+    }
+    return UpdateOne(where, [{"$set": fields}])
+
+
+def _update(where: Doc, settlement: Settlement, state: str, *, doubted: bool | None = None) -> UpdateOne:
+    given: dict[str, Any] = {
+        "reason": settlement.reason,
+        "relay": settlement.relay,
+        "processor": settlement.processor,
+        "reply": settlement.reply,
+    }
+    fields = {name: value for name, value in given.items() if value is not None}
+    fields |= {"state": state, "at": settlement.at}
+    if state == "sent":
+        fields["sent_at"] = settlement.at
+    if state in CLAIMABLE:
+        fields["lease"] = settlement.at
+    if doubted:
+        fields["doubted"] = True
+    entry = {"at": settlement.at, "state": state, "epoch": settlement.epoch}
+    if settlement.reason is not None:
+        entry["reason"] = settlement.reason
+    update: Doc = {"$set": fields, "$push": {"history": {"$each": [entry], "$slice": -HISTORY}}}
+    if doubted is False:
+        update["$unset"] = {"doubted": ""}
+    return UpdateOne(where, update)

@@ -1,0 +1,239 @@
+"""Messages: one document for each job, claimed before anything is done and settled when it is over."""
+
+import datetime as dt
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pymongo import UpdateOne
+
+from preklic_workers.store.grouping import Grouper
+from preklic_workers.store.message_states import CLAIMABLE, LEASE, Settlement, evidence, settling, takeover
+from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Duplicate, Mongo, Unavailable
+
+_VIEW: Final = {"state": 1, "reason": 1, "epoch": 1, "by": 1, "lease": 1, "body_hash": 1, "doubted": 1, "again": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a delivery says of its job. `person` is the suppression hash, `body_hash` the keyed hash of the body."""
+
+    id: str
+    purpose: str
+    template: str
+    person: str | None
+    producer: str
+    body_hash: bytes
+    created: dt.datetime
+    expires: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Ours for 60 s. `doubted`: an earlier attempt may have sent it; `again`: this is the one repetition."""
+
+    epoch: int
+    doubted: bool = False
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Over, in this state; a repeated delivery is acked."""
+
+    state: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Another worker has it for so many seconds at most."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Another body was claimed under this id (`idempotency_conflict`)."""
+
+
+ClaimAnswer = Claimed | Ended | Busy | Conflict
+
+
+class Messages:
+    """The collection `messages`. All methods raise `Unavailable`."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._messages = mongo["messages"]
+        self._claims: Grouper[Claim, ClaimAnswer] = Grouper(self._claim_group)
+        self._settlements: Grouper[Settlement, None] = Grouper(self._settle_group)
+
+    async def claim(self, claim: Claim) -> ClaimAnswer:
+        """Take the message: its first claim, or the next epoch once the lease before is over."""
+        return await self._claims(claim)
+
+    async def settle(
+        self,
+        message: str,
+        epoch: int,
+        state: str,
+        *,
+        reason: str | None = None,
+        relay: str | None = None,
+        processor: str | None = None,
+        reply: Doc | None = None,
+        at: dt.datetime | None = None,
+    ) -> None:
+        """Record how this epoch's attempt ended, by the rules of `message_states`; repeating it changes nothing."""
+        moment = at or self._mongo.now()
+        await self._settlements(Settlement(message, epoch, state, moment, reason, relay, processor, reply))
+
+    async def evidence(self, message: str, state: str, reason: str) -> None:
+        """News from outside about a mail: `sent`, `bounced` or `complained`. It resolves doubt."""
+        await self._bulk([evidence(message, state, self._mongo.now(), reason)])
+
+    async def once_more(self, message: str) -> bool:
+        """Let a message in doubt be claimed a second and last time; False when it is not in doubt or had its turn.
+
+        Its hand-over must have been moved to `stale` before (`Persons.to_stale`), or the gate finds it open.
+        """
+        now = self._mongo.now()
+        where = {"_id": message, "state": "in_doubt", "again": {"$ne": True}}
+        fields = {"state": "deferred", "again": True, "doubted": True, "lease": now, "at": now}
+        return await self._messages.change(where, {"$set": fields}, {"_id": 1}) is not None
+
+    async def resolve(self, message: str, state: str, reason: str) -> bool:
+        """What a person or a rule decided of a message in doubt: `assumed`, `sent`; False when it is not in doubt."""
+        fields = {"state": state, "reason": reason, "at": self._mongo.now()}
+        where = {"_id": message, "state": "in_doubt"}
+        return await self._messages.change(where, {"$set": fields}, {"_id": 1}) is not None
+
+    async def discard(self, message: str, reason: str) -> bool:
+        """Give up a dead message; False when it is not dead."""
+        fields = {"state": "discarded", "reason": reason, "at": self._mongo.now()}
+        return await self._messages.change({"_id": message, "state": "dead"}, {"$set": fields}, {"_id": 1}) is not None
+
+    async def note(
+        self, job: str, kind: str, state: str, *, producer: str, expires: dt.datetime, reason: str = ""
+    ) -> None:
+        """Record the end of a job that is no mail; the first end stays."""
+        now = self._mongo.now()
+        doc: Doc = {"_id": job, "kind": kind, "state": state, "producer": producer, "created": now, "at": now}
+        doc |= {"expires": expires} | ({"reason": reason} if reason else {})
+        try:
+            await self._messages.insert(doc)
+        except Duplicate:
+            return
+
+    async def state(self, job: str) -> str | None:
+        """The state of any job, None when nothing of it is recorded."""
+        found = await self._messages.find_one({"_id": job}, {"state": 1})
+        return found["state"] if found else None
+
+    async def show(self, job: str) -> Doc | None:
+        """All that is recorded of one job: ids, states, codes; no address."""
+        return await self._messages.find_one({"_id": job}, {"body_hash": 0, "by": 0})
+
+    async def overdue(self, limit: int = 500) -> list[Doc]:
+        """Claimed mails whose lease is over by the server's clock, the oldest first: `_id`, `epoch`, `person`."""
+        where = {"state": "claimed", "$expr": {"$lte": ["$lease", "$$NOW"]}}
+        fields = {"epoch": 1, "person": 1, "purpose": 1}
+        return await self._messages.find(where, fields, sort=[("lease", 1)], limit=limit)
+
+    async def in_doubt(self, limit: int = 500) -> list[Doc]:
+        """The mails in doubt, the longest first."""
+        fields = {"epoch": 1, "person": 1, "purpose": 1, "again": 1, "at": 1, "reason": 1}
+        return await self._messages.find({"state": "in_doubt"}, fields, sort=[("lease", 1)], limit=limit)
+
+    async def reap(self, message: str, epoch: int) -> bool:
+        """Mark an overdue claim as in doubt; False when it was settled or claimed in the meantime."""
+        now = self._mongo.now()
+        where = {"_id": message, "epoch": epoch, "state": "claimed", "$expr": {"$lte": ["$lease", "$$NOW"]}}
+        update = {
+            "$set": {"state": "in_doubt", "doubted": True, "reason": "lease_over", "at": now},
+            "$push": {"history": {"$each": [{"at": now, "state": "in_doubt", "epoch": epoch}], "$slice": -20}},
+        }
+        return await self._messages.change(where, update, {"_id": 1}) is not None
+
+    async def epochs(self, messages: Sequence[str]) -> dict[str, int]:
+        """The epoch of each of these that is claimed."""
+        found = await self._messages.find({"_id": {"$in": list(messages)}}, {"epoch": 1, "state": 1})
+        return {doc["_id"]: doc["epoch"] for doc in found if doc["state"] == "claimed"}
+
+    async def _claim_group(self, claims: list[Claim]) -> list[ClaimAnswer | Exception]:
+        now = self._mongo.now()
+        result = await self._messages.insert_many([_first(claim, now) for claim in claims])
+        if not result.sure:
+            raise Unavailable("claims")
+        answers: list[ClaimAnswer | Exception] = [_refused(result, i) or Claimed(1) for i in range(len(claims))]
+        again = [index for index, code in result.failed.items() if code == DUPLICATE]
+        if again:
+            found = await self._take_over([claims[index] for index in again])
+            for index, answer in zip(again, found, strict=True):
+                answers[index] = answer
+        return answers
+
+    async def _take_over(self, claims: list[Claim]) -> list[ClaimAnswer]:
+        marks = [os.urandom(8) for _ in claims]
+        await self._bulk([takeover(claim.id, claim.body_hash, by) for claim, by in zip(claims, marks, strict=True)])
+        docs = await self._messages.find({"_id": {"$in": [claim.id for claim in claims]}}, _VIEW)
+        by_id = {doc["_id"]: doc for doc in docs}
+        now = self._mongo.now()
+        return [_answer(claim, by_id.get(claim.id), by, now) for claim, by in zip(claims, marks, strict=True)]
+
+    async def _settle_group(self, settlements: list[Settlement]) -> list[Exception | None]:
+        owned = [(index, update) for index, each in enumerate(settlements) for update in settling(each)]
+        result = await self._messages.bulk([update for _, update in owned])
+        if not result.sure:
+            raise Unavailable("settlements")
+        answers: list[Exception | None] = [None] * len(settlements)
+        for place, code in result.failed.items():
+            answers[owned[place][0]] = ValueError(f"the store refused the settlement (code {code})")
+        return answers
+
+    async def _bulk(self, updates: list[UpdateOne]) -> None:
+        result = await self._messages.bulk(updates)
+        if result.failed:
+            raise ValueError(f"the store refused an update (codes {sorted(set(result.failed.values()))})")
+        if not result.sure:
+            raise Unavailable("messages")
+
+
+def _first(claim: Claim, now: dt.datetime) -> Doc:
+    doc: Doc = {
+        "_id": claim.id,
+        "kind": "send",
+        "state": "claimed",
+        "epoch": 1,
+        "lease": now + LEASE,
+        "purpose": claim.purpose,
+        "template": claim.template,
+        "producer": claim.producer,
+        "body_hash": claim.body_hash,
+        "created": claim.created,
+        "expires": claim.expires,
+        "at": now,
+        "history": [{"at": now, "state": "claimed", "epoch": 1}],
+    }
+    if claim.person is not None:
+        doc["person"] = claim.person
+    return doc
+
+
+def _refused(result: Bulk, index: int) -> Exception | None:
+    code = result.failed.get(index)
+    return None if code is None else ValueError(f"the store refused the claim (code {code})")
+
+
+def _answer(claim: Claim, doc: Doc | None, by: bytes, now: dt.datetime) -> ClaimAnswer:
+    if doc is None:
+        return Busy(1.0)
+    if doc.get("body_hash") != claim.body_hash:
+        return Conflict()
+    if doc.get("by") == by:
+        return Claimed(doc["epoch"], doc.get("doubted", False), doc.get("again", False))
+    if doc["state"] in CLAIMABLE:
+        return Busy(max(1.0, (doc["lease"] - now).total_seconds()))
+    return Ended(doc["state"], doc.get("reason"))

@@ -1,0 +1,204 @@
+"""Persons: one document for each address, unique by its suppression hash; read, found, joined and emptied here."""
+
+import datetime as dt
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from preklic_shared.addresses import Address
+from preklic_shared.registry import Purpose
+from preklic_shared.tokens import PID_BYTES
+from preklic_workers.blind import Blind
+from preklic_workers.permission import Person
+from preklic_workers.store.grouping import Grouper
+from preklic_workers.store.mongo import Doc, Duplicate, Mongo, Unavailable
+from preklic_workers.store.person_docs import FACTS, fresh, person_of, place
+from preklic_workers.store.providers import provider_of
+from preklic_workers.store.vault import COLLECTION, Vault
+
+_TRIES: Final = 50
+_WHOLE: Final = {"withdrawals": 0}
+
+
+class Persons:
+    """The collection `persons`. All methods raise `Unavailable`."""
+
+    def __init__(self, mongo: Mongo, vault: Vault, blind: Blind) -> None:
+        self._mongo = mongo
+        self._persons = mongo["persons"]
+        self._vault = vault
+        self._blind = blind
+        self._reads: Grouper[str, Person | None] = Grouper(self._read_group)
+
+    async def read(self, subject: str) -> Person | None:
+        """What `permission.may` needs of a person; the hand-overs and the address are left out."""
+        return await self._reads(subject)
+
+    async def whole(self, subject: str) -> Person | None:
+        """All facts of a person, hand-overs included."""
+        doc = await self._persons.find_one({"_id": subject}, _WHOLE)
+        return person_of(doc) if doc else None
+
+    async def by_pid(self, pid: bytes) -> Person | None:
+        """The person whose tokens carry `pid`; an erased one is found too, so that old links still say no."""
+        doc = await self._persons.find_one({"pid": pid}, FACTS)
+        return person_of(doc) if doc else None
+
+    async def by_ref(self, ref: str) -> Person | None:
+        """The person whom a website calls `ref`."""
+        doc = await self._persons.find_one({"ref_hash": self._blind.ref(ref)}, FACTS)
+        return person_of(doc) if doc else None
+
+    async def by_lookup(self, address: Address) -> Person | None:
+        """The person with this address, by the look-up hash: erased and merely suppressed ones have none."""
+        doc = await self._persons.find_one({"lookup": self._blind.find(address)}, FACTS)
+        return person_of(doc) if doc else None
+
+    async def ensure(self, address: Address, purpose: Purpose, job: str, at: dt.datetime, source: str) -> Person:
+        """Record an address that a contract brings (law 5), with its provenance; nothing changes for a known one."""
+        subject = self._blind.subject(address)
+        contact = await self.contact_fields(subject, address)
+
+        def joined(doc: Doc) -> Doc | None:
+            if doc.get("contact") is not None and place(purpose.key) in doc["permissions"]:
+                return None
+            said = {"state": "granted", "at": at, "job": job, "seq": doc["seq"] + 1, "source": source}
+            return {"$set": contact | {"erased": False, f"permissions.{place(purpose.key)}": said}}
+
+        return person_of(await self.change(subject, joined))
+
+    async def contact_fields(self, subject: str, address: Address, ref: str | None = None) -> Doc:
+        """The fields that join an address to its person: encrypted, and found by hash only."""
+        key = await self._vault.key_or_new(subject, "contact")
+        fields: Doc = {
+            "contact": key.encrypt(address.text.encode(), subject, COLLECTION, "contact"),
+            "lookup": self._blind.find(address),
+            "provider": provider_of(address.domain),
+        }
+        return fields | ({"ref_hash": self._blind.ref(ref)} if ref is not None else {})
+
+    async def address_of(self, subject: str) -> str | None:
+        """The address in the clear, None when it is not recorded. Raises `NoKey` or `Altered`."""
+        doc = await self._persons.find_one({"_id": subject}, {"contact": 1})
+        if not doc or doc.get("contact") is None:
+            return None
+        key = await self._vault.key(subject, "contact")
+        return key.decrypt(bytes(doc["contact"]), subject, COLLECTION, "contact").decode()
+
+    async def enrich(self, subject: str, group: str, data: Mapping[str, Any], source: str, at: dt.datetime) -> bool:
+        """Join fields of one group, each with its provenance; False when the person is unknown or erased.
+
+        Raises `NoKey` when this role may not open the group, `Altered` when what is there does not open.
+        """
+        key = None
+        for _ in range(_TRIES):
+            doc = await self._persons.find_one({"_id": subject}, {"seq": 1, "erased": 1, f"fields.{group}": 1})
+            if doc is None or doc.get("erased"):
+                return False
+            key = key or await self._vault.key_or_new(subject, group)
+            stored = doc.get("fields", {}).get(group)
+            old = key.decrypt(bytes(stored), subject, COLLECTION, group) if stored is not None else b"{}"
+            now = {name: {"value": value, "source": source, "at": at.isoformat()} for name, value in data.items()}
+            plain = msgspec.json.encode(msgspec.json.decode(old) | now)
+            fields = {f"fields.{group}": key.encrypt(plain, subject, COLLECTION, group), "seq": doc["seq"] + 1}
+            where = {"_id": subject, "seq": doc["seq"]}
+            if await self._persons.change(where, {"$set": fields}, {"_id": 1}) is not None:
+                return True
+        raise Unavailable("contention")
+
+    async def fields(self, subject: str, group: str) -> dict[str, Any]:
+        """The person's fields of one group: name -> value; empty when there are none. Raises `NoKey` or `Altered`."""
+        doc = await self._persons.find_one({"_id": subject}, {f"fields.{group}": 1})
+        stored = (doc or {}).get("fields", {}).get(group)
+        if stored is None:
+            return {}
+        key = await self._vault.key(subject, group)
+        plain = key.decrypt(bytes(stored), subject, COLLECTION, group)
+        return {name: said["value"] for name, said in msgspec.json.decode(plain).items()}
+
+    async def change(self, subject: str, decide: Callable[[Doc], Doc | None]) -> Doc:
+        """Change a person's document by its own facts: `decide` sees it and answers an update, or None to leave it.
+
+        Each change rises `seq` by one, and is tried again when somebody else's came between. Creates the document.
+        """
+        for _ in range(_TRIES):
+            doc = await self._persons.find_one({"_id": subject}, _WHOLE)
+            if doc is None:
+                await self._create(subject)
+                continue
+            update = decide(doc)
+            if update is None:
+                return doc
+            update.setdefault("$set", {})["seq"] = doc["seq"] + 1
+            changed = await self._persons.change({"_id": subject, "seq": doc["seq"]}, update, _WHOLE)
+            if changed is not None:
+                return changed
+        raise Unavailable("contention")
+
+    async def erase(
+        self, subject: str, at: dt.datetime, kept: Callable[[Person], frozenset[str] | None]
+    ) -> frozenset[str] | None:
+        """Empty the document to its hash and destroy the keys, if `kept` says so; what it said.
+
+        `kept` sees the person of that very moment and answers the groups that stay for an open contract, or None to
+        leave the person alone. What stays besides: the hash, the random `pid` (so that links in old mails still say
+        no), when that was, and the hand-overs that have not ended. Repeating it changes nothing.
+        """
+        answer: frozenset[str] | None = None
+
+        def emptied(doc: Doc) -> Doc | None:
+            nonlocal answer
+            answer = kept(person_of(doc))
+            return None if answer is None else _emptied(doc, at, answer)
+
+        await self.change(subject, emptied)
+        if answer is not None:
+            await self._vault.destroy(subject, keep=answer)
+        return answer
+
+    async def to_stale(self, subject: str, message: str) -> None:
+        """Move a message's hand-overs aside: they block no gate and no drain, and every receipt lists them."""
+
+        def moved(doc: Doc) -> Doc | None:
+            going = [entry for entry in doc["open"] if entry["message"] == message]
+            if not going:
+                return None
+            staying = [entry for entry in doc["open"] if entry["message"] != message]
+            return {"$set": {"open": staying, "stale": [*doc["stale"], *going]}}
+
+        await self.change(subject, moved)
+
+    async def clear(self, subject: str, message: str) -> None:
+        """Take all hand-overs of a message off: there is proof of how its conversations ended."""
+        there = {"_id": subject, "$or": [{"open.message": message}, {"stale.message": message}]}
+        entry = {"message": message}
+        await self._persons.change(there, {"$pull": {"open": entry, "stale": entry}, "$inc": {"seq": 1}}, {"_id": 1})
+
+    async def open_hand_overs(self, messages: Mapping[str, str]) -> set[str]:
+        """Those of `messages` (message -> subject) that have an open hand-over."""
+        where = {"_id": {"$in": list(set(messages.values()))}}
+        docs = await self._persons.find(where, {"open.message": 1})
+        return {entry["message"] for doc in docs for entry in doc.get("open", ())} & set(messages)
+
+    async def _create(self, subject: str) -> None:
+        try:
+            await self._persons.insert(fresh(subject, os.urandom(PID_BYTES)))
+        except Duplicate:
+            return
+
+    async def _read_group(self, subjects: list[str]) -> list[Person | Exception | None]:
+        docs = await self._persons.find({"_id": {"$in": list(set(subjects))}}, FACTS)
+        found = {doc["_id"]: person_of(doc) for doc in docs}
+        return [found.get(subject) for subject in subjects]
+
+
+def _emptied(doc: Doc, at: dt.datetime, keep: frozenset[str]) -> Doc:
+    when = max(at, doc.get("no_at", at))
+    update: Doc = {"$set": {"suppressed.erased": when, "no_at": when}}
+    gone = [f"fields.{group}" for group in doc.get("fields", {}) if group not in keep]
+    if "contact" not in keep:
+        update["$set"] |= {"erased": True, "permissions": {}, "withdrawals": []}
+        gone += [name for name in ("contact", "lookup", "provider", "ref_hash") if name in doc]
+    return update | ({"$unset": dict.fromkeys(gone, "")} if gone else {})

@@ -1,0 +1,186 @@
+"""Withdrawals: one atomic write closes the gate, takes its place in the person's order and captures what is under way.
+
+The same write on the same document as the gate's: no gate passes after it. The receipt of each withdrawal is a document
+of its own: closed, then applied, with what was waited for and what is listed (law 1f).
+"""
+
+import datetime as dt
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from preklic_shared.tokens import PID_BYTES
+from preklic_workers.permission import CLOCK_DOUBT, Suppression
+from preklic_workers.store.mongo import Doc, Duplicate, Mongo
+from preklic_workers.store.person_docs import NEXT_SEQ, place
+
+KEPT: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """A no: `subject` the suppression hash, `at` the event's time, `purposes` what ends.
+
+    `objected` names those of `purposes` that rest on interest; `suppress` also suppresses the person.
+    """
+
+    job: str
+    subject: str
+    purposes: Sequence[str]
+    reason: str
+    at: dt.datetime
+    objected: frozenset[str] = field(default_factory=frozenset)
+    suppress: Suppression | None = None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Captured:
+    """A hand-over that a withdrawal found under way."""
+
+    message: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """The gate is closed: `seq` is the place in the person's order."""
+
+    seq: int
+    captured: tuple[Captured, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """What of the captured is left: `open` may still end, `stale` will not and is listed."""
+
+    open: tuple[Captured, ...]
+    stale: tuple[Captured, ...]
+
+
+class Withdrawals:
+    """Closes gates and keeps receipts. All methods raise `Unavailable`."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._mongo = mongo
+        self._persons = mongo["persons"]
+        self._receipts = mongo["withdrawals"]
+
+    async def withdraw(self, no: Withdraw) -> Withdrawal:
+        """Close the gate for these purposes; an unknown person is recorded with the no. Twice is once."""
+        closed = await self._close(no)
+        receipt = {
+            "person": no.subject,
+            "purposes": sorted(no.purposes),
+            "reason": no.reason,
+            "seq": closed.seq,
+            "accepted": no.at,
+            "closed": self._mongo.now(),
+        }
+        await self._receipts.change({"_id": no.job}, {"$setOnInsert": receipt}, {"_id": 1}, upsert=True)
+        return closed
+
+    async def drained(self, subject: str, captured: Iterable[Captured]) -> Drain:
+        """Which of the captured hand-overs have not ended yet."""
+        wanted = set(captured)
+        if not wanted:
+            return Drain((), ())
+        doc = await self._persons.find_one({"_id": subject}, {"open": 1, "stale": 1}) or {}
+        left = [
+            tuple(sorted({Captured(e["message"], e["epoch"]) for e in doc.get(name, ())} & wanted))
+            for name in ("open", "stale")
+        ]
+        return Drain(left[0], left[1])
+
+    async def applied(self, job: str, waited: Sequence[Captured], listed: Sequence[Captured]) -> None:
+        """Record that no DATA begins any more for what was withdrawn, but for the hand-overs in `listed`."""
+        fields = {
+            "applied": self._mongo.now(),
+            "waited": [_doc(one) for one in waited],
+            "listed": [_doc(one) for one in listed],
+        }
+        await self._receipts.change({"_id": job, "applied": {"$exists": False}}, {"$set": fields}, {"_id": 1})
+
+    async def receipt(self, job: str) -> Doc | None:
+        """The receipt of a withdrawal: purposes, `seq`, `accepted`, `closed`, `applied`, `waited`, `listed`."""
+        return await self._receipts.find_one({"_id": job})
+
+    async def _close(self, no: Withdraw) -> Withdrawal:
+        fields = {"withdrawals": {"$elemMatch": {"job": no.job}}}
+        where = {"_id": no.subject, "withdrawals.job": {"$ne": no.job}}
+        for _ in range(3):
+            try:
+                doc = await self._persons.change(where, closing(no), fields, upsert=True)
+            except Duplicate:  # made in this moment by another job, or this very withdrawal was here before
+                doc = await self._persons.find_one({"_id": no.subject, "withdrawals.job": no.job}, fields)
+            if doc is not None:
+                entry = doc["withdrawals"][0]
+                return Withdrawal(entry["seq"], tuple(Captured(c["message"], c["epoch"]) for c in entry["captured"]))
+        raise RuntimeError("the person's document cannot be closed")
+
+
+def closing(no: Withdraw) -> list[Doc]:
+    """The pipeline of the one write. What the person said clearly later stays (law 5); doubt is a no."""
+    under_way = {"$concatArrays": [{"$ifNull": ["$open", []]}, {"$ifNull": ["$stale", []]}]}
+    captured = {
+        "$map": {
+            "input": {
+                "$filter": {
+                    "input": under_way,
+                    "as": "one",
+                    "cond": {"$in": ["$$one.purpose", {"$literal": sorted(no.purposes)}]},
+                }
+            },
+            "as": "one",
+            "in": {"message": "$$one.message", "epoch": "$$one.epoch"},
+        }
+    }
+    entry = {
+        "job": {"$literal": no.job},
+        "purposes": {"$literal": sorted(no.purposes)},
+        "at": no.at,
+        "seq": NEXT_SEQ,
+        "captured": captured,
+    }
+    kept = {"$concatArrays": [{"$ifNull": ["$withdrawals", []]}, [entry]]}
+    fields: Doc = {name: {"$ifNull": [f"${name}", empty]} for name, empty in _EMPTY.items()}
+    fields |= {"pid": {"$ifNull": ["$pid", os.urandom(PID_BYTES)]}, "erased": {"$ifNull": ["$erased", False]}}
+    fields |= {"seq": NEXT_SEQ, "withdrawals": {"$slice": [kept, -KEPT]}}
+    said = {f"permissions.{place(purpose)}": _said(no, purpose) for purpose in no.purposes}
+    if no.suppress is not None:
+        said[f"suppressed.{no.suppress}"] = {"$max": [f"$suppressed.{no.suppress}", no.at]}
+    # Two stages would let the second see the first one's `seq`: the permissions are set first, from the same counter.
+    return [{"$set": said}, {"$set": fields}] if said else [{"$set": fields}]
+
+
+_EMPTY: Final[Doc] = {
+    "permissions": {"$literal": {}},
+    "suppressed": {"$literal": {}},
+    "open": [],
+    "stale": [],
+}
+
+
+def _said(no: Withdraw, purpose: str) -> Doc:
+    here = f"$permissions.{place(purpose)}"
+    last = {"$max": [f"{here}.withdrawn", no.at]}
+    ended = {
+        "state": "objected" if purpose in no.objected else "withdrawn",
+        "at": no.at,
+        "job": {"$literal": no.job},
+        "seq": NEXT_SEQ,
+        "withdrawn": last,
+    }
+    later = {
+        "$cond": [
+            {"$gt": [f"{here}.token", None]},
+            {"$gt": [f"{here}.token", no.at]},
+            {"$gt": [f"{here}.at", no.at + CLOCK_DOUBT]},
+        ]
+    }
+    stands = {"$and": [{"$in": [f"{here}.state", ["granted", "pending"]]}, later]}
+    return {"$cond": [stands, {"$mergeObjects": [here, {"withdrawn": last}]}, ended]}
+
+
+def _doc(captured: Captured) -> Doc:
+    return {"message": captured.message, "epoch": captured.epoch}
