@@ -16,6 +16,7 @@ from pika.exceptions import AMQPConnectionError, AMQPError, ChannelClosedByBroke
 from preklic_shared.amqp import connection_parameters
 from preklic_shared.publication import Unavailable
 from preklic_shared.topology import DEAD, LOG, QUEUES, TIERS, VOID, tier_queue
+from preklic_shared.wire import Malformed, strict_json
 
 _PREFETCH: Final = 500
 _QUIET: Final = 1.0  # seconds without a delivery that mean that a stream has no more
@@ -47,6 +48,16 @@ def entries(url: str, since: dt.datetime | None = None) -> Iterator[Entry]:
         yield entry
         if entry.offset >= last:
             return
+
+
+def within(entry: Entry, since: dt.datetime | None, until: dt.datetime | None) -> bool:
+    """Whether the job's own time (its envelope's `message_timestamp`, ms) lies in the window; without one it does not."""
+    try:
+        millis = strict_json(entry.body)["message_timestamp"]
+        at = dt.datetime.fromtimestamp(millis / 1000, dt.UTC)
+    except (Malformed, KeyError, TypeError, ValueError, OverflowError, OSError):
+        return False
+    return (since is None or at >= since) and (until is None or at < until)
 
 
 def depths(url: str) -> Mapping[str, int]:

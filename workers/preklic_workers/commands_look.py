@@ -1,0 +1,165 @@
+"""`preklic queues`, `why`, `account`: what stands where, and why."""
+
+import datetime as dt
+import time
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+
+from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show, show_json
+from preklic_shared.ids import is_id
+from preklic_shared.publication import Unavailable as BrokerAway
+from preklic_shared.settings import Settings
+from preklic_workers import joblog, looking, store
+from preklic_workers.accounting import Account
+from preklic_workers.accounting import account as account_of
+from preklic_workers.reasons import meaning
+
+ends_with(BrokerAway, Code.AWAY, "is RabbitMQ running, and PREKLIC_AMQP_URL right? try: preklic doctor")
+ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
+ends_with(store.Standalone, Code.USAGE, "start MongoDB with --replSet and initiate the set")
+
+_EVERY = 2.0
+
+
+def queues(
+    *,
+    watch: Annotated[bool, typer.Option("--watch", help="Show again every 2 seconds until Ctrl-C.")] = False,
+    as_json: Json = False,
+) -> None:
+    """How many jobs are ready in each queue, retry tier and among the dead letters.
+
+    Example: `preklic queues --watch`
+    """
+    url = settings().amqp_url
+    if as_json:
+        show_json(joblog.depths(url))
+    elif watch:
+        _watch(url)
+    else:
+        Console().print(_depth_table(joblog.depths(url)))
+
+
+def why(
+    job: Annotated[str, typer.Argument(help="The job's id, as its receipt says.")],
+    *,
+    as_json: Json = False,
+) -> None:
+    """What became of one job, step by step, with the reason in words.
+
+    Example: `preklic why 0193a1b2-...`
+    """
+    if not is_id(job):
+        raise Stop(Code.USAGE, "that is no job id", "an id has 36 characters, lower case, as the receipt shows it")
+    found = looking.with_store(lambda opened, _: looking.about(opened, job))
+    if as_json:
+        show_json({"job": job, **found})
+    elif found:
+        _explain(job, found)
+    if not found:
+        raise Stop(Code.FINDING, f"nothing is recorded of {job}", "it may still be queued: preklic queues")
+
+
+def account(
+    *,
+    hours: Annotated[float | None, typer.Option(help="Look back so many hours; without it, all of the log.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Compare the log with what is recorded, by job id: every job is in exactly one state, or this ends with 1.
+
+    Example: `preklic account --hours 24`
+    """
+    since = None if hours is None else dt.datetime.now(dt.UTC) - dt.timedelta(hours=hours)
+    result = looking.with_store(lambda opened, config: read_account(opened, config, since))
+    if as_json:
+        show_json({**{name: getattr(result, name) for name in result.__slots__}, "unaccounted": result.unaccounted})
+    else:
+        Console().print(account_table(result))
+    if result.unaccounted:
+        raise typer.Exit(Code.FINDING)
+
+
+async def read_account(opened: store.Store, config: Settings, since: dt.datetime | None) -> Account:
+    """The account of the log since then. Raises both rooms' Unavailable."""
+    logged = list(joblog.entries(config.amqp_url, since))
+    void = {entry.job for entry in logged if entry.void}
+    jobs = list(dict.fromkeys(entry.job for entry in logged if not entry.void))
+    states = await looking.states(opened, jobs)
+    waiting = sum(max(count, 0) for count in joblog.depths(config.amqp_url).values())
+    return account_of(jobs, void, states, waiting)
+
+
+def account_table(result: Account) -> Table:
+    """The closing table: each state with its number of jobs, and what is unaccounted."""
+    table = Table("state", "jobs", title="Account by job id", title_justify="left")
+    for state, count in result.states.items():
+        table.add_row(state, str(count))
+    if result.unrecorded:
+        table.add_row("queued, or in a tier", str(min(result.waiting, len(result.unrecorded))))
+    table.add_section()
+    table.add_row("in the log", str(result.logged))
+    table.add_row("void", str(result.void))
+    colour = "green" if result.unaccounted == 0 else "bold red"
+    table.add_row("unaccounted", f"[{colour}]{result.unaccounted}[/]")
+    return table
+
+
+def _watch(url: str) -> None:
+    with Live(_depth_table(joblog.depths(url))) as live:
+        while True:
+            time.sleep(_EVERY)
+            live.update(_depth_table(joblog.depths(url)))
+
+
+def _depth_table(depths: Mapping[str, int]) -> Table:
+    table = Table("queue", "ready", title="Queues", title_justify="left")
+    for name, count in depths.items():
+        table.add_row(name, "absent" if count < 0 else str(count))
+    return table
+
+
+def _explain(job: str, found: Mapping[str, Any]) -> None:
+    message = found.get("message", {})
+    say(f"[bold]{job}[/]")
+    if message:
+        _say_state(message)
+        _say_history(message.get("history", ()))
+    if receipt := found.get("withdrawal"):
+        _say_receipt(receipt)
+    if letters := found.get("dead"):
+        show(
+            letters,
+            ("_id", "queue", "actor", "reason", "field", "attempts", "state"),
+            title="Dead letters",
+            as_json=False,
+        )
+
+
+def _say_state(message: Mapping[str, Any]) -> None:
+    what = " ".join(str(message[name]) for name in ("kind", "purpose", "template") if message.get(name))
+    reason = message.get("reason")
+    say(f"  {escape(what)}: [bold]{message['state']}[/]" + (f", {escape(reason)}" if reason else ""))
+    if reason:
+        say(f"  [dim]{meaning(reason)}[/]")
+    for name in ("relay", "processor", "reply"):
+        if message.get(name):
+            say(f"  {name}: {escape(str(message[name]))}")
+
+
+def _say_history(history: Sequence[Mapping[str, Any]]) -> None:
+    for entry in history:
+        reason = f" ({escape(entry['reason'])})" if entry.get("reason") else ""
+        say(f"    {entry['at']:%Y-%m-%d %H:%M:%S.%f} epoch {entry.get('epoch', 0)} {entry['state']}{reason}")
+
+
+def _say_receipt(receipt: Mapping[str, Any]) -> None:
+    say(f"  withdrawal of {', '.join(receipt.get('purposes', ()))}: {escape(str(receipt.get('reason', '')))}")
+    for name in ("accepted", "closed", "applied"):
+        say(f"    {name}: {receipt.get(name, 'not yet')}")
+    if receipt.get("listed"):
+        say(f"    still under way when it was applied: {len(receipt['listed'])}")

@@ -1,0 +1,45 @@
+"""Reason codes in words, for a person who asks why. A code that is not here is its own explanation."""
+
+from collections.abc import Mapping
+from typing import Final
+
+MEANINGS: Final[Mapping[str, str]] = {
+    "purpose_denied": "the purpose is not in the registry, is no mail, or does not own that template",
+    "unknown": "nobody of that address is recorded, and the purpose needs a permission",
+    "no_permission": "the person is known and never permitted this purpose",
+    "pending": "the person has not confirmed the permission yet (double opt-in)",
+    "withdrawn": "the person withdrew this purpose before the mail left",
+    "objected": "the person objected to this purpose before the mail left",
+    "erased": "the person was erased",
+    "suppressed_erased": "the person was erased and has not said yes again",
+    "suppressed_complaint": "the person reported a mail as unwanted; all that rests on consent has stopped",
+    "suppressed_bounce": "the address does not exist any more",
+    "expired": "the job was of no use any more when its turn came",
+    "after_failed": "the job that it had to wait for was refused, expired or is dead",
+    "idempotency_conflict": "another body was sent under the same idempotency key",
+    "undeliverable_smtputf8": "the address needs SMTPUTF8 and the relay does not offer it",
+    "template_error": "the template could not be filled with what the job brought",
+    "store_away": "MongoDB was away: no mail may leave without its gate",
+    "lease_over": "the worker that held the mail did not settle it in time",
+    "bad_envelope": "the body is no dramatiq message of ours",
+    "bad_options": "the message asked for options that jobs may not choose",
+    "unknown_actor": "no actor of that name takes jobs from this queue",
+    "wrong_queue": "the job names another queue than the one it came from",
+    "malformed": "a field of the job has the wrong type, or is missing or unknown",
+    "too_large": "the body is larger than a job may be",
+    "clock": "the job comes from more than five minutes ahead",
+    "impostor": "the job names another producer than the user that published it",
+    "key_gone": "the key that the job was sealed to has been destroyed, or was never this role's",
+    "tampered": "the job's clear header was changed after sealing",
+    "unexpected": "the handler failed in a way that nobody foresaw; the log names the exception and where",
+}
+
+
+def meaning(reason: str) -> str:
+    """One sentence for a reason code; what follows a colon is detail.
+
+    >>> meaning("unexpected:KeyError").startswith("the handler failed")
+    True
+    """
+    code = reason.partition(":")[0]
+    return MEANINGS.get(code, code.replace("_", " "))
