@@ -149,13 +149,18 @@ def definitions(passwords: Mapping[str, str], vhost: str = "/", version: tuple[i
         "users": [_user(user, passwords[user], role) for user, role in roles.items()],
         "permissions": [_permission(user, role, vhost) for user, role in roles.items()],
         "topic_permissions": [
-            {"user": user, "vhost": vhost, "exchange": JOBS, "write": role.keys, "read": "^$"}
+            {"user": user, "vhost": vhost, "exchange": JOBS, "write": keys_of(role), "read": "^$"}
             for user, role in roles.items()
         ],
         "exchanges": [_exchange(exchange, vhost) for exchange in EXCHANGES],
         "queues": [_queue(queue, vhost) for queue in queues(version)],
         "bindings": [_binding(binding, vhost) for binding in bindings()],
     }
+
+
+def keys_of(role: Role) -> str:
+    """The routing keys that the role may use on `jobs`, as the regular expression of its topic permission."""
+    return role.keys
 
 
 def _unlimited(version: tuple[int, ...]) -> dict[str, Any]:
