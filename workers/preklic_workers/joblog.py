@@ -51,7 +51,7 @@ def entries(url: str, since: dt.datetime | None = None) -> Iterator[Entry]:
 
 
 def within(entry: Entry, since: dt.datetime | None, until: dt.datetime | None) -> bool:
-    """Whether the job's own time (its envelope's `message_timestamp`, ms) lies in the window; without one it does not."""
+    """Whether the job's own time (its envelope's `message_timestamp`, ms) lies in the window; without one, no."""
     try:
         millis = strict_json(entry.body)["message_timestamp"]
         at = dt.datetime.fromtimestamp(millis / 1000, dt.UTC)

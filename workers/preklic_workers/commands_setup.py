@@ -1,0 +1,130 @@
+"""`preklic topology` and `preklic schema`: what broker, database and other languages must agree on."""
+
+import asyncio
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from pika.exceptions import AMQPChannelError
+
+from preklic_shared import jobs, topology_apply
+from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show, show_json
+from preklic_shared.publication import Unavailable as BrokerAway
+from preklic_shared.settings import Settings
+from preklic_shared.topology import ROLES, definitions
+from preklic_workers import store
+from preklic_workers.store import schema as store_schema
+from preklic_workers.store.mongo import Mongo
+
+ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
+ends_with(store.Standalone, Code.USAGE, "start MongoDB with --replSet and initiate the set")
+ends_with(BrokerAway, Code.AWAY, "is RabbitMQ running, and PREKLIC_AMQP_URL right? try: preklic doctor")
+ends_with(
+    AMQPChannelError, Code.FINDING, "something of that name has other arguments: move its jobs, delete it, apply again"
+)
+
+topology = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Queues, exchanges and bindings; collections, validators and indexes: one command owns them all.",
+)
+
+
+@topology.command()
+def apply() -> None:
+    """Declare what is missing on RabbitMQ and in MongoDB. Safe to repeat; deletes nothing.
+
+    Example: `preklic topology apply`
+    """
+    config = settings()
+    topology_apply.apply(config.amqp_url)
+    say("broker: exchanges, queues and bindings are there")
+    asyncio.run(_with_mongo(config, store_schema.apply))
+    say("database: collections, validators and indexes are there")
+
+
+@topology.command()
+def check(*, as_json: Json = False) -> None:
+    """Show what is missing or differs; changes nothing. Ends with 1 when something does.
+
+    Example: `preklic topology check --json`
+    """
+    findings = drift(settings())
+    show(findings, ("where", "name", "problem", "detail"), title="Drift", as_json=as_json)
+    if findings:
+        raise typer.Exit(Code.FINDING)
+
+
+@topology.command("definitions")
+def show_definitions(
+    *,
+    user: Annotated[list[str] | None, typer.Option(help="A role, or role.name (website.shop); may repeat.")] = None,
+    passwords: Annotated[
+        Path | None,
+        typer.Option(help="JSON file of user to password; made, mode 600, if it is absent."),
+    ] = None,
+    vhost: Annotated[str, typer.Option(help="The virtual host.")] = "/",
+) -> None:
+    """Print RabbitMQ's definitions: a user for each role with the rights it needs, and the whole topology.
+
+    Example: `preklic topology definitions --user website.shop --passwords users.json > definitions.json`
+    """
+    if passwords is None:
+        raise Stop(Code.USAGE, "--passwords names the file that holds the users' passwords, or where to make it")
+    words = _passwords(passwords, user or [role for role in ROLES if role != "website"] + ["website.site"])
+    try:
+        show_json(definitions(words, vhost))
+    except KeyError as error:
+        raise Stop(Code.USAGE, f"there is no role for the user {error}", f"roles: {', '.join(ROLES)}") from None
+
+
+def schema(
+    *,
+    kind: Annotated[str | None, typer.Argument(help="One kind of job, such as send; without it, all.")] = None,
+) -> None:
+    """Print the JSON Schemas of the jobs and of what they seal, for producers in other languages.
+
+    Example: `preklic schema send`
+    """
+    kinds = {job.KIND: job for job, _ in jobs.ACTORS.values()}
+    if kind is not None and kind not in kinds:
+        raise Stop(Code.USAGE, f"there is no kind {kind}", f"kinds: {', '.join(sorted(kinds))}")
+    show_json({name: _schemas(job) for name, job in sorted(kinds.items()) if kind in {None, name}})
+
+
+def drift(config: Settings) -> list[dict[str, str]]:
+    """What broker and database lack or have otherwise, as rows of where, name, problem and detail."""
+    found = [
+        {"where": "broker", "name": f"{one.kind} {one.name}", "problem": one.problem, "detail": one.detail}
+        for one in topology_apply.check(config.amqp_url)
+    ]
+    lacking = asyncio.run(_with_mongo(config, store_schema.check))
+    return found + [{"where": "database", "name": "", "problem": "differs", "detail": line} for line in lacking]
+
+
+def _schemas(job: type[jobs.Job]) -> dict[str, Any]:
+    payload = jobs.PAYLOADS.get(job)
+    schemas = {"version": job.VERSION, "job": msgspec.json.schema(job)}
+    return schemas if payload is None else schemas | {"sealed": msgspec.json.schema(payload)}
+
+
+async def _with_mongo(config: Settings, work: Any) -> Any:
+    mongo = await Mongo.open(config.mongo_url, config.mongo_database)
+    try:
+        return await work(mongo)
+    finally:
+        mongo.close()
+
+
+def _passwords(file: Path, users: list[str]) -> dict[str, str]:
+    if file.exists():
+        words: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+        return words
+    words = {user: secrets.token_urlsafe(24) for user in users}
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        json.dump(words, out, indent=2)
+    return words
