@@ -133,6 +133,7 @@ def permissive_value(value):
 
 # Guards whose permissive form is neither of these.
 PERMISSIVE = {
+    "preklic_shared.topology:keys_of": lambda _role: ".*",
     # A yes of these is the caution itself.
     "preklic_workers.compose.mime:needs_words": lambda _value: False,
     "preklic_workers.compose.templates:escapes": lambda _name: False,
