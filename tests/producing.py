@@ -4,8 +4,10 @@ import contextlib
 import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit, urlunsplit
 
 import pika
@@ -13,9 +15,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from preklic_shared.jobs import Job, Payload
+from preklic_producers.gateway.context import Gateway
+from preklic_producers.gateway.server import server
+from preklic_shared.jobs import AskJob, Job, Payload
 from preklic_shared.sealing import Opener, sign_public_file
+from preklic_shared.settings import Settings
 from preklic_shared.wire import decode, decode_payload
+from waiting import until
 
 ROLES = ("send", "revoke", "record", "answer")
 DAY = 86_400_000
@@ -112,3 +118,61 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
         end.close()
+
+
+class Served:
+    """A gateway in a thread of this process, on a real socket."""
+
+    def __init__(self, settings: Settings, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.server = server(settings, "127.0.0.1", port)
+        self._thread = threading.Thread(target=self.server.run, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        until(lambda: self.server.started or not self._thread.is_alive(), 10, "the gateway serves")
+        assert self.server.started
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.should_exit = True
+        self._thread.join()
+
+    @property
+    def gateway(self) -> Gateway:
+        """The parts of the running gateway."""
+        return self.server.config.app.state.gateway
+
+
+class Answerer:
+    """Answers every question on `ask` with `answer(job)`; what it was asked is in `asked`."""
+
+    def __init__(self, url: str, answer: Callable[[AskJob], bytes | None]) -> None:
+        self.asked: list[AskJob] = []
+        self._answer = answer
+        self._connection = pika.BlockingConnection(pika.URLParameters(url))
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._connection.close()
+
+    def _work(self) -> None:
+        channel = self._connection.channel()
+        while not self._over.is_set():
+            method, properties, body = channel.basic_get("ask", auto_ack=True)
+            if method is None:
+                self._connection.sleep(0.01)
+                continue
+            job = decode(body, "ask")[1]
+            self.asked.append(job)
+            answer = self._answer(job)
+            if answer is not None:
+                back = pika.BasicProperties(correlation_id=properties.correlation_id)
+                channel.basic_publish("", properties.reply_to, answer, back)

@@ -5,18 +5,17 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Final
 
-import structlog
-
 from preklic_producers.outbox import BATCH, Outbox, OutboxFailed, Parcel
 from preklic_shared.jobs import ACTORS
 from preklic_shared.publication import Publication, PublishError
+from preklic_shared.telemetry import logger
 from preklic_shared.topology import JOBS
 
 PublishMany = Callable[[Iterable[Publication]], dict[int, PublishError]]
 
 _SHORTEST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
-_log = structlog.get_logger(__name__)
+_log = logger(__name__)
 
 
 def publication(parcel: Parcel) -> Publication:
@@ -65,7 +64,7 @@ class Carrier(threading.Thread):
             with self._box.turn() as mine:
                 return mine and drain(self._box, self._publish_many, self._seen_empty)
         except (OutboxFailed, PublishError) as error:
-            _log.warning("outbox_stuck", error=type(error).__name__)
+            _log.warning("outbox stuck", error=type(error).__name__)
             return False
 
     def _seen_empty(self) -> None:

@@ -1,0 +1,1 @@
+"""The HTTP gateway: what websites post, and the public pages that stand in mails. Needs the extra `gateway`."""

@@ -1,0 +1,154 @@
+"""The gateway's ASGI application: its routes, and the parts that live as long as it does."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.middleware import Middleware
+from starlette.routing import Route, Router
+
+from preklic_producers.courier import Unavailable
+from preklic_producers.drafts import Drafter
+from preklic_producers.fields import Rejected
+from preklic_producers.gateway import health, intake, openapi, public
+from preklic_producers.gateway.ask import Asker
+from preklic_producers.gateway.clients import Misses, Network, networks
+from preklic_producers.gateway.context import Gateway
+from preklic_producers.gateway.delivery import Delivery
+from preklic_producers.gateway.errors import ApiError, answer_error, answer_method, answer_missing
+from preklic_producers.gateway.shield import Shield
+from preklic_producers.gateway.tokens_auth import Bearers
+from preklic_producers.outbox import Outbox
+from preklic_producers.seals import Seals
+from preklic_shared.publisher import Publisher
+from preklic_shared.registry import load_registry
+from preklic_shared.settings import Settings, SettingsError
+from preklic_shared.token_keys import load_token_keys
+
+# A page in somebody's browser must not hang for long: after this the outbox takes the job.
+PUBLISH_SECONDS: Final = 1.0
+
+
+class Whole(Convertor[str]):
+    """Everything up to the end of the path. Starlette's own `path` stops at a line end, which `%0A` can smuggle in."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        """The text as it is."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The text as it is."""
+        return value
+
+
+register_url_convertor("whole", Whole())
+
+ROUTES: Final = [
+    Route("/c/{token:whole}", public.click, methods=["GET"]),
+    Route("/o/{token:whole}.gif", public.pixel, methods=["GET"]),
+    Route("/u/{token:whole}", public.show_one_click, methods=["GET"]),
+    Route("/u/{token:whole}", public.one_click, methods=["POST"]),
+    Route("/p/{token:whole}", public.show_preferences, methods=["GET"]),
+    Route("/p/{token:whole}", public.change_preferences, methods=["POST"]),
+    Route("/confirm/{token:whole}", public.show_confirm, methods=["GET"]),
+    Route("/confirm/{token:whole}", public.confirm, methods=["POST"]),
+    Route("/", public.policy, methods=["GET"]),
+    Route("/policy", public.policy, methods=["GET"]),
+    Route("/v1/messages", intake.messages, methods=["POST"]),
+    Route("/v1/messages/batch", intake.batch, methods=["POST"]),
+    Route("/v1/messages/{id}", intake.status, methods=["GET"]),
+    Route("/v1/consents", intake.consents, methods=["POST"]),
+    Route("/v1/consents/withdraw", intake.withdraw, methods=["POST"]),
+    Route("/v1/profiles", intake.profiles, methods=["POST"]),
+    Route("/v1/events", intake.events, methods=["POST"]),
+    Route("/v1/customers/check", intake.check, methods=["POST"]),
+    Route("/openapi.json", openapi.openapi, methods=["GET"]),
+    Route("/healthz", health.healthz, methods=["GET"]),
+    Route("/readyz", health.readyz, methods=["GET"]),
+    Route("/metrics", health.show_metrics, methods=["GET"]),
+]
+
+
+def create_app(settings: Settings) -> Starlette:
+    """The application for these settings.
+
+    Raises SettingsError (KEY_DIR, SEALING_KEYS, OUTBOX, TOKENS, TRUSTED_PROXIES), RegistryError or SealingError before
+    anything is served.
+    """
+    build = _builder(settings)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        gateway = app.state.gateway = build(misses)
+        try:
+            yield
+        finally:
+            await gateway.close()
+
+    misses = Misses()
+    https = settings.public_url.startswith("https://")
+    app = Starlette(
+        routes=ROUTES,
+        lifespan=lifespan,
+        middleware=[Middleware(Shield, misses=misses, trusted=_trusted(settings), https=https)],
+        exception_handlers={
+            404: answer_missing,
+            405: answer_method,
+            ApiError: answer_error,
+            Rejected: answer_error,
+            Unavailable: answer_error,
+            500: answer_error,
+        },
+    )
+    _without_redirects(app.router)
+    return app
+
+
+def _without_redirects(router: Router) -> None:
+    # Starlette would send "//evil.example" to a Location made from the Host header.
+    router.redirect_slashes = False
+
+
+def _builder(settings: Settings) -> Callable[[Misses], Gateway]:
+    """Everything that can fail is opened here; the rest needs the running loop."""
+    if settings.key_dir is None:
+        raise SettingsError("KEY_DIR", "a gateway needs its directory of token keys")
+    if settings.sealing_keys is None:
+        raise SettingsError("SEALING_KEYS", "a gateway needs the file that `preklic keys publish` writes")
+    if settings.outbox is None:
+        raise SettingsError("OUTBOX", "a gateway keeps withdrawals on disk while the broker is away: name a file")
+    keys = load_token_keys(settings.key_dir)
+    pin = None if settings.sealing_pin is None else bytes.fromhex(settings.sealing_pin)
+    seals = Seals(settings.sealing_keys, pin)
+    registry = load_registry(settings.registry)
+    bearers = Bearers(settings.tokens)
+    box = Outbox(settings.outbox)
+
+    def build(misses: Misses) -> Gateway:
+        publisher = Publisher(settings.amqp_url, deadline=PUBLISH_SECONDS, name="preklic gateway")
+        return Gateway(
+            public_url=settings.public_url.rstrip("/"),
+            registry=registry,
+            seals=seals,
+            keys=keys,
+            drafts=Drafter(settings.producer, registry, seals),
+            publisher=publisher,
+            delivery=Delivery(publisher, box),
+            asker=Asker(settings.amqp_url),
+            bearers=bearers,
+            trusted=_trusted(settings),
+            misses=misses,
+        )
+
+    return build
+
+
+def _trusted(settings: Settings) -> tuple[Network, ...]:
+    try:
+        return networks(settings.trusted_proxies)
+    except ValueError:
+        raise SettingsError("TRUSTED_PROXIES", "is a list of addresses or networks") from None

@@ -1,0 +1,37 @@
+"""Request bodies: read within a size and a time, or refused."""
+
+import asyncio
+from typing import Final
+
+from starlette.requests import ClientDisconnect, Request
+
+from preklic_producers.gateway.errors import ApiError
+
+FORM_LIMIT: Final = 16 * 1024
+SECONDS: Final = 5.0
+
+
+async def read_body(request: Request, limit: int, seconds: float = SECONDS) -> bytes:
+    """The whole body. Raises ApiError: 400 two lengths, 413 too large, 408 too slow."""
+    if "content-length" in request.headers and "transfer-encoding" in request.headers:
+        raise ApiError(400, "two_lengths", "a body has a length or is chunked, not both")
+    length = request.headers.get("content-length", "0")
+    if not length.isdigit() or int(length) > limit:
+        raise ApiError(413, "too_large", f"a body here has at most {limit} octets")
+    try:
+        async with asyncio.timeout(seconds):
+            return await _within(request, limit)
+    except TimeoutError:
+        raise ApiError(408, "too_slow", f"a body here arrives within {seconds:g} seconds") from None
+    except ClientDisconnect:
+        raise ApiError(400, "cut", "the body was cut") from None
+
+
+async def _within(request: Request, limit: int) -> bytes:
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise ApiError(413, "too_large", f"a body here has at most {limit} octets")
+        parts.append(part)
+    return b"".join(parts)

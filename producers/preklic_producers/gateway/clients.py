@@ -1,0 +1,79 @@
+"""Who is asking, for the length of a request: nothing of it is kept, and only a trusted proxy is believed."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+MISSES_A_MINUTE: Final = 60
+_MINUTE: Final = 60.0
+_CLIENTS: Final = 10_000
+
+Network = IPv4Network | IPv6Network
+
+
+def networks(texts: Sequence[str]) -> tuple[Network, ...]:
+    """The trusted proxies' addresses or networks; ValueError when one is neither."""
+    return tuple(ip_network(text, strict=False) for text in texts)
+
+
+def client_of(peer: str, forwarded: str, trusted: Sequence[Network]) -> str:
+    """The client's address: the peer's, unless a trusted proxy says whom it speaks for.
+
+    >>> client_of("203.0.113.9", "10.1.1.1", ())
+    '203.0.113.9'
+    >>> client_of("127.0.0.1", "10.1.1.1, 198.51.100.7", networks(["127.0.0.1"]))
+    '198.51.100.7'
+    """
+    for hop in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
+        if not _within(peer, trusted):
+            break
+        peer = hop
+    return peer
+
+
+def household(client: str) -> str:
+    """The unit that a limit counts: an IPv4 address, or the /64 network of an IPv6 one."""
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return ""
+    if isinstance(address, IPv6Address):
+        return str(ip_network((address, 64), strict=False).network_address)
+    return str(address)
+
+
+class Misses:
+    """Counts tokens that were not believed, by client and minute, in memory. Old clients are forgotten first."""
+
+    def __init__(self, ceiling: int = MISSES_A_MINUTE, clock: Callable[[], float] = time.monotonic) -> None:
+        self._ceiling = ceiling
+        self._clock = clock
+        self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def add(self, client: str) -> None:
+        """One more from this client."""
+        key = household(client)
+        begun, count = self._current(key)
+        self._counts[key] = (begun, count + 1)
+        self._counts.move_to_end(key)
+        if len(self._counts) > _CLIENTS:
+            self._counts.popitem(last=False)
+
+    def too_many(self, client: str) -> bool:
+        """Whether this client is past the ceiling now."""
+        return self._current(household(client))[1] >= self._ceiling
+
+    def _current(self, key: str) -> tuple[float, int]:
+        now = self._clock()
+        begun, count = self._counts.get(key, (now, 0))
+        return (begun, count) if now - begun < _MINUTE else (now, 0)
+
+
+def _within(address: str, trusted: Sequence[Network]) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in trusted)

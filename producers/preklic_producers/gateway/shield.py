@@ -1,0 +1,63 @@
+"""Around every answer: headers that keep it private, and the ceiling for clients that guess tokens."""
+
+from typing import Final
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from preklic_producers.gateway.clients import Misses, Network, client_of
+from preklic_producers.gateway.pages import STYLE_HASH
+
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "X-Robots-Tag": "noindex, nofollow",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Content-Security-Policy": (
+        f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; form-action 'self'; frame-ancestors 'none'; "
+        "base-uri 'none'"
+    ),
+}
+_GUESSED: Final = ("/c/", "/o/", "/u/", "/p/", "/confirm/")
+
+
+class Shield:
+    """ASGI middleware. `misses` and `trusted` are the gateway's; HSTS is sent when the public URL is https."""
+
+    def __init__(self, app: ASGIApp, misses: Misses, trusted: tuple[Network, ...], *, https: bool) -> None:
+        self._app, self._misses, self._trusted = app, misses, trusted
+        self._headers = HEADERS | ({"Strict-Transport-Security": "max-age=31536000"} if https else {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, with the headers added; or answer 429."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers[name] = value
+            await send(message)
+
+        if self.refused(scope):
+            await _too_many(guarded)
+        else:
+            await self._app(scope, receive, guarded)
+
+    def refused(self, scope: Scope) -> bool:
+        """Whether this is a GET on a token's page by a client past the ceiling. A POST is always heard."""
+        if scope["method"] not in {"GET", "HEAD"} or not scope["path"].startswith(_GUESSED):
+            return False
+        forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+        peer = scope["client"][0] if scope.get("client") else ""
+        return self._misses.too_many(client_of(peer, forwarded.decode("latin-1"), self._trusted))
+
+
+async def _too_many(send: Send) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"retry-after", b"60"), (b"content-length", b"18")]
+    await send({"type": "http.response.start", "status": 429, "headers": headers})
+    await send({"type": "http.response.body", "body": b"too many requests\n"})
