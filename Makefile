@@ -8,6 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 PYTEST := $(BIN)/python -m pytest
+GUARDS := PYTHONPATH=tests $(PYTEST) -p guards
 
 .PHONY: help
 help: ## Show this list
@@ -24,6 +25,22 @@ broker: $(READY)
 .PHONY: test
 test: broker ## Run the whole test suite on a real RabbitMQ, MongoDB and SMTP server
 	@$(PYTEST)
+
+.PHONY: attacks
+attacks: $(READY) ## List the attacks, each with the tests that answer it
+	@$(GUARDS) --collect-only --list-marks attack || [ $$? -eq 5 ] # 5: nothing ran, as meant
+
+.PHONY: attacks-selftest
+attacks-selftest: broker ## Switch each attack's guard off and see its tests fail
+	@$(GUARDS) --guards-off attack
+
+.PHONY: clauses
+clauses: $(READY) ## List the clauses of the policy, each with the tests that show it
+	@$(GUARDS) --collect-only --list-marks clause || [ $$? -eq 5 ]
+
+.PHONY: clauses-selftest
+clauses-selftest: broker ## Switch each clause's guard off and see its tests fail
+	@$(GUARDS) --guards-off clause
 
 .PHONY: lint
 lint: $(READY) ## Check style, formatting, import contracts and shell scripts
