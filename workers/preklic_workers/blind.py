@@ -8,11 +8,15 @@ import hmac
 from dataclasses import dataclass
 
 from preklic_shared.addresses import Address
+from preklic_workers.envelope import NoKey
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Blind:
-    """The keyed hashes of one controller. `suppress` and `lookup` are 32 bytes each."""
+    """The keyed hashes of one controller. `suppress` and `lookup` are 32 bytes each, empty where a role has none.
+
+    Its methods raise `NoKey` for a hash whose key this role does not hold.
+    """
 
     suppress: bytes
     lookup: bytes
@@ -31,8 +35,14 @@ class Blind:
 
     def body(self, content: bytes) -> bytes:
         """The keyed hash by which a claim notices that a repeated job id carries another body."""
-        return hmac.digest(self.lookup, b"body|" + content, "sha256")
+        return _digest(self.lookup, b"body", content)
 
 
 def _text(key: bytes, kind: bytes, value: bytes) -> str:
-    return base64.urlsafe_b64encode(hmac.digest(key, kind + b"|" + value, "sha256")).rstrip(b"=").decode("ascii")
+    return base64.urlsafe_b64encode(_digest(key, kind, value)).rstrip(b"=").decode("ascii")
+
+
+def _digest(key: bytes, kind: bytes, value: bytes) -> bytes:
+    if not key:  # an empty HMAC key would be a hash that everybody can make
+        raise NoKey(kind.decode("ascii"))
+    return hmac.digest(key, kind + b"|" + value, "sha256")
