@@ -177,12 +177,12 @@ def show_json(value: Any) -> None:
 
 def say(line: str) -> None:
     """Print one line for a person."""
-    Console().print(line, highlight=False)
+    Console().print(line, highlight=False, soft_wrap=True)
 
 
 def _complain(code: Code, message: str, hint: str) -> int:
     console = Console(stderr=True)
-    console.print(f"[bold red]preklic:[/] {escape(message)}", highlight=False)
+    console.print(f"[bold red]preklic:[/] {escape(message)}", highlight=False, soft_wrap=True)
     if hint:
-        console.print(f"  [dim]{escape(hint)}[/]", highlight=False)
+        console.print(f"  [dim]{escape(hint)}[/]", highlight=False, soft_wrap=True)
     return code
