@@ -160,7 +160,9 @@ class Engine:
         publication = settle.publication_for(outcome, work.delivery, actor)
         if publication is not None and not await settle.publish_held(self.publisher, publication, work.delivery):
             return
-        if not isinstance(outcome, Kept):
+        if isinstance(outcome, Kept):
+            self._count(work, outcome)
+        else:
             self._ack(work, outcome)
 
     def _ack(self, work: Work, outcome: Outcome) -> None:
@@ -169,6 +171,9 @@ class Engine:
         if current is not None and intake.belongs(work.intake, current):
             current.ack(work.tag)
         signals.after_settling(self._broker, work, outcome)
+        self._count(work, outcome)
+
+    def _count(self, work: Work, outcome: Outcome) -> None:
         self._observe(work.delivery.queue, *runtime.label(outcome), time.perf_counter() - work.started)
 
     async def _reply(self, reply_to: str, correlation_id: str | None, body: bytes) -> None:

@@ -38,7 +38,10 @@ async def no_reply(_body: bytes) -> None:
 
 @dataclass(slots=True, eq=False)
 class Delivery:
-    """What the broker brought. `alive` says whether the channel that brought it is still open."""
+    """What the broker brought. `alive` says whether the channel that brought it is still open.
+
+    `message_id` is what the publisher called it, and the job's own id once that is known.
+    """
 
     queue: str
     body: bytes
@@ -98,6 +101,7 @@ def read(
     except wire.Malformed as error:
         return Dead(error.reason, error.field)
     except wire.NewerVersion as newer:
+        delivery.message_id = newer.job_id
         return park(newer, now)
     except KeyGone:
         return Dead("key_gone", "key")
@@ -112,6 +116,7 @@ def _read(
     delivery: Delivery, handlers: Mapping[str, Handler], opener: Opener | None, now: int
 ) -> tuple[Handler, Opened]:
     actor, job = wire.decode(delivery.body, delivery.queue)
+    delivery.message_id = job.id
     handler = handlers.get(actor)
     if handler is None:
         raise wire.Malformed("unknown_actor", "actor_name")
