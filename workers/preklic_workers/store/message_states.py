@@ -69,23 +69,28 @@ def evidence(message: str, state: str, at: dt.datetime, reason: str) -> UpdateOn
     return UpdateOne(where, {"$set": {"state": state, "at": at, "reason": reason}, "$unset": {"doubted": ""}})
 
 
-def takeover(message: str, body_hash: bytes, by: bytes) -> UpdateOne:
-    """Compare-and-set on epoch and lease by the server's own clock: the next epoch, or nothing."""
+def takeover(message: str, fixed: Doc, by: bytes) -> UpdateOne:
+    """Compare-and-set on epoch and lease by the server's own clock: the next epoch, or nothing.
+
+    `fixed` are the claim's own fields; a job that died before its first claim has none of them yet.
+    """
     where = {
         "_id": message,
         "state": {"$in": list(CLAIMABLE)},
-        "body_hash": body_hash,
+        "body_hash": {"$in": [fixed["body_hash"], None]},
         "$expr": {"$lte": ["$lease", "$$NOW"]},
     }
-    epoch = {"$add": ["$epoch", 1]}
+    epoch = {"$add": [{"$ifNull": ["$epoch", 0]}, 1]}
     entry = {"at": "$$NOW", "state": "claimed", "epoch": epoch}
-    fields: Doc = {
+    history = {"$concatArrays": [{"$ifNull": ["$history", []]}, [entry]]}
+    fields: Doc = {name: {"$ifNull": [f"${name}", {"$literal": value}]} for name, value in fixed.items()}
+    fields |= {
         "state": "claimed",
         "epoch": epoch,
         "by": by,
         "at": "$$NOW",
         "lease": {"$add": ["$$NOW", LEASE // dt.timedelta(milliseconds=1)]},
-        "history": {"$slice": [{"$concatArrays": ["$history", [entry]]}, -HISTORY]},
+        "history": {"$slice": [history, -HISTORY]},
     }
     return UpdateOne(where, [{"$set": fields}])
 

@@ -40,10 +40,14 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Over, in this state; a repeated delivery is acked."""
+    """Over, in this state; a repeated delivery is acked.
+
+    After a certain end the hand-over of `epoch` is to be pulled once more: its worker may have died before it did.
+    """
 
     state: str
     reason: str | None = None
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,13 @@ class Messages:
         where = {"_id": message, "state": "in_doubt"}
         return await self._messages.change(where, {"$set": fields}, {"_id": 1}) is not None
 
+    async def reopen(self, message: str) -> bool:
+        """Let a refused or failed mail be claimed again, for a replay plan; False when it is in another state."""
+        now = self._mongo.now()
+        where = {"_id": message, "state": {"$in": ["refused", "failed"]}, "doubted": {"$ne": True}}
+        fields = {"state": "deferred", "lease": now, "at": now}
+        return await self._messages.change(where, {"$set": fields}, {"_id": 1}) is not None
+
     async def discard(self, message: str, reason: str) -> bool:
         """Give up a dead message; False when it is not dead."""
         fields = {"state": "discarded", "reason": reason, "at": self._mongo.now()}
@@ -127,6 +138,13 @@ class Messages:
         except Duplicate:
             return
 
+    async def died(self, job: str, kind: str, reason: str, *, producer: str, expires: dt.datetime) -> None:
+        """A job is dead: a claimed mail becomes so (or in doubt, if it ever was), an unrecorded job is recorded."""
+        await self.note(job, kind, "dead", producer=producer, expires=expires, reason=reason)
+        doc = await self._messages.find_one({"_id": job}, {"epoch": 1, "state": 1})
+        if doc is not None and doc["state"] == "claimed":
+            await self.settle(job, doc["epoch"], "dead", reason=reason)
+
     async def state(self, job: str) -> str | None:
         """The state of any job, None when nothing of it is recorded."""
         found = await self._messages.find_one({"_id": job}, {"state": 1})
@@ -136,7 +154,7 @@ class Messages:
         """All that is recorded of one job: ids, states, codes; no address."""
         return await self._messages.find_one({"_id": job}, {"body_hash": 0, "by": 0})
 
-    async def overdue(self, limit: int = 500) -> list[Doc]:
+    async def overdue(self, limit: int = 5000) -> list[Doc]:
         """Claimed mails whose lease is over by the server's clock, the oldest first: `_id`, `epoch`, `person`."""
         where = {"state": "claimed", "$expr": {"$lte": ["$lease", "$$NOW"]}}
         fields = {"epoch": 1, "person": 1, "purpose": 1}
@@ -177,7 +195,7 @@ class Messages:
 
     async def _take_over(self, claims: list[Claim]) -> list[ClaimAnswer]:
         marks = [os.urandom(8) for _ in claims]
-        await self._bulk([takeover(claim.id, claim.body_hash, by) for claim, by in zip(claims, marks, strict=True)])
+        await self._bulk([takeover(c.id, _fixed(c), by) for c, by in zip(claims, marks, strict=True)])
         docs = await self._messages.find({"_id": {"$in": [claim.id for claim in claims]}}, _VIEW)
         by_id = {doc["_id"]: doc for doc in docs}
         now = self._mongo.now()
@@ -202,24 +220,28 @@ class Messages:
 
 
 def _first(claim: Claim, now: dt.datetime) -> Doc:
-    doc: Doc = {
+    return _fixed(claim) | {
         "_id": claim.id,
         "kind": "send",
         "state": "claimed",
         "epoch": 1,
         "lease": now + LEASE,
+        "at": now,
+        "history": [{"at": now, "state": "claimed", "epoch": 1}],
+    }
+
+
+def _fixed(claim: Claim) -> Doc:
+    """What a claim says of its job; it never changes."""
+    fixed: Doc = {
         "purpose": claim.purpose,
         "template": claim.template,
         "producer": claim.producer,
         "body_hash": claim.body_hash,
         "created": claim.created,
         "expires": claim.expires,
-        "at": now,
-        "history": [{"at": now, "state": "claimed", "epoch": 1}],
     }
-    if claim.person is not None:
-        doc["person"] = claim.person
-    return doc
+    return fixed if claim.person is None else fixed | {"person": claim.person}
 
 
 def _refused(result: Bulk, index: int) -> Exception | None:
@@ -230,10 +252,10 @@ def _refused(result: Bulk, index: int) -> Exception | None:
 def _answer(claim: Claim, doc: Doc | None, by: bytes, now: dt.datetime) -> ClaimAnswer:
     if doc is None:
         return Busy(1.0)
-    if doc.get("body_hash") != claim.body_hash:
+    if doc.get("body_hash") not in (None, claim.body_hash):
         return Conflict()
     if doc.get("by") == by:
         return Claimed(doc["epoch"], doc.get("doubted", False), doc.get("again", False))
     if doc["state"] in CLAIMABLE:
         return Busy(max(1.0, (doc["lease"] - now).total_seconds()))
-    return Ended(doc["state"], doc.get("reason"))
+    return Ended(doc["state"], doc.get("reason"), doc.get("epoch", 0))

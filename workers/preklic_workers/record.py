@@ -1,0 +1,131 @@
+"""Grants and enrichments: what a person allowed, with its proof, and what is joined to a person, by field group."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from preklic_shared.addresses import Address, BadAddress, parse
+from preklic_shared.jobs import EnrichJob, EnrichPayload, GrantJob, GrantPayload, Job
+from preklic_shared.registry import ENGAGEMENT, SWITCHES, Purpose, Registry
+from preklic_workers import backoff
+from preklic_workers.blind import Blind
+from preklic_workers.envelope import Altered, NoKey
+from preklic_workers.moments import moment
+from preklic_workers.outcomes import Dead, Done, Outcome, Refused, RetryLater
+from preklic_workers.permission import Person
+from preklic_workers.runtime import Opened
+from preklic_workers.store import Grant, GrantState, Store, Unavailable
+
+_Handle = Callable[[Opened], Awaitable[Outcome]]
+_RECORDED = ("granted", "pending", "kept")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the handlers stand on."""
+
+    store: Store
+    registry: Registry
+    blind: Blind
+
+    async def grant(self, opened: Opened) -> Outcome:
+        """One grant: judged against the last no, recorded once, with its proof."""
+        return await self._judged(opened, "grant", self._grant)
+
+    async def enrich(self, opened: Opened) -> Outcome:
+        """Fields of one group, joined to a known person with their provenance."""
+        return await self._judged(opened, "enrich", self._enrich)
+
+    async def _judged(self, opened: Opened, kind: str, handle: _Handle) -> Outcome:
+        job: Job = opened.job
+        try:
+            outcome = Refused("expired") if opened.expired else await handle(opened)
+            if isinstance(outcome, Done | Refused):
+                await self._note(job, kind, outcome)
+        except Unavailable:
+            return RetryLater(backoff.unending(opened.attempt, "revoke", job.id), "store_away", count=False)
+        except NoKey:
+            return Dead("key_gone", "group")
+        except Altered as altered:
+            return Dead("altered", str(altered))
+        return outcome
+
+    async def _grant(self, opened: Opened) -> Outcome:
+        job: GrantJob = opened.job
+        payload = opened.payload
+        if not isinstance(payload, GrantPayload):
+            return Dead("malformed", "sealed")
+        asked = allowed(payload.purposes, self.registry)
+        if asked is None:
+            return Refused("purpose_denied")
+        found = await self._whom(job.person, payload.address)
+        if not isinstance(found, tuple):
+            return found
+        subject, address = found
+        grant = Grant(
+            job=job.id,
+            subject=subject,
+            purposes=asked[0],
+            switches=asked[1],
+            at=moment(job.at),
+            token_at=moment(job.token_at) if job.token_at is not None else None,
+            proof=msgspec.to_builtins(payload.proof),
+            address=address,
+            confirmed=payload.confirmed,
+            imported=payload.proof.method == "import",
+            ref=payload.ref,
+        )
+        return outcome_of(await self.store.grants.grant(grant))
+
+    async def _whom(self, pid: str | None, text: str | None) -> tuple[str, Address | None] | Dead | Refused:
+        if pid is not None:
+            person = await self.store.persons.by_pid(bytes.fromhex(pid))
+            return (person.id, None) if person else Refused("unknown")
+        try:
+            address = parse(text or "")
+        except BadAddress:
+            return Dead("malformed", "address")
+        return self.blind.subject(address), address
+
+    async def _enrich(self, opened: Opened) -> Outcome:
+        job: EnrichJob = opened.job
+        payload = opened.payload
+        if not isinstance(payload, EnrichPayload) or (payload.address is None) == (payload.ref is None):
+            return Dead("malformed", "sealed")
+        try:
+            person = await self._known(payload)
+        except BadAddress:
+            return Dead("malformed", "address")
+        if person is None:
+            return Refused("unknown")
+        joined = await self.store.persons.enrich(person.id, job.group, payload.data, payload.source, moment(job.at))
+        return Done() if joined else Refused("erased")
+
+    async def _known(self, payload: EnrichPayload) -> Person | None:
+        if payload.ref is not None:
+            return await self.store.persons.by_ref(payload.ref)
+        return await self.store.persons.read(self.blind.subject(parse(payload.address or "")))
+
+    async def _note(self, job: Job, kind: str, outcome: Done | Refused) -> None:
+        state, reason = ("applied", "") if isinstance(outcome, Done) else ("refused", outcome.reason)
+        await self.store.messages.note(
+            job.id, kind, state, producer=job.producer, expires=moment(job.expires), reason=reason
+        )
+
+
+def allowed(keys: tuple[str, ...], registry: Registry) -> tuple[list[Purpose], list[str]] | None:
+    """The purposes and tracking switches that a grant may name: what is mail, or a switch; else None. Pure."""
+    named = [key for key in keys if key != ENGAGEMENT]
+    switches = [key for key in named if key in SWITCHES] if ENGAGEMENT not in keys else list(SWITCHES)
+    purposes = [registry.get(key) for key in named if key not in SWITCHES]
+    if any(purpose is None or not purpose.mail for purpose in purposes):
+        return None
+    return [purpose for purpose in purposes if purpose is not None], switches
+
+
+def outcome_of(states: dict[str, GrantState]) -> Done | Refused:
+    """Done when any purpose stands recorded; else the reason why none does. Pure."""
+    if any(state in _RECORDED for state in states.values()):
+        return Done()
+    return Refused(next(iter(states.values()), "purpose_denied"))

@@ -1,0 +1,141 @@
+"""Withdrawals: close the gate, let what is under way end, say that it is applied, erase where no basis is left.
+
+A no never expires and is never given up. The one write that closes the gate is the first thing that happens.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from preklic_shared.addresses import BadAddress, parse
+from preklic_shared.jobs import RevokeJob, RevokePayload
+from preklic_shared.metrics import WITHDRAWAL_EFFECT
+from preklic_shared.registry import Registry
+from preklic_workers import backoff
+from preklic_workers.blind import Blind
+from preklic_workers.moments import moment
+from preklic_workers.outcomes import Dead, Done, Outcome, Refused, RetryLater
+from preklic_workers.permission import Person, stopped_by, suppression_by
+from preklic_workers.runtime import Opened
+from preklic_workers.store import Captured, Store, Unavailable, Withdraw
+
+DRAIN_SECONDS: Final = 30.0
+_LOOK_EVERY: Final = 0.1
+# A ref may be withdrawn before its grant arrives; a person looks when it is still unknown after so many attempts.
+_UNKNOWN_REF_TRIES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """What the handler stands on. `drain_seconds` bounds the wait for hand-overs that were open before the no."""
+
+    store: Store
+    registry: Registry
+    blind: Blind
+    drain_seconds: float = DRAIN_SECONDS
+
+    async def handle(self, opened: Opened) -> Outcome:
+        """One withdrawal, from its job to its receipt; repeating it is harmless."""
+        try:
+            return await self._handle(opened)
+        except Unavailable:
+            wait = backoff.unending(opened.attempt, "revoke", opened.job.id)
+            return RetryLater(wait, "store_away", count=False)
+
+    async def _handle(self, opened: Opened) -> Outcome:
+        job: RevokeJob = opened.job
+        subject = await self._subject(job, opened)
+        if not isinstance(subject, str):
+            return subject
+        no = withdrawal_of(job, subject, self.registry)
+        if no is None:
+            return await self._end(job, Refused("purpose_denied"))
+        closed = await self.store.withdrawals.withdraw(no)
+        WITHDRAWAL_EFFECT.observe(max(0.0, time.time() - job.at / 1000))
+        left = await self._drain(subject, closed.captured)
+        waited = [one for one in closed.captured if one not in left]
+        await self.store.withdrawals.applied(job.id, waited, left)
+        asked = job.erase
+        await self.store.persons.erase(subject, no.at, lambda person: kept_groups(person, self.registry, asked=asked))
+        return await self._end(job, Done())
+
+    async def _subject(self, job: RevokeJob, opened: Opened) -> str | Outcome:
+        """The person's id; or how the job ends without one."""
+        if job.person is not None:
+            person = await self.store.persons.by_pid(bytes.fromhex(job.person))
+            return person.id if person else await self._end(job, Refused("unknown"))
+        payload = opened.payload
+        if not isinstance(payload, RevokePayload) or (payload.address is None) == (payload.ref is None):
+            return Dead("malformed", "sealed")
+        if payload.ref is not None:
+            return await self._by_ref(job, payload.ref, opened.attempt)
+        try:
+            return self.blind.subject(parse(payload.address or ""))
+        except BadAddress:
+            return Dead("malformed", "address")
+
+    async def _by_ref(self, job: RevokeJob, ref: str, attempt: int) -> str | Outcome:
+        person = await self.store.persons.by_ref(ref)
+        if person is not None:
+            return person.id
+        if attempt < _UNKNOWN_REF_TRIES:
+            return RetryLater(backoff.unending(attempt, "revoke", job.id), "unknown_ref")
+        return Dead("unknown_ref", "ref")
+
+    async def _drain(self, subject: str, captured: tuple[Captured, ...]) -> list[Captured]:
+        """Wait for the hand-overs that were open before the no; those that do not end in time, and the stale ones."""
+        deadline = time.monotonic() + self.drain_seconds
+        while True:
+            left = await self.store.withdrawals.drained(subject, captured)
+            if not left.open or time.monotonic() >= deadline:
+                return sorted({*left.open, *left.stale})
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def _end(self, job: RevokeJob, outcome: Done | Refused) -> Outcome:
+        state, reason = ("applied", "") if isinstance(outcome, Done) else ("refused", outcome.reason)
+        await self.store.messages.note(
+            job.id, "revoke", state, producer=job.producer, expires=moment(job.expires), reason=reason
+        )
+        return outcome
+
+
+def withdrawal_of(job: RevokeJob, subject: str, registry: Registry) -> Withdraw | None:
+    """What this job ends, None when it names nothing that a person can stop. Pure."""
+    source = job.source
+    ended = registry.revocable if job.erase else stopped_by(source, job.purposes, registry)
+    suppress = suppression_by(source, erase=job.erase)
+    if not ended and suppress is None:
+        return None
+    interests = {key for key in ended if (purpose := registry.get(key)) is not None and purpose.basis == "interest"}
+    return Withdraw(
+        job=job.id,
+        subject=subject,
+        purposes=sorted(ended),
+        reason=source,
+        at=moment(job.at),
+        objected=frozenset(interests),
+        suppress=suppress,
+    )
+
+
+def kept_groups(person: Person, registry: Registry, *, asked: bool) -> frozenset[str] | None:
+    """The field groups that an open contract keeps, or None when the person is not to be erased. Pure.
+
+    `asked`: the person asked for erasure; else it begins by itself when what was recorded has no basis left (U7).
+    """
+    said = {key for key, permission in person.permissions.items() if permission.state in {"granted", "pending"}}
+    standing = [purpose for key in said if (purpose := registry.get(key)) is not None]
+    if any(purpose.needs_known_person for purpose in standing):
+        return None
+    if not asked and person.contact is None:
+        return None
+    if not asked and any(permits_by_interest(person, key, registry) for key in registry.marketing):
+        return None
+    return frozenset(group for purpose in standing for group in purpose.groups)
+
+
+def permits_by_interest(person: Person, key: str, registry: Registry) -> bool:
+    """Whether mail for a purpose of legitimate interest may still go to this person."""
+    purpose = registry.get(key)
+    return purpose is not None and purpose.basis == "interest" and key not in person.permissions
