@@ -102,8 +102,14 @@ def drift(config: Settings) -> list[dict[str, str]]:
         {"where": "broker", "name": f"{one.kind} {one.name}", "problem": one.problem, "detail": one.detail}
         for one in topology_apply.check(config.amqp_url)
     ]
-    lacking = asyncio.run(_with_mongo(config, store_schema.check))
+    lacking = database_drift(config)
     return found + [{"where": "database", "name": "", "problem": "differs", "detail": line} for line in lacking]
+
+
+def database_drift(config: Settings) -> list[str]:
+    """What the database lacks or has otherwise, a line each."""
+    lines: list[str] = asyncio.run(_with_mongo(config, store_schema.check))
+    return lines
 
 
 def _schemas(job: type[jobs.Job]) -> dict[str, Any]:

@@ -1,0 +1,123 @@
+"""`preklic doctor`: is everything as it must be, and how to mend what is not."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import typer
+
+from preklic_shared import topology_apply
+from preklic_shared.cli import Code, Json, settings, show
+from preklic_shared.publication import Unavailable as BrokerAway
+from preklic_shared.registry import RegistryError, load_registry
+from preklic_shared.sealing import Sealer, SealingError
+from preklic_shared.settings import Settings
+from preklic_workers import store
+from preklic_workers.commands_setup import database_drift
+from preklic_workers.keydir import ROLES, KeyDirError, check
+from preklic_workers.smtp.routes import contracted
+
+# What a check may raise, and how to mend it.
+_MENDS: tuple[tuple[type[Exception], str], ...] = (
+    (BrokerAway, "start RabbitMQ, or set PREKLIC_AMQP_URL"),
+    (store.Standalone, "start mongod with --replSet NAME, then rs.initiate(): majority writes need a replica set"),
+    (store.Unavailable, "start MongoDB, or set PREKLIC_MONGO_URL"),
+    (KeyDirError, "see the message; keys are made with: preklic keys init"),
+    (SealingError, "preklic keys publish, and copy the file to the producers"),
+    (RegistryError, "mend the registry file; the message names the key"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that must be so. `run` yields problems, each with how to mend it."""
+
+    name: str
+    run: Callable[[Settings], Iterator[tuple[str, str]]]
+
+
+def doctor(*, as_json: Json = False) -> None:
+    """Check registry, broker, topology, database, keys and relays. Ends with 1 when something is wrong.
+
+    Example: `preklic doctor --json`
+    """
+    rows = [row for check in CHECKS for row in examine(check, settings())]
+    show(rows, ("check", "result", "mend"), title="Doctor", as_json=as_json)
+    if any(row["result"] != "good" for row in rows):
+        raise typer.Exit(Code.FINDING)
+
+
+def examine(check: Check, config: Settings) -> list[dict[str, str]]:
+    """The rows of one check: `good`, or a problem each with how to mend it."""
+    try:
+        problems = list(check.run(config))
+    except tuple(kind for kind, _ in _MENDS) as error:
+        mend = next(text for kind, text in _MENDS if isinstance(error, kind))
+        problems = [(f"{type(error).__name__}: {error}", mend)]
+    found = [{"check": check.name, "result": problem, "mend": mend} for problem, mend in problems]
+    return found or [{"check": check.name, "result": "good", "mend": ""}]
+
+
+def _registry(config: Settings) -> Iterator[tuple[str, str]]:
+    load_registry(config.registry)
+    return iter(())
+
+
+def _broker(config: Settings) -> Iterator[tuple[str, str]]:
+    for finding in topology_apply.check(config.amqp_url):
+        yield f"{finding.kind} {finding.name} {finding.problem}", _mend_topology(finding.problem)
+
+
+def _database(config: Settings) -> Iterator[tuple[str, str]]:
+    for line in database_drift(config):
+        yield line, "preklic topology apply"
+
+
+def _keys(config: Settings) -> Iterator[tuple[str, str]]:
+    if config.key_dir is None:
+        yield "PREKLIC_KEY_DIR is not set", "name the root of the roles' key directories (preklic keys init)"
+        return
+    held = [role for role in ROLES if (config.key_dir / role).is_dir()]
+    if not held:
+        yield f"{config.key_dir} holds no role's directory", "preklic keys init"
+    for role in held:
+        check(config.key_dir / role, role)
+
+
+def _sealing(config: Settings) -> Iterator[tuple[str, str]]:
+    if config.sealing_keys is None:
+        yield "PREKLIC_SEALING_KEYS is not set", "name the file that `preklic keys publish` writes"
+        return
+    pin = None if config.sealing_pin is None else bytes.fromhex(config.sealing_pin)
+    left = Sealer.load(config.sealing_keys, pin).expires / 1000 - dt.datetime.now(dt.UTC).timestamp()
+    if left < dt.timedelta(days=1).total_seconds():
+        yield f"the sealing keys expire in {max(left, 0) / 3600:.0f} h", "preklic keys publish"
+    if pin is None:
+        yield "PREKLIC_SEALING_PIN is not set", "pin the signer: the line that `preklic keys publish` prints"
+
+
+def _relays(config: Settings) -> Iterator[tuple[str, str]]:
+    if not config.relays:
+        yield "there is no relay", "name one in [[relays]], and its company in [[processors]]"
+    companies = {processor.name: processor for processor in config.processors}
+    today = dt.datetime.now(dt.UTC).date()
+    for relay in config.relays:
+        company = companies.get(relay.processor)
+        if company is None or not contracted(company, today):
+            yield f"the relay {relay.name} has no processor under contract today", "mend [[processors]] (clause U8)"
+
+
+def _mend_topology(problem: str) -> str:
+    if problem == "missing":
+        return "preklic topology apply"
+    return "its arguments are for ever: move its jobs, delete it, then preklic topology apply"
+
+
+CHECKS = (
+    Check("registry", _registry),
+    Check("broker and topology", _broker),
+    Check("database", _database),
+    Check("key directories", _keys),
+    Check("sealing keys", _sealing),
+    Check("relays and processors", _relays),
+)
