@@ -1,0 +1,105 @@
+"""Preklic itself on a running stack: its settings, keys and topology, and its processes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from preklic_stack.children import Child, Children
+from preklic_stack.mailsink import MailSink
+from preklic_stack.mongo import Mongo
+from preklic_stack.rabbit import Rabbit
+
+SETTINGS = """\
+amqp_url = "{amqp}"
+management_url = "{management}"
+mongo_url = "{mongo}"
+mongo_database = "{database}"
+sealing_keys = "{keys}/producers/sealing.json"
+mail_domain = "preklic.example"
+
+[[relays]]
+name = "sink"
+host = "127.0.0.1"
+port = {smtp}
+tls = "off"
+processor = "sink"
+connections = {connections}
+
+[[processors]]
+name = "sink"
+contract = "development only"
+country = "SI"
+valid_from = "2026-01-01"
+valid_to = "2099-12-31"
+"""
+
+
+class CommandFailed(Exception):
+    """A `preklic` command ended with another status than expected; the message shows what it printed."""
+
+
+@dataclass
+class System:
+    """Where one Preklic lives: `folder` holds its settings file, keys and logs. The `vhost` must exist."""
+
+    folder: Path
+    children: Children
+    rabbit: Rabbit
+    mongo: Mongo
+    sink: MailSink
+    vhost: str = "/"
+    database: str = "preklic"
+    connections: int = 32
+
+    @property
+    def keys(self) -> Path:
+        """The folder with a key directory for each role."""
+        return self.folder / "keys"
+
+    def environment(self, role: str = "") -> dict[str, str]:
+        """The environment of a process: of `PREKLIC_*` the settings file alone, and the key directory of `role`."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("PREKLIC_")}
+        kept["PREKLIC_CONFIG"] = str(self.folder / "preklic.toml")
+        return kept | ({"PREKLIC_KEY_DIR": str(self.keys / role)} if role else {})
+
+    def prepare(self) -> None:
+        """Write the settings, make keys, declare the topology."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = SETTINGS.format(
+            amqp=self.rabbit.amqp_url(self.vhost),
+            management=self.rabbit.management.url,
+            mongo=self.mongo.url,
+            database=self.database,
+            keys=self.keys,
+            smtp=self.sink.port,
+            connections=self.connections,
+        )
+        (self.folder / "preklic.toml").write_text(text)
+        self.run("keys", "init", "--root", str(self.keys))
+        self.run("topology", "apply")
+
+    def run(self, *arguments: str, role: str = "", expect: int | None = 0, seconds: float = 60) -> str:
+        """Run `preklic ...` to its end; its standard output. Raises `CommandFailed` unless it ends with `expect`."""
+        done = subprocess.run(
+            [*PREKLIC, *arguments],
+            env=self.environment(role),
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        if expect is not None and done.returncode != expect:
+            raise CommandFailed(f"preklic {' '.join(arguments)}: {done.returncode}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def start(self, *arguments: str, role: str, extra: Mapping[str, str] | None = None) -> Child:
+        """Start `preklic ...` as a process with the keys of `role`; its output goes to `<folder>/log/<role>.log`."""
+        environment = self.environment(role) | dict(extra or {})
+        log = self.folder / "log" / f"{role}.log"
+        return self.children.start(role, [*PREKLIC, *arguments], env=environment, log=log)
+
+
+PREKLIC = (str(Path(sys.executable).with_name("preklic")),)
