@@ -136,6 +136,12 @@ def test_a_foreign_host_in_a_partners_mail_is_refused(url, tag):
     assert caught.value.field == "foreign_host"
 
 
+@pytest.mark.attack(35, guard=GUARD + "links:check_host")
+def test_a_foreign_host_in_a_partners_plain_text_is_refused():
+    with pytest.raises(TemplateError):
+        link(Content("s", "see HTTPS://partner.example/x.", "<p>x</p>"), Tracking(), frozenset({"own.example"}))
+
+
 @pytest.mark.parametrize(
     "html",
     [

@@ -13,6 +13,7 @@ from preklic_workers.compose.templates import Content, TemplateError
 _NAMES: Final = ("href", "src", "srcset", "background", "action", "poster", "cite")
 _LONGEST: Final = max(map(len, _NAMES))
 _ALLOWED: Final = re.compile(r"(?:https?://[^\s\\\"'<>]+|mailto:[^\s\"'<>]+|tel:\+?[0-9 -]+|#[\w-]*)", re.IGNORECASE)
+_BARE: Final = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
 _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
 
 
@@ -43,6 +44,9 @@ def link(content: Content, tracking: Tracking, hosts: frozenset[str] | None = No
     TemplateError("link") for another scheme than http, https, mailto and tel, ("foreign_host") for a host that is
     not among `hosts`, where those are given.
     """
+    # Mail programs make links of these by themselves.
+    for written in _BARE.findall(content.text):
+        check_host(written, hosts)
     pieces = content.html.split('="')
     urls: list[str] = []
     clicks, tag = 0, ""

@@ -108,6 +108,13 @@ class Templates:
         """The template of that name."""
         return self._by_name.get(name)
 
+    def variant(self, name: str, language: object) -> Template:
+        """The template's variant in that language (`name-en`), or itself without one; TemplateError: no such name."""
+        template = self._by_name.get(f"{name}-{language}") or self._by_name.get(name)
+        if template is None:
+            raise TemplateError("template")
+        return template
+
     def __iter__(self) -> Iterator[Template]:
         return iter(self._by_name.values())
 

@@ -144,6 +144,13 @@ class RelayPool:
         await asyncio.sleep(turn - now)
 
 
+def closed_by_relay(answer: Connection | Rejected | Lost) -> bool:
+    """Whether a session ended before its next mail began, by a lost connection or by 421."""
+    if isinstance(answer, Rejected):
+        return answer.phase is Phase.MAIL and answer.reply.code == aiosmtplib.SMTPStatus.domain_unavailable
+    return isinstance(answer, Lost)
+
+
 class Session:
     """One slot of a pool while a mail uses it."""
 
@@ -160,8 +167,9 @@ class Session:
         reused = self._pool.take_idle()
         if reused is not None:
             answer = await self._envelope(reused, sender, recipient, utf8=utf8)
-            if not isinstance(answer, Lost) or reused.usable:
+            if not closed_by_relay(answer) or (isinstance(answer, Lost) and reused.usable):
                 return answer
+            reused.close()
         return await self._envelope(await self._pool.connect(), sender, recipient, utf8=utf8)
 
     def drop(self) -> None:

@@ -84,6 +84,8 @@ def takeover(message: str, fixed: Doc, by: bytes) -> UpdateOne:
     entry = {"at": "$$NOW", "state": "claimed", "epoch": epoch}
     history = {"$concatArrays": [{"$ifNull": ["$history", []]}, [entry]]}
     fields: Doc = {name: {"$ifNull": [f"${name}", {"$literal": value}]} for name, value in fixed.items()}
+    # Each attempt may take another relay.
+    fields |= {name: {"$literal": fixed[name]} for name in ("relay", "processor") if name in fixed}
     fields |= {
         "state": "claimed",
         "epoch": epoch,

@@ -17,7 +17,10 @@ _VIEW: Final = {"state": 1, "reason": 1, "epoch": 1, "by": 1, "lease": 1, "body_
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a delivery says of its job. `person` is the suppression hash, `body_hash` the keyed hash of the body."""
+    """What a delivery says of its job. `person` is the suppression hash, `body_hash` the keyed hash of the body.
+
+    `relay` and `processor` will learn the address (law 7: recorded before it happens).
+    """
 
     id: str
     purpose: str
@@ -27,6 +30,8 @@ class Claim:
     body_hash: bytes
     created: dt.datetime
     expires: dt.datetime
+    relay: str | None = None
+    processor: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +237,7 @@ def _first(claim: Claim, now: dt.datetime) -> Doc:
 
 
 def _fixed(claim: Claim) -> Doc:
-    """What a claim says of its job; it never changes."""
+    """What a claim says of its job; it never changes, but for the relay."""
     fixed: Doc = {
         "purpose": claim.purpose,
         "template": claim.template,
@@ -241,7 +246,8 @@ def _fixed(claim: Claim) -> Doc:
         "created": claim.created,
         "expires": claim.expires,
     }
-    return fixed if claim.person is None else fixed | {"person": claim.person}
+    known = {"person": claim.person, "relay": claim.relay, "processor": claim.processor}
+    return fixed | {name: value for name, value in known.items() if value is not None}
 
 
 def _refused(result: Bulk, index: int) -> Exception | None:

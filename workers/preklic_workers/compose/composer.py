@@ -1,0 +1,149 @@
+"""From a job, its purpose and its person to the bytes of one mail: what stands in it follows from the registry."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from preklic_shared.addresses import Address, BadAddress, parse
+from preklic_shared.jobs import SendJob, SendPayload
+from preklic_shared.registry import Purpose, Registry
+from preklic_shared.tokens import Click, Confirm, Open, Preference, TokenKeys, Unsubscribe
+from preklic_workers.compose.links import Tracking, host_of, link
+from preklic_workers.compose.mime import BadContent, Letter, Mail, Mailbox, assemble
+from preklic_workers.compose.templates import TemplateError, Templates
+from preklic_workers.compose.verify import verify
+from preklic_workers.permission import Person, may_track
+
+SHIPPED: Final = Path(__file__).parents[1] / "templates"
+# The clause under which mail carries others' offers: all that it shows and links to is on the company's own hosts.
+PARTNERS: Final = "U4"
+
+
+@dataclass(frozen=True, slots=True)
+class NotComposed:
+    """There is no mail: `reason` is template_error, bad_content or unverified, `field` the place and no value."""
+
+    reason: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Where a mail comes from and leads to.
+
+    `public_url` is the gateway's, `mail_domain` takes the bounces, `hosts` are the company's other hosts.
+    """
+
+    public_url: str
+    mail_domain: str
+    address: str = ""
+    hosts: frozenset[str] = frozenset()
+
+    @property
+    def own_hosts(self) -> frozenset[str]:
+        """Every host that a partner's mail may show or lead to."""
+        return self.hosts | {host_of(self.public_url), self.mail_domain, f"www.{self.mail_domain}"}
+
+
+class Composer:
+    """Composes mails and reads them back. Pure but for the clock in a confirmation's token; safe to share."""
+
+    def __init__(self, templates: Templates, registry: Registry, tokens: TokenKeys, house: House) -> None:
+        """TemplateError when a purpose names a template that is missing or does not name the purpose."""
+        self._templates = templates
+        self._registry = registry
+        self._tokens = tokens
+        self._house = house
+        self._url = house.public_url.rstrip("/")
+        self._own_hosts = house.own_hosts
+        self._company = {"name": registry.controller, "address": house.address}
+        for purpose in registry.purposes.values():
+            for name in purpose.templates:
+                template = templates.get(name)
+                if template is None or purpose.key not in template.front.purposes:
+                    raise TemplateError(f"{name}: is missing, or not for the purpose {purpose.key}")
+
+    def compose(
+        self, job: SendJob, payload: SendPayload, purpose: Purpose, person: Person, address: Address
+    ) -> Mail | NotComposed:
+        """The mail, verified byte for byte, or why there is none. `payload.data["language"]` chooses the variant."""
+        try:
+            mail = self._assemble(job, payload, purpose, person, address)
+        except TemplateError as error:
+            return NotComposed("template_error", error.field)
+        except BadContent as error:
+            return NotComposed("bad_content", error.field)
+        fault = verify(mail)
+        return mail if fault is None else NotComposed("unverified", fault)
+
+    def _assemble(self, job: SendJob, payload: SendPayload, purpose: Purpose, person: Person, address: Address) -> Mail:
+        assert purpose.sender is not None
+        template = self._templates.variant(job.template, payload.data.get("language"))
+        unsubscribe = self._unsubscribe(job, purpose, person)
+        content = template.render(payload.data, self._surroundings(job, purpose, person, unsubscribe))
+        hosts = self._own_hosts if purpose.clause == PARTNERS else None
+        linked = link(content, self._tracking(job, purpose, person), hosts)
+        letter = Letter(
+            job=job.id,
+            sender=Mailbox(purpose.sender.address, purpose.sender.name),
+            recipient=Mailbox(address.text),
+            subject=content.subject,
+            at=time.time(),
+            bounce=f"bounce@{self._house.mail_domain}",
+            reply_to=_reply_to(payload.reply_to),
+            unsubscribe=unsubscribe,
+            list_id=purpose.list_id or None,
+            feedback=f"{purpose.key}:preklic",
+            automatic=not purpose.list_id,
+        )
+        return assemble(letter, linked.text, linked.html, linked.urls)
+
+    def _unsubscribe(self, job: SendJob, purpose: Purpose, person: Person) -> str | None:
+        if not purpose.revocable:
+            return None
+        return f"{self._url}/u/{self._tokens.mint(Unsubscribe(job.id, person.pid, purpose.key))}"
+
+    def _surroundings(
+        self, job: SendJob, purpose: Purpose, person: Person, unsubscribe: str | None
+    ) -> Mapping[str, Any]:
+        return {
+            "company": self._company,
+            "policy_url": f"{self._url}/policy",
+            "preferences_url": f"{self._url}/p/{self._tokens.mint(Preference(job.id, person.pid))}",
+            "unsubscribe_url": unsubscribe or "",
+            "confirm_url": self._confirm(purpose, person) if job.template == purpose.confirm else "",
+        }
+
+    def _confirm(self, purpose: Purpose, person: Person) -> str:
+        """The link that turns this purpose's pending grant into a yes; it is as old as this mail (law 5)."""
+        said = person.permissions.get(purpose.key)
+        if said is None:
+            raise TemplateError("confirm_url")
+        token = Confirm(said.job, person.pid, purpose.key, int(time.time()))
+        return f"{self._url}/confirm/{self._tokens.mint(token)}"
+
+    def _tracking(self, job: SendJob, purpose: Purpose, person: Person) -> Tracking:
+        """Clicks and opens are each counted only with a permission of their own (U12)."""
+        if not purpose.tracking:
+            return Tracking()
+
+        def click(number: int, url: str) -> str:
+            return f"{self._url}/c/{self._tokens.mint(Click(job.id, person.pid, number, url))}"
+
+        opened = self._tokens.mint(Open(job.id, person.pid))
+        return Tracking(
+            click=click if may_track(person, "engagement.clicks") else None,
+            pixel=f"{self._url}/o/{opened}.gif" if may_track(person, "engagement.opens") else None,
+            own=(f"{self._url}/",),
+        )
+
+
+def _reply_to(text: str | None) -> Mailbox | None:
+    if text is None:
+        return None
+    try:
+        return Mailbox(parse(text).text)
+    except BadAddress:
+        raise BadContent("Reply-To") from None

@@ -1,0 +1,127 @@
+"""The conversation of one claimed mail with its relay: MAIL and RCPT, the gate, DATA (law 1b and c).
+
+The relay's answer is waited for inside the session; what follows from it is recorded after the session is free again.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+from preklic_workers.attempts import STOPPED_SECONDS, Attempt
+from preklic_workers.compose.mime import Mail
+from preklic_workers.outcomes import Outcome
+from preklic_workers.smtp.conversation import Accepted, Connection, Lost, Rejected, stuff
+from preklic_workers.smtp.pool import RelayAway, Session
+from preklic_workers.smtp.routes import Route
+from preklic_workers.store import GateBusy, GateLost, GatePassed, GateRefused, Handover, moment
+
+GATE_SECONDS: Final = 2.0  # law 1c: an older answer of the gate is none
+_SOON: Final = 5.0
+_LOST_CLAIM: Final = 30.0
+
+ObserveReply = Callable[[str, str], None]
+
+
+def unobserved(_relay: str, _kind: str) -> None:
+    """No metrics."""
+
+
+def since_boot() -> float:
+    """Seconds by a clock that runs on while the machine sleeps and never goes back."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What a hand-over looks at beside the store: `alive` is of the channel that brought the job."""
+
+    alive: Callable[[], bool]
+    clock: Callable[[], float] = since_boot
+    observe: ObserveReply = unobserved
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """The gate let the mail pass, and DATA must not begin all the same: gate_late or channel_gone."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conversed:
+    """How the conversation ended. `handed`: the hand-over was opened."""
+
+    answer: Accepted | Rejected | Lost | GateRefused | GateBusy | GateLost | Late
+    handed: bool
+
+
+async def hand_over(attempt: Attempt, mail: Mail, route: Route, watch: Watch) -> Outcome:
+    """Hand `mail` to the relay of `route` if the gate says so, and record what became of it."""
+    try:
+        async with route.pool.session() as session:
+            ended = await _converse(session, attempt, mail, watch)
+    except RelayAway as away:
+        return await _no_session(attempt, away.reason, route, watch)
+    match ended.answer:
+        case Accepted() as accepted:
+            watch.observe(route.name, "2xx")
+            return await attempt.sent(accepted)
+        case Rejected() as rejected:
+            watch.observe(route.name, f"{rejected.reply.code // 100}xx")
+            return await attempt.rejected(rejected, handed=ended.handed)
+        case Lost() as lost:
+            watch.observe(route.name, "lost")
+            return await attempt.lost(lost, handed=ended.handed)
+        case Late(reason):
+            return await attempt.given_back(_SOON, reason)
+        case closed:
+            return await _closed(attempt, closed)
+
+
+async def _converse(session: Session, attempt: Attempt, mail: Mail, watch: Watch) -> Conversed:
+    ready = await session.begin(mail.sender, mail.recipient, utf8=mail.smtputf8)
+    if not isinstance(ready, Connection):
+        return Conversed(ready, handed=False)
+    asked = watch.clock()
+    gate = await attempt.store.gate.pass_through(_handover(attempt))
+    if not isinstance(gate, GatePassed):
+        return Conversed(gate, handed=False)
+    if (reason := too_late(watch.clock() - asked, watch.alive)) is not None:
+        return Conversed(Late(reason), handed=True)
+    return Conversed(await ready.data(stuff(mail.raw)), handed=True)
+
+
+def too_late(seconds: float, alive: Callable[[], bool]) -> str | None:
+    """Why DATA must not begin although the gate was passed, so many seconds after it was asked."""
+    if not alive():
+        return "channel_gone"
+    return "gate_late" if seconds >= GATE_SECONDS else None
+
+
+def _handover(attempt: Attempt) -> Handover:
+    job = attempt.job
+    return Handover(attempt.subject, job.id, attempt.epoch, attempt.purpose, moment(job.expires), attempt.confirming)
+
+
+async def _no_session(attempt: Attempt, reason: str, route: Route, watch: Watch) -> Outcome:
+    if reason in {"relay_busy", "relay_rate"}:
+        return await attempt.later(_SOON, reason, count=False)
+    watch.observe(route.name, "tls" if reason == "relay_tls" else "lost")
+    return await attempt.relay_away(reason)
+
+
+async def _closed(attempt: Attempt, gate: GateRefused | GateBusy | GateLost) -> Outcome:
+    match gate:
+        case GateRefused(reason):
+            return await attempt.refused(reason)
+        case GateBusy("open"):
+            return await attempt.in_doubt("earlier_hand_over")
+        case GateBusy("changed"):
+            return await attempt.later(_SOON, "changed", count=False)
+        case GateBusy():
+            return await attempt.later(STOPPED_SECONDS, "stopped", count=False)
+        case GateLost():
+            return await attempt.later(_LOST_CLAIM, "lost_claim", count=False)
+        case _:
+            assert_never(gate)

@@ -1,0 +1,247 @@
+"""The send handler: claim, read the person, may, compose, connect, gate, DATA, settle, pull (laws 1 and 2).
+
+Each step that says no ends the mail there. A no before MAIL costs no conversation; after RCPT the gate asks once more,
+in the last write before DATA; and only a relay's reply, never a silence, counts as an answer.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, assert_never
+
+import msgspec
+
+from preklic_shared.addresses import Address, BadAddress, parse
+from preklic_shared.jobs import SendJob, SendPayload
+from preklic_shared.registry import Purpose, Registry
+from preklic_workers.attempts import STOPPED_SECONDS, Attempt
+from preklic_workers.blind import Blind
+from preklic_workers.compose.composer import Composer, NotComposed
+from preklic_workers.handover import ObserveReply, Watch, hand_over, since_boot, unobserved
+from preklic_workers.outcomes import Done, Outcome, Refused, RetryLater
+from preklic_workers.permission import Person, may, rests_on_choice
+from preklic_workers.runtime import Opened
+from preklic_workers.smtp.routes import Route, valid_routes
+from preklic_workers.store import (
+    Busy,
+    Claim,
+    ClaimAnswer,
+    Claimed,
+    Conflict,
+    Ended,
+    Store,
+    Unavailable,
+    moment,
+)
+
+UNKNOWN_SECONDS: Final = 30.0  # an unknown person's grant may still be on its way
+SOON_SECONDS: Final = 5.0
+AFTER_FAILED: Final = frozenset({"refused", "expired", "cancelled", "dead", "discarded", "failed"})
+# How old a job is (seconds) -> how long it waits before it asks again for the job that it stands on.
+_PATIENCE: Final = ((60.0, 5.0), (600.0, 30.0), (3600.0, 120.0))
+_LONGEST_WAIT: Final = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class SendDeps:
+    """What the handler works with. `observe(relay, kind)` is told each reply: 2xx, 4xx, 5xx, lost or tls."""
+
+    store: Store
+    registry: Registry
+    composer: Composer
+    routes: Sequence[Route]
+    blind: Blind
+    observe: ObserveReply = unobserved
+    clock: Callable[[], float] = since_boot
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a job asks for, found to be allowed at all: purpose, recipient, and the relays that may carry it."""
+
+    payload: SendPayload
+    purpose: Purpose
+    address: Address
+    subject: str
+    routes: Sequence[Route]
+
+
+async def handle(opened: Opened, deps: SendDeps) -> Outcome:
+    """One mail to one person, at most once. Without a store no mail goes out, and none is lost."""
+    try:
+        return await _send(opened, deps)
+    except Unavailable:
+        return RetryLater(SOON_SECONDS, "store_away", count=False)
+
+
+async def _send(opened: Opened, deps: SendDeps) -> Outcome:
+    plan = plan_of(opened, deps)
+    if isinstance(plan, str):
+        return await _refuse(opened, deps, plan)
+    if (reason := await _after(opened, deps)) is not None:
+        return await _refuse(opened, deps, reason) if isinstance(reason, str) else reason
+    route = await _route(plan, deps)
+    if route is None:
+        return RetryLater(STOPPED_SECONDS, "stopped", count=False)
+    attempt = await _claim(opened, deps, plan, route)
+    if not isinstance(attempt, Attempt):
+        return attempt
+    return await _deliver(attempt, plan, route, Watch(opened.alive, deps.clock, deps.observe), deps.composer)
+
+
+async def _deliver(attempt: Attempt, plan: Plan, route: Route, watch: Watch, composer: Composer) -> Outcome:
+    person = await _person(attempt, plan)
+    if (no := may(person, plan.purpose, confirming=attempt.confirming)) is not None:
+        return await _no(attempt, no)
+    assert person is not None  # a contract has recorded its address, and all else is refused as unknown
+    mail = composer.compose(attempt.job, plan.payload, plan.purpose, person, plan.address)
+    if isinstance(mail, NotComposed):
+        return await attempt.dead(mail.reason, mail.field)
+    return await hand_over(attempt, mail, route, watch)
+
+
+def plan_of(opened: Opened, deps: SendDeps) -> Plan | str:
+    """What is to be done, or the reason why nothing is. Pure."""
+    job, payload = opened.job, opened.payload
+    assert isinstance(payload, SendPayload)
+    if opened.expired:
+        return "expired"
+    purpose = deps.registry.get(job.purpose)
+    if (denied := purpose_denied(purpose, job)) is not None:
+        return denied
+    assert purpose is not None
+    try:
+        address = parse(payload.to)
+    except BadAddress:
+        return "bad_address"
+    routes = valid_routes(deps.routes, dt.datetime.now(dt.UTC).date())
+    return Plan(payload, purpose, address, deps.blind.subject(address), routes) if routes else "processor_invalid"
+
+
+def purpose_denied(purpose: Purpose | None, job: SendJob) -> str | None:
+    """A mail names a registered purpose that is a mail's, and a template of that purpose."""
+    if purpose is None or not purpose.mail or job.template not in purpose.templates:
+        return "purpose_denied"
+    return None
+
+
+async def _after(opened: Opened, deps: SendDeps) -> RetryLater | str | None:
+    """None when the job that this one stands on is recorded, else how long to wait, or why there is nothing to hope."""
+    job = opened.job
+    if job.after is None:
+        return None
+    state = await deps.store.messages.state(job.after)
+    if state == "applied":
+        return None
+    if state in AFTER_FAILED:
+        return "after_failed"
+    return RetryLater(patience((time.time() * 1000 - job.at) / 1000), "after", count=False)
+
+
+def patience(age: float) -> float:
+    """Seconds to wait for another job, by the age (seconds) of the one that waits.
+
+    >>> patience(0), patience(61), patience(1e6)
+    (5.0, 30.0, 600.0)
+    """
+    return next((wait for limit, wait in _PATIENCE if age < limit), _LONGEST_WAIT)
+
+
+async def _route(plan: Plan, deps: SendDeps) -> Route | None:
+    """The first relay that no kill switch holds, None when mail, this purpose, or every relay is stopped."""
+    stopped = deps.store.controls.stopped
+    if await stopped("all", f"purpose:{plan.purpose.key}") is not None:
+        return None
+    for route in plan.routes:
+        if await stopped(f"relay:{route.name}") is None:
+            return route
+    return None
+
+
+async def _claim(opened: Opened, deps: SendDeps, plan: Plan, route: Route) -> Attempt | Outcome:
+    claim = _claim_of(opened, deps, plan.subject, route)
+    answer = await deps.store.messages.claim(claim)
+    if isinstance(answer, Ended) and answer.state == "in_doubt" and plan.purpose.in_doubt == "once_more":
+        if (wait := await _still_talking(claim.id, plan, deps.store)) is not None:
+            return wait
+        if await deps.store.once_more(claim.id, plan.subject):
+            answer = await deps.store.messages.claim(claim)
+    if not isinstance(answer, Claimed):
+        return _unclaimed(answer)
+    return Attempt(
+        deps.store,
+        opened.job,
+        plan.purpose,
+        plan.subject,
+        answer.epoch,
+        opened.attempt,
+        answer.again,
+        route.name,
+        route.processor.name,
+    )
+
+
+async def _still_talking(message: str, plan: Plan, store: Store) -> RetryLater | None:
+    """How long the relay may still answer the earlier attempt: a repetition waits for that."""
+    person = await store.persons.whole(plan.subject)
+    until = [entry.until for entry in person.open if entry.message == message] if person else []
+    left = max(until) - store.mongo.now() if until else dt.timedelta()
+    return RetryLater(left.total_seconds(), "in_doubt", count=False) if left > dt.timedelta() else None
+
+
+def _claim_of(opened: Opened, deps: SendDeps, subject: str | None, route: Route | None) -> Claim:
+    """The claim; its hash is of what a repeated request must repeat, so not of times or of the seal."""
+    job = opened.job
+    content = msgspec.json.encode([job.purpose, job.template, opened.payload], order="sorted")
+    return Claim(
+        id=job.id,
+        purpose=job.purpose,
+        template=job.template,
+        person=subject,
+        producer=job.producer,
+        body_hash=deps.blind.body(content),
+        created=moment(job.at),
+        expires=moment(job.expires),
+        relay=route.name if route else None,
+        processor=route.processor.name if route else None,
+    )
+
+
+def _unclaimed(answer: Busy | Ended | Conflict) -> Outcome:
+    match answer:
+        case Ended():
+            return Done()
+        case Busy(seconds):
+            return RetryLater(seconds, "busy", count=False)
+        case Conflict():
+            return Refused("idempotency_conflict")
+        case _:
+            assert_never(answer)
+
+
+async def _refuse(opened: Opened, deps: SendDeps, reason: str) -> Outcome:
+    """End a mail that never began: claimed all the same, so that its end is recorded once."""
+    answer: ClaimAnswer = await deps.store.messages.claim(_claim_of(opened, deps, None, None))
+    if not isinstance(answer, Claimed):
+        return _unclaimed(answer)
+    state = "expired" if reason == "expired" else "refused"
+    await deps.store.messages.settle(opened.job.id, answer.epoch, state, reason=reason)
+    return Refused(reason)
+
+
+async def _person(attempt: Attempt, plan: Plan) -> Person | None:
+    """The person's facts. A contract or a legal duty records an address that is new to it, with its provenance."""
+    persons, job = attempt.store.persons, attempt.job
+    person = await persons.read(plan.subject)
+    if rests_on_choice(plan.purpose):
+        return person
+    if person is not None and (person.erased or plan.purpose.key in person.permissions):
+        return person
+    return await persons.ensure(plan.address, plan.purpose, job.id, moment(job.at), job.producer)
+
+
+async def _no(attempt: Attempt, reason: str) -> Outcome:
+    if reason == "unknown" and attempt.number == 0 and attempt.job.after is None:
+        return await attempt.later(UNKNOWN_SECONDS, reason)
+    return await attempt.refused(reason)

@@ -1,0 +1,61 @@
+"""Which relay a mail takes: each one belongs to a registered processor whose contract holds today (clause U8)."""
+
+import datetime as dt
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from preklic_shared.settings import Processor, Relay, Settings, SettingsError
+from preklic_workers.smtp.pool import Limits, RelayPool, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A relay's pool of sessions and the company behind it."""
+
+    name: str
+    processor: Processor
+    pool: RelayPool
+
+
+def open_routes(settings: Settings, today: dt.date) -> tuple[Route, ...]:
+    """A route for each relay, none of them connected yet.
+
+    SettingsError when there is no relay, or one whose processor is not registered or has no contract today.
+    """
+    if not settings.relays:
+        raise SettingsError("RELAYS", "sending needs a relay")
+    processors = {processor.name: processor for processor in settings.processors}
+    routes = []
+    for relay in settings.relays:
+        processor = processors.get(relay.processor)
+        if processor is None:
+            raise SettingsError("RELAYS", f"the relay {relay.name} belongs to no registered processor")
+        if not contracted(processor, today):
+            raise SettingsError("PROCESSORS", f"the processor {processor.name} has no contract today")
+        routes.append(Route(relay.name, processor, RelayPool(*_pool(relay, settings.mail_domain))))
+    return tuple(routes)
+
+
+def valid_routes(routes: Sequence[Route], today: dt.date) -> list[Route]:
+    """The routes that may carry mail on that day, in order of preference."""
+    return [route for route in routes if contracted(route.processor, today)]
+
+
+def contracted(processor: Processor, today: dt.date) -> bool:
+    """Whether the processor's contract covers that day; dates that are none cover nothing."""
+    try:
+        return dt.date.fromisoformat(processor.valid_from) <= today <= dt.date.fromisoformat(processor.valid_to)
+    except ValueError:
+        return False
+
+
+def _pool(relay: Relay, helo: str) -> tuple[Target, Limits, ssl.SSLContext | None]:
+    try:
+        password = Path(relay.password_file).read_text("utf-8").strip() if relay.password_file else None
+        context = ssl.create_default_context(cafile=relay.ca_file) if relay.tls == "required" else None
+    except (OSError, UnicodeError) as error:
+        raise SettingsError("RELAYS", f"the relay {relay.name}: {type(error).__name__}") from None
+    target = Target(relay.host, relay.port, helo, relay.tls, relay.username, password)
+    return target, Limits(sessions=relay.connections, rate=relay.rate), context
