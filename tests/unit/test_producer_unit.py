@@ -52,9 +52,6 @@ GOOD = {"to": ANA, "purpose": "newsletter", "template": "newsletter"}
         ("purpose", {"purpose": ["newsletter"]}),
         ("template", {"template": "invoice"}),
         ("template", {"template": ["newsletter"]}),
-        ("data", {"data": {"$ne": 1}}),
-        ("data", {"data": {"a.b": 1}}),
-        ("data", {"data": {"a": [{"$where": "1"}]}}),
         ("data", {"data": {"a": float("nan")}}),
         ("data", {"data": {"a": 2**64}}),
         ("data", {"data": {"a": b"bytes"}}),
@@ -76,11 +73,19 @@ GOOD = {"to": ANA, "purpose": "newsletter", "template": "newsletter"}
         ("reply_to", {"reply_to": "a@x.si, b@y.si"}),
     ],
 )
-@pytest.mark.attack(65, guard="preklic_producers.fields:check_keys")
 def test_what_cannot_be_sent_is_rejected_by_its_field(producer, field, change):
     with pytest.raises(Rejected) as rejected:
         producer.send(**{**GOOD, **change})
     assert rejected.value.field == field
+    assert producer._broker.sent == []
+
+
+@pytest.mark.parametrize("data", [{"$ne": 1}, {"a.b": 1}, {"a": [{"$where": "1"}]}, {"a": {"\0": 1}}])
+@pytest.mark.attack(65, guard="preklic_producers.fields:check_keys")
+def test_a_key_that_a_database_could_read_as_an_operator_is_rejected(producer, data):
+    with pytest.raises(Rejected) as rejected:
+        producer.send(**{**GOOD, "data": data})
+    assert rejected.value.field == "data"
     assert producer._broker.sent == []
 
 

@@ -11,7 +11,7 @@ FORM_LIMIT: Final = 16 * 1024
 SECONDS: Final = 5.0
 
 
-async def read_body(request: Request, limit: int, seconds: float = SECONDS) -> bytes:
+async def read_body(request: Request, limit: int) -> bytes:
     """The whole body. Raises ApiError: 400 two lengths, 413 too large, 408 too slow."""
     if "content-length" in request.headers and "transfer-encoding" in request.headers:
         raise ApiError(400, "two_lengths", "a body has a length or is chunked, not both")
@@ -19,10 +19,10 @@ async def read_body(request: Request, limit: int, seconds: float = SECONDS) -> b
     if not length.isdigit() or int(length) > limit:
         raise ApiError(413, "too_large", f"a body here has at most {limit} octets")
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(SECONDS):
             return await _within(request, limit)
     except TimeoutError:
-        raise ApiError(408, "too_slow", f"a body here arrives within {seconds:g} seconds") from None
+        raise ApiError(408, "too_slow", f"a body here arrives within {SECONDS:g} seconds") from None
     except ClientDisconnect:
         raise ApiError(400, "cut", "the body was cut") from None
 

@@ -61,9 +61,9 @@ class Misses:
         if len(self._counts) > _CLIENTS:
             self._counts.popitem(last=False)
 
-    def too_many(self, client: str) -> bool:
-        """Whether this client is past the ceiling now."""
-        return self._current(household(client))[1] >= self._ceiling
+    def hears(self, client: str) -> bool:
+        """Whether this client is still below the ceiling."""
+        return self._current(household(client))[1] < self._ceiling
 
     def _current(self, key: str) -> tuple[float, int]:
         now = self._clock()

@@ -58,15 +58,15 @@ async def pixel(request: Request) -> Response:
     return Response(GIF, media_type="image/gif", headers={"Cross-Origin-Resource-Policy": "cross-origin"})
 
 
-async def show_one_click(request: Request) -> Response:
-    """A question and a button. Nothing is looked up and nothing changes."""
-    believed(request, Unsubscribe)
-    return HTMLResponse(pages.question(language(request), "stop"))
-
-
 async def one_click(request: Request) -> Response:
-    """The withdrawal of RFC 8058: whatever the body says, 200; 503 only when it could not be put on any disk."""
+    """GET asks, with one button. POST is the withdrawal of RFC 8058: whatever the body says, 200.
+
+    503 only when it could not be put on any disk.
+    """
     gateway = gateway_of(request)
+    if not acts(request):
+        believed(request, Unsubscribe)
+        return HTMLResponse(pages.question(language(request), "stop"))
     await read_body(request, FORM_LIMIT)
     begun = time.perf_counter()
     token = believed(request, Unsubscribe)
@@ -78,6 +78,11 @@ async def one_click(request: Request) -> Response:
     else:
         gateway.pace.saw(time.perf_counter() - begun)
     return HTMLResponse(pages.notice(language(request), "stop_title", "stop_done"))
+
+
+async def preferences(request: Request) -> Response:
+    """GET shows what the person permits, POST changes it."""
+    return await (change_preferences(request) if acts(request) else show_preferences(request))
 
 
 async def show_preferences(request: Request) -> Response:
@@ -109,15 +114,15 @@ async def change_preferences(request: Request) -> Response:
     return HTMLResponse(pages.notice(spoken, "prefs_title", "prefs_done"))
 
 
-async def show_confirm(request: Request) -> Response:
-    """A question and a button: programs that follow links in mails must not confirm anything."""
-    believed(request, Confirm)
-    return HTMLResponse(pages.question(language(request), "confirm"))
-
-
 async def confirm(request: Request) -> Response:
-    """Double opt-in: the grant, confirmed by the token that only this address got."""
+    """Double opt-in. POST is the grant, confirmed by the token that only this address got.
+
+    GET asks, with one button: programs that follow links in mails must not confirm anything.
+    """
     gateway, spoken = gateway_of(request), language(request)
+    if not acts(request):
+        believed(request, Confirm)
+        return HTMLResponse(pages.question(spoken, "confirm"))
     await read_body(request, FORM_LIMIT)
     token = believed(request, Confirm)
     if token is None or token.made + CONFIRM_SECONDS < time.time():
@@ -130,6 +135,11 @@ async def confirm(request: Request) -> Response:
 async def policy(request: Request) -> Response:
     """The registry, as a person can read it."""
     return HTMLResponse(pages.policy(language(request), gateway_of(request).registry))
+
+
+def acts(request: Request) -> bool:
+    """Whether the request may change anything: only a POST does (attack 49)."""
+    return request.method == "POST"
 
 
 def believed(request: Request, kind: type[T]) -> T | None:
@@ -199,7 +209,12 @@ def parse_form(body: bytes) -> list[tuple[str, str]]:
 
 def states(answer: dict[str, object] | None) -> dict[str, str] | None:
     """The states by purpose in an answer to `preferences`; None when there was none, or the person is unknown."""
-    permissions = None if answer is None else answer.get("permissions")
+    permissions = None if answer is None or not known(answer) else answer.get("permissions")
     if not isinstance(permissions, dict):
         return None
     return {key: state for key, state in permissions.items() if isinstance(state, str)}
+
+
+def known(answer: dict[str, object]) -> bool:
+    """Whether the store knows the person; an unknown or erased one gets the page of a forged token (U6)."""
+    return answer.get("known") is True

@@ -54,7 +54,7 @@ class Shield:
             return False
         forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
         peer = scope["client"][0] if scope.get("client") else ""
-        return self._misses.too_many(client_of(peer, forwarded.decode("latin-1"), self._trusted))
+        return not self._misses.hears(client_of(peer, forwarded.decode("latin-1"), self._trusted))
 
 
 async def _too_many(send: Send) -> None:
