@@ -35,7 +35,12 @@ class Consumer:
         self._on_message = on_message
         self._name = name
         self._tags: list[str] = []
+        self._unconfirmed: set[str] = set()
         self._keeper: asyncio.Task[None] | None = None
+
+    def consuming(self) -> bool:
+        """Whether the channel is open and the broker has confirmed every consumer."""
+        return self.intake is not None and self.intake.alive() and not self._unconfirmed
 
     def start(self) -> None:
         """Connect in the background; a broker that is away is tried again until it is there."""
@@ -92,7 +97,15 @@ class Consumer:
         channel.add_on_cancel_callback(lambda _: _abandon(current.link))
         channel.basic_qos(prefetch_count=self._prefetch)
         self.intake = current
-        self._tags = [channel.basic_consume(queue, partial(self._take, current, queue)) for queue in self._queues]
+        self._unconfirmed = set(self._queues)
+        self._tags = [
+            channel.basic_consume(
+                queue,
+                partial(self._take, current, queue),
+                callback=lambda _, queue=queue: self._unconfirmed.discard(queue),
+            )
+            for queue in self._queues
+        ]
 
     def _take(self, current: Intake, queue: str, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
         current.take(method.delivery_tag)

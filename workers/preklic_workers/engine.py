@@ -91,7 +91,7 @@ class Engine:
 
     def channel_open(self) -> bool:
         """Whether jobs are being taken: for readiness."""
-        return self._consumer.intake is not None and self._consumer.intake.alive()
+        return self._consumer.consuming()
 
     @property
     def running(self) -> int:
