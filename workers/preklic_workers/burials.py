@@ -1,0 +1,78 @@
+"""Takes dead letters from the queue `dead` into the store: kept first, then acked."""
+
+import asyncio
+import dataclasses
+from typing import Any, Final
+
+from preklic_shared import telemetry
+from preklic_shared.ids import is_id, new_id
+from preklic_shared.topology import DEAD
+from preklic_workers.consumer import Consumer
+from preklic_workers.intake import Intake
+from preklic_workers.store import DeadLetter, Unavailable
+from preklic_workers.upkeep import Upkeep, letter_of
+
+_PREFETCH: Final = 100
+_PAUSE: Final = 1.0  # seconds before a store that was away is asked again
+
+log = telemetry.logger(__name__)
+
+
+class Burials:
+    """Consumes `dead` until stopped. What cannot be kept stays unacked, so nothing is lost."""
+
+    def __init__(self, url: str, upkeep: Upkeep) -> None:
+        self._upkeep = upkeep
+        self._consumer = Consumer(url, [DEAD], _PREFETCH, self._on_message, name="preklic upkeep dead")
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Take dead letters, in the background."""
+        self._consumer.start()
+
+    async def stop(self) -> None:
+        """Take no more, finish those under way, close."""
+        await self._consumer.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._consumer.close()
+
+    def channel_open(self) -> bool:
+        """Whether dead letters are being taken: for readiness."""
+        return self._consumer.consuming()
+
+    def _on_message(self, current: Intake, _queue: str, method: Any, properties: Any, body: bytes) -> None:
+        letter = letter_from(body, properties.message_id, properties.headers or {})
+        task = asyncio.get_running_loop().create_task(self._bury(letter, current, method.delivery_tag))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _bury(self, letter: DeadLetter, current: Intake, tag: int) -> None:
+        while True:
+            try:
+                await self._upkeep.bury(letter)
+            except Unavailable:
+                await asyncio.sleep(_PAUSE)
+            else:
+                break
+        log.warning("job is dead", queue=letter.queue, reason=letter.reason, fingerprint=letter.fingerprint)
+        current.ack(tag)
+
+
+def letter_from(body: bytes, message_id: str | None, headers: dict[str, Any]) -> DeadLetter:
+    """The dead letter of a delivery. Its id is the job's and the moment of this death: a replayed job may die again."""
+    job = message_id if message_id is not None and is_id(message_id) else new_id()
+    letter = letter_of(body, job, _by_the_broker(headers))
+    return dataclasses.replace(letter, id=f"{job}.{int(letter.at.timestamp() * 1000)}")
+
+
+def _by_the_broker(headers: dict[str, Any]) -> dict[str, Any]:
+    """What the broker says of a job that it buried itself (delivery limit), in our words."""
+    if "reason" in headers or not headers.get("x-death"):
+        return headers
+    death = headers["x-death"][0]
+    reason, queue = str(death.get("reason", "unknown")), str(death.get("queue", ""))
+    at = death.get("time")
+    moment = {"at": int(at.timestamp() * 1000)} if at is not None else {}
+    return {"reason": f"broker_{reason}", "queue": queue, "fingerprint": f"broker_{reason}.{queue}"} | moment

@@ -1,0 +1,213 @@
+"""The composition root: settings -> key ring -> store -> handlers -> actors -> engine, for each role."""
+
+import asyncio
+import datetime as dt
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, Protocol
+
+import dramatiq
+
+from preklic_shared import metrics, telemetry
+from preklic_shared.broker import PreklicBroker
+from preklic_shared.jobs import ACTORS
+from preklic_shared.registry import Registry, load_registry
+from preklic_shared.settings import Settings
+from preklic_workers import send
+from preklic_workers.answer import Answer
+from preklic_workers.burials import Burials
+from preklic_workers.compose.composer import SHIPPED, Composer, House
+from preklic_workers.compose.templates import Templates
+from preklic_workers.engine import Engine
+from preklic_workers.health import Health
+from preklic_workers.keyring import KeyRing
+from preklic_workers.record import Record
+from preklic_workers.revoke import Revoke
+from preklic_workers.rings import ring_of
+from preklic_workers.rounds import Rounds
+from preklic_workers.smtp.routes import open_routes
+from preklic_workers.store import Store, open_store
+from preklic_workers.upkeep import Upkeep
+
+Handler = Callable[[Any], Awaitable[Any]]
+log = telemetry.logger(__name__)
+
+
+class Part(Protocol):
+    """Something that works in the background from `start` to `stop`."""
+
+    async def start(self) -> None:
+        """Begin; returns at once."""
+
+    async def stop(self) -> None:
+        """Finish what runs, and end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What one role does: handlers by actor name, those of them that take lists, and what else runs beside them."""
+
+    handlers: Mapping[str, Handler] = field(default_factory=dict)
+    batch: frozenset[str] = frozenset()
+    beside: Sequence[Part] = ()
+    close: Sequence[Callable[[], Awaitable[None]]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a duty is built from."""
+
+    settings: Settings
+    registry: Registry
+    store: Store
+    ring: KeyRing
+
+
+def send_duty(means: Means) -> Duty:
+    """Both lanes of mail. Raises SettingsError for a relay without a processor under contract, TemplateError."""
+    settings, ring = means.settings, means.ring
+    assert ring.tokens is not None  # the key directory of `send` is complete, or it does not open
+    house = House(public_url=settings.public_url, mail_domain=settings.mail_domain)
+    composer = Composer(Templates(settings.template_dir or SHIPPED), means.registry, ring.tokens, house)
+    routes = open_routes(settings, dt.datetime.now(dt.UTC).date())
+    deps = send.SendDeps(means.store, means.registry, composer, routes, ring.blind, observe=observe_reply)
+    handle = partial(send.handle, deps=deps)
+    return Duty({"send_now": handle, "send_bulk": handle}, close=[route.pool.close for route in routes])
+
+
+def revoke_duty(means: Means) -> Duty:
+    """Withdrawals."""
+    return Duty({"revoke": Revoke(means.store, means.registry, means.ring.blind).handle})
+
+
+def record_duty(means: Means) -> Duty:
+    """Grants and profiles."""
+    record = Record(means.store, means.registry, means.ring.blind)
+    return Duty({"grant": record.grant, "enrich": record.enrich})
+
+
+def answer_duty(means: Means) -> Duty:
+    """Questions of the gateway."""
+    return Duty({"ask": Answer(means.store, means.registry).ask})
+
+
+def upkeep_duty(means: Means) -> Duty:
+    """Dead letters, the reaper, the gauges."""
+    upkeep = Upkeep(means.store, means.registry)
+    return Duty(beside=[Burials(means.settings.amqp_url, upkeep), Rounds(upkeep, means.store)])
+
+
+DUTIES: Final[Mapping[str, Callable[[Means], Duty]]] = {
+    "send": send_duty,
+    "revoke": revoke_duty,
+    "record": record_duty,
+    "answer": answer_duty,
+    "upkeep": upkeep_duty,
+}
+
+
+class Worker:
+    """One role at work: its store, its engine and what runs beside it."""
+
+    def __init__(self, role: str, means: Means) -> None:
+        self.role = role
+        self._store = means.store
+        self._duty = DUTIES[role](means)
+        self._broker = PreklicBroker(means.settings.amqp_url)
+        self._parts: list[Part] = list(self._duty.beside)
+        if self._duty.handlers:
+            self._parts.append(self._engine(means))
+
+    @classmethod
+    async def open(cls, role: str, settings: Settings) -> "Worker":
+        """A worker that is ready to start. Raises SettingsError, KeyDirError, store.Unavailable, store.Standalone."""
+        ring = ring_of(settings, role)
+        store = await open_store(settings, ring)
+        try:
+            return cls(role, Means(settings, load_registry(settings.registry), store, ring))
+        except BaseException:
+            store.close()
+            raise
+
+    async def start(self) -> None:
+        """Take jobs."""
+        for part in self._parts:
+            await part.start()
+
+    async def stop(self) -> None:
+        """Finish what runs, settle it, and close everything."""
+        await asyncio.gather(*(part.stop() for part in self._parts))
+        for close in self._duty.close:
+            await close()
+        self._broker.close()
+        self._store.close()
+
+    def ready(self) -> bool:
+        """Whether every part takes what it should."""
+        return all(getattr(part, "channel_open", bool_true)() for part in self._parts)
+
+    def _engine(self, means: Means) -> Engine:
+        for name, handler in self._duty.handlers.items():
+            declare = dramatiq.actor(
+                broker=self._broker, actor_name=name, queue_name=ACTORS[name][1], batch=name in self._duty.batch
+            )
+            declare(as_actor(handler))
+        return Engine(
+            self._broker,
+            means.settings.amqp_url,
+            sorted({ACTORS[name][1] for name in self._duty.handlers}),
+            concurrency=means.settings.concurrency,
+            opener=means.ring.opener,
+            observe=observe_job,
+            name=f"preklic {self.role}",
+        )
+
+
+def bool_true() -> bool:
+    """What has no connection of its own is always ready."""
+    return True
+
+
+def as_actor(handler: Handler) -> Any:
+    """A plain coroutine function, which is what dramatiq takes; methods and partials are not."""
+
+    async def run(opened: Any) -> Any:
+        return await handler(opened)
+
+    return run
+
+
+def observe_job(queue: str, outcome: str, reason: str, seconds: float) -> None:
+    """One settled job, counted."""
+    metrics.JOBS.labels(queue, outcome, metrics.label(reason)).inc()
+    metrics.JOB_SECONDS.labels(queue).observe(seconds)
+
+
+def observe_reply(relay: str, kind: str) -> None:
+    """One answer of a relay, counted."""
+    metrics.RELAY_REPLIES.labels(relay, kind).inc()
+
+
+async def work(roles: Sequence[str], settings: Settings) -> None:
+    """Run these roles until SIGTERM or SIGINT; any number of signals is one (a process group sends several)."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    workers: list[Worker] = []
+    health = None
+    try:
+        for role in roles:
+            worker = await Worker.open(role, settings)
+            workers.append(worker)
+            await worker.start()
+        if settings.metrics_port is not None:
+            health = Health(settings.metrics_port, lambda: {worker.role: worker.ready() for worker in workers})
+        log.info("worker started", role=" ".join(roles), port=health.port if health else None)
+        await stopping.wait()
+    finally:
+        await asyncio.gather(*(worker.stop() for worker in workers))
+        if health is not None:
+            health.close()
+    log.info("worker stopped", role=" ".join(roles))
