@@ -1,0 +1,83 @@
+"""`python -m bench [--quick] [GROUP...] [--json FILE]`: exit 0 when all ran, 1 when something did not."""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from bench import report
+from bench.contest import Pace
+from bench.ground import PEERS, DoesNotRun, Ground, running_ground
+from bench.machine import describe
+from bench.rows import GROUPS, ROWS, Factory
+
+PACES = {"full": Pace(5, 3), "quick": Pace(1, 1), "smoke": Pace(0.3, 1, 30)}
+
+
+def run_group(
+    ground: Ground, name: str, contenders: Mapping[str, Factory], pace: Pace, *, peers: bool
+) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
+    """All contenders in turn, as often as `pace` says: their samples, and what did not run."""
+    samples: dict[str, list[dict[str, Any]]] = {}
+    faults: list[str] = []
+    for _ in range(pace.turns):
+        for contender, make in contenders.items():
+            if contender.startswith("preklic") or peers:
+                try:
+                    sample = make(ground).turn(ground, pace)
+                except DoesNotRun as fault:
+                    faults.append(f"{name}: {contender}: {fault}")
+                    continue
+                samples.setdefault(contender, []).append(asdict(sample))
+                print(f"  {name}: {contender:24} {sample.rate:10,.0f}/s", file=sys.stderr, flush=True)
+    return samples, faults
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of: {', '.join(GROUPS)} (default: all)")
+    parser.add_argument("--quick", dest="pace", action="store_const", const="quick", default="full")
+    parser.add_argument("--smoke", dest="pace", action="store_const", const="smoke", help="a few jobs each")
+    parser.add_argument("--json", type=Path, help="write everything there")
+    options = parser.parse_args()
+    if unknown := set(options.groups) - set(GROUPS):
+        parser.error(f"no such group: {', '.join(sorted(unknown))}")
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="preklic-bench-") as folder:
+        result = measure(Path(folder), options.groups or list(GROUPS), options.pace)
+    result["seconds"] = round(time.monotonic() - began, 1)
+    print("\n".join(report.lines(ROWS, result["groups"])))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    for fault in result["faults"]:
+        print(f"DOES NOT RUN  {fault}", file=sys.stderr)
+    return 1 if result["faults"] else 0
+
+
+def measure(folder: Path, groups: list[str], pace: str) -> dict[str, Any]:
+    """Run everything on a fresh ground below `folder`."""
+    peers = PEERS.exists()
+    if not peers:
+        print("peers are not installed (.venv-bench): only ours is measured", file=sys.stderr)
+    found: dict[str, Any] = {}
+    faults: list[str] = []
+    with running_ground(folder) as ground:
+        machine = describe(ground)
+        for name in groups:
+            found[name], failed = run_group(ground, name, GROUPS[name], PACES[pace], peers=peers)
+            faults += failed
+    rows = [
+        {**asdict(row), "ratio": ratio and asdict(ratio), "verdict": report.verdict(row, ratio)}
+        for row, ratio in ((row, report.of(row, found)) for row in ROWS)
+        if row.group in found
+    ]
+    return {"version": 1, "pace": pace, "machine": machine, "rows": rows, "groups": found, "faults": faults}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

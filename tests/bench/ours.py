@@ -1,0 +1,245 @@
+"""Our side: keys, persons and jobs, made as an installation makes them; real worker processes."""
+
+import asyncio
+import datetime as dt
+import os
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from bench.contest import Consumers, Sprint
+from bench.ground import OUR_DATABASE, Ground, ours, ours_environment
+from bench.peers.letter import DATA, recipient
+from bench.site import Site
+from bench.theirs import SEALED_JOB
+from preklic_producers import Producer
+from preklic_shared.addresses import parse
+from preklic_shared.ids import new_id
+from preklic_shared.jobs import TrackJob
+from preklic_shared.publication import Publication
+from preklic_shared.registry import load_registry
+from preklic_shared.settings import Settings, load_settings
+from preklic_shared.token_keys import load_token_keys
+from preklic_shared.tokens import Click
+from preklic_shared.wire import encode
+from preklic_stack.children import Child
+from preklic_workers.keydir import load_ring
+from preklic_workers.keyfiles import PIN_FILE, PUBLIC, PUBLIC_FILE, init_keys
+from preklic_workers.store import Grant, open_store, schema
+
+PEOPLE = 2000
+WATCHED = 100
+PREKLIC = [sys.executable, "-c", "import sys; from preklic_shared.cli import main; sys.exit(main())"]
+
+
+class House:
+    """One installation on a ground: its keys, its settings and, when a mail is to be sent, its people."""
+
+    def __init__(self, ground: Ground) -> None:
+        self.ground = ground
+        self.keys = ground.run_dir / "keys" / uuid.uuid4().hex
+        init_keys(self.keys, dt.datetime.now(dt.UTC))
+        self.granted = 0
+        self._watched: list[bytes] = []
+
+    def environment(self, role: str) -> dict[str, str]:
+        """The settings of one role, as environment."""
+        return ours_environment(
+            self.ground,
+            {
+                "PREKLIC_MONGO_DATABASE": OUR_DATABASE,
+                "PREKLIC_KEY_DIR": str(self.keys / role),
+                "PREKLIC_SEALING_KEYS": str(self.keys / PUBLIC / PUBLIC_FILE),
+                "PREKLIC_SEALING_PIN": (self.keys / PUBLIC / PIN_FILE).read_text(),
+                "PREKLIC_MAIL_DOMAIN": "lucrum.example",
+                "PREKLIC_RELAYS__0__NAME": "sink",
+                "PREKLIC_RELAYS__0__HOST": "127.0.0.1",
+                "PREKLIC_RELAYS__0__PORT": str(self.ground.sink.port),
+                "PREKLIC_RELAYS__0__TLS": "off",
+                "PREKLIC_RELAYS__0__PROCESSOR": "bench",
+                "PREKLIC_PROCESSORS__0__NAME": "bench",
+                "PREKLIC_PROCESSORS__0__CONTRACT": "bench-1",
+                "PREKLIC_PROCESSORS__0__COUNTRY": "SI",
+                "PREKLIC_PROCESSORS__0__VALID_FROM": "2020-01-01",
+                "PREKLIC_PROCESSORS__0__VALID_TO": "2099-12-31",
+            },
+        )
+
+    def settings(self, role: str) -> Settings:
+        return load_settings(self.environment(role))
+
+    def people(self, count: int) -> None:
+        """So many persons who permit the newsletter."""
+        if self.granted < count:
+            asyncio.run(self._grant(range(self.granted, count)))
+            self.granted = count
+
+    def watched(self) -> list[bytes]:
+        """The pids of some persons who permit that clicks are counted; the mails of the others stay plain."""
+        if not self._watched:
+            numbers = range(1_000_000, 1_000_000 + WATCHED)
+            self._watched = asyncio.run(self._grant(numbers, switches=("engagement.clicks",)))
+        return self._watched
+
+    async def _grant(self, numbers: range, switches: Sequence[str] = ()) -> list[bytes]:
+        ring = load_ring(self.keys / "record", "record")
+        store = await open_store(self.settings("record"), ring)
+        await schema.apply(store.mongo)
+        purpose = load_registry(None).purposes["newsletter"]
+        now = dt.datetime.now(dt.UTC)
+
+        async def grant(number: int) -> bytes:
+            address = parse(recipient(number))
+            subject = ring.blind.subject(address)
+            yes = Grant(
+                new_id(),
+                subject,
+                [purpose],
+                now,
+                {"wording": "bench"},
+                address=address,
+                confirmed=True,
+                switches=switches,
+            )
+            await store.grants.grant(yes)
+            person = await store.persons.read(subject)
+            assert person is not None
+            return person.pid
+
+        pids: list[bytes] = []
+        for start in range(numbers.start, numbers.stop, 100):
+            pids += await asyncio.gather(*(grant(n) for n in range(start, min(start + 100, numbers.stop))))
+        store.close()
+        return pids
+
+    def clicks(self, count: int) -> Iterator[Publication]:
+        """Jobs as the gateway makes them, each of another message."""
+        pids = self.watched()
+        now = time.time_ns() // 1_000_000
+        for number in range(count):
+            job = TrackJob(
+                id=new_id(),
+                producer="guest",
+                at=now,
+                expires=now + 86_400_000,
+                event="clicked",
+                message=str(uuid.uuid4()),
+                person=pids[number % len(pids)].hex(),
+                link=1,
+                agent="browser",
+            )
+            yield Publication("jobs", "track", encode(job, "track"), job.id, "track")
+
+    def links(self, count: int) -> list[str]:
+        """Paths of clicks, as they stand in mails."""
+        tokens = load_token_keys(self.keys / "gateway")
+        pids = self.watched()
+        clicks = (Click(new_id(), pids[n % len(pids)], 1, f"https://lucrum.example/read/{n}") for n in range(count))
+        return [f"/c/{tokens.mint(click)}" for click in clicks]
+
+    def send_jobs(self, count: int) -> None:
+        """Lay sends ready, each to one of the people."""
+        self.people(min(count, PEOPLE))
+        mails = (
+            {"to": recipient(n % self.granted), "purpose": "newsletter", "template": "newsletter", "data": DATA}
+            for n in range(count)
+        )
+        with Producer(self.settings("gateway"), deadline=30) as producer:
+            producer.send_many(mails)
+
+
+def house(ground: Ground) -> House:
+    """The ground's one installation."""
+    if ground.house is None:
+        ground.house = House(ground)
+    return ground.house
+
+
+def publish(ground: Ground, what: str) -> Sprint:
+    """`producer`: send_many with all it does; `broker`: what publishing alone costs."""
+    home = house(ground)
+    return Sprint(
+        f"preklic-{what}",
+        "send.bulk",
+        lambda seconds: ours("publisher", what, str(seconds), str(SEALED_JOB)),
+        partial(home.environment, "gateway"),
+    )
+
+
+def noop(ground: Ground, concurrency: int) -> Consumers:
+    """The engine with a handler that does nothing, one process."""
+    name = f"preklic-noop-{concurrency}"
+    place = ground.place(name)
+
+    def start() -> list[Child]:
+        argv = ours("noop_worker", ground.amqp, place.progress, str(concurrency))
+        return [ground.start(name, argv, house(ground).environment("track"))]
+
+    def fill(count: int) -> None:
+        ground.publish(house(ground).clicks(count))
+
+    return Consumers(name, "track", 25_000, 1, fill, start, partial(ground.ticks, name), polite=True)
+
+
+def workers(ground: Ground, role: str, processes: int) -> list[Child]:
+    """Real processes of one role, by our own command."""
+    argv = [*PREKLIC, "worker", role]
+    env = house(ground).environment(role)
+    return [ground.start(f"preklic-{role}", argv, env) for _ in range(processes)]
+
+
+def send(ground: Ground, processes: int) -> Consumers:
+    """The send role as it is started in production."""
+    name = f"preklic-send-{processes}"
+    fill = house(ground).send_jobs
+    return Consumers(
+        name,
+        "send.bulk",
+        3500,
+        processes,
+        fill,
+        lambda: workers(ground, "send", processes),
+        ground.accepted,
+        polite=True,
+    )
+
+
+def ungated(ground: Ground, processes: int) -> Consumers:
+    """The same worker with a store that says yes to everything and writes nothing."""
+    name = f"preklic-ungated-{processes}"
+
+    def start() -> list[Child]:
+        env = house(ground).environment("send")
+        return [ground.start(name, ours("ungated_worker"), env) for _ in range(processes)]
+
+    return Consumers(name, "send.bulk", 5000, processes, house(ground).send_jobs, start, ground.accepted, polite=True)
+
+
+def track(ground: Ground, processes: int) -> Consumers:
+    """The track role; its people permit that clicks are counted."""
+    home = house(ground)
+
+    def fill(count: int) -> None:
+        ground.publish(home.clicks(count))
+
+    gauge = partial(ground.documents, OUR_DATABASE, "events")
+    return Consumers(
+        f"preklic-track-{processes}",
+        "track",
+        30_000,
+        processes,
+        fill,
+        lambda: workers(ground, "track", processes),
+        gauge,
+        polite=True,
+    )
+
+
+def click(ground: Ground) -> Sprint:
+    """The gateway's click, answered when the broker has confirmed the event."""
+    home = house(ground)
+    env = home.environment("gateway") | {"PREKLIC_OUTBOX": str(ground.run_dir / "outbox.sqlite")}
+    site = Site(ground, "gateway", lambda port: [*PREKLIC, "gateway", "--host", "127.0.0.1", "--port", str(port)], env)
+    return Sprint("gateway", "track", site.load(home.links(500)), lambda: dict(os.environ), site.start)

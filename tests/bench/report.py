@@ -1,0 +1,111 @@
+"""From samples to medians, ratios and a table. Pure."""
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Kind = Literal["times", "share", "cost"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison within a group, with the floor and the goal of the targets.
+
+    `times`: ours is so many times as fast. `share`: so large a part of a ceiling. `cost`: how many times slower ours
+    is than the same without something; here less is better.
+    """
+
+    title: str
+    group: str
+    ours: str
+    theirs: str
+    kind: Kind
+    floor: float | None
+    goal: float | None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median, smallest and largest."""
+
+    median: float
+    low: float
+    high: float
+
+    def __format__(self, spec: str) -> str:
+        return f"{self.median:{spec}} ({self.low:{spec}} - {self.high:{spec}})"
+
+
+def spread(values: Iterable[float]) -> Spread | None:
+    """None of nothing."""
+    found = sorted(values)
+    return Spread(statistics.median(found), found[0], found[-1]) if found else None
+
+
+def ratio(row: Row, ours: Sequence[float], theirs: Sequence[float]) -> Spread | None:
+    """Ratio of the medians; smallest and largest of the turns, which ran side by side."""
+    if not ours or not theirs:
+        return None
+    over, under = (theirs, ours) if row.kind == "cost" else (ours, theirs)
+    turns = [a / b for a, b in zip(over, under, strict=False)]
+    return Spread(statistics.median(over) / statistics.median(under), min(turns), max(turns))
+
+
+def verdict(row: Row, found: Spread | None) -> str:
+    """What the ratio means beside floor and goal."""
+    if found is None:
+        return "not measured"
+    if row.goal is not None and _reaches(row, found.median, row.goal):
+        return "goal"
+    if row.floor is None or _reaches(row, found.median, row.floor):
+        return "floor" if row.floor is not None else "-"
+    return "below the floor"
+
+
+def _reaches(row: Row, value: float, mark: float) -> bool:
+    return value <= mark if row.kind == "cost" else value >= mark
+
+
+def show(row: Row, value: float | None) -> str:
+    """A ratio as the targets write it."""
+    if value is None:
+        return "-"
+    return f"{value:.0%}" if row.kind == "share" else f"{value:.2g}x" if value < 10 else f"{value:.0f}x"
+
+
+def lines(rows: Sequence[Row], groups: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> list[str]:
+    """The closing table, and under it each contender's figures."""
+    out = [f"{'':54} {'ratio':>8} {'(min - max)':>16} {'floor':>7} {'goal':>7}"]
+    for row in rows:
+        if row.group in groups:
+            found = of(row, groups)
+            low, high = (show(row, found.low), show(row, found.high)) if found else ("", "")
+            between = f"({low} - {high})" if found else ""
+            marks = f"{show(row, row.floor):>7} {show(row, row.goal):>7}"
+            out.append(
+                f"{row.title:54} {show(row, found and found.median):>8} {between:>16} {marks}  {verdict(row, found)}"
+            )
+    for name, contenders in groups.items():
+        out += ["", f"{name:24} {'jobs/s, median (min - max)':>32}   CPU s per 10,000 jobs; memory MB"]
+        out += [f"  {contender:22} {_figures(samples)}" for contender, samples in contenders.items()]
+    return out
+
+
+def of(row: Row, groups: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> Spread | None:
+    """The row's ratio from the samples (`rate` in each)."""
+    contenders = groups.get(row.group, {})
+    ours, theirs = ([sample["rate"] for sample in contenders.get(name, ())] for name in (row.ours, row.theirs))
+    return ratio(row, ours, theirs)
+
+
+def _figures(samples: Sequence[Mapping[str, Any]]) -> str:
+    rates = spread(sample["rate"] for sample in samples)
+    if rates is None:
+        return "does not run"
+    parts = [f"{rates:>10,.0f}".rjust(32)]
+    for key in ("cpu", "memory", "more"):
+        names = sorted({name for sample in samples for name in sample[key]})
+        found = {name: statistics.median(sample[key].get(name, 0.0) for sample in samples) for name in names}
+        parts.append(" ".join(f"{name} {value:.3g}" for name, value in found.items() if value))
+    return "  |  ".join(part for part in parts if part)

@@ -1,0 +1,47 @@
+"""The benchmarks run: a few jobs for each way of measuring, no figures asserted."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.__main__ import PACES, run_group
+from bench.ground import PEERS, Ground, prepared
+from bench.report import lines
+from bench.rows import GROUPS, ROWS
+from preklic_stack.children import Children
+from preklic_stack.mailsink import MailSink
+from preklic_stack.mongo import Mongo
+from preklic_stack.rabbit import Rabbit
+
+# One contender for each way of measuring; `make bench-quick` runs them all.
+SOME = {
+    "publish": ("preklic send_many", "pika, confirm each"),
+    "noop": ("preklic 1x64", "dramatiq async 1x32"),
+    "send": ("preklic 2 processes", "preklic ungated"),
+    "share": ("raw aiosmtplib pool",),
+    "track": ("pika, insert_many",),
+    "click": ("preklic gateway", "starlette, empty"),
+}
+
+
+@pytest.fixture
+def ground(processes: Children, rabbit: Rabbit, mongo: Mongo, sink: MailSink, tmp_path: Path) -> Iterator[Ground]:
+    with prepared(Ground(tmp_path, processes, rabbit, mongo, sink)) as ground:
+        yield ground
+
+
+def test_every_row_names_contenders() -> None:
+    for row in ROWS:
+        assert {row.ours, row.theirs} <= set(GROUPS[row.group])
+
+
+def test_the_benchmarks_run(ground: Ground) -> None:
+    found = {}
+    for name, chosen in SOME.items():
+        contenders = {contender: GROUPS[name][contender] for contender in chosen}
+        samples, faults = run_group(ground, name, contenders, PACES["smoke"], peers=PEERS.exists())
+        assert not faults
+        assert set(samples) == {c for c in chosen if c.startswith("preklic") or PEERS.exists()}
+        found[name] = samples
+    assert len(lines(ROWS, found)) > len(ROWS)
