@@ -7,7 +7,7 @@ Every step writes whole files that were not there before, so one that is killed 
 import datetime as dt
 import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -98,7 +98,7 @@ def turn_epochs(root: Path) -> dict[str, int]:
         roles = _holders(group)
         newest = {role: _newest(root, role, group) for role in roles}
         number = max(newest.values())
-        if min(newest.values()) == number:
+        if finished(newest):
             number += 1
             _share(root, roles, f"{group}.{number}.epoch")
         else:
@@ -109,6 +109,11 @@ def turn_epochs(root: Path) -> dict[str, int]:
                     _write(root / role / f"{group}.{number}.epoch", key)
         numbers[group] = number
     return numbers
+
+
+def finished(newest: Mapping[str, int]) -> bool:
+    """Whether the last turn reached every role: `newest` is the newest epoch that each role has."""
+    return min(newest.values()) == max(newest.values())
 
 
 def drop_epoch(root: Path, group: str, number: int) -> None:

@@ -15,7 +15,7 @@ from preklic_workers.store.events import Event, Events
 from preklic_workers.store.gate import Gate, GateAnswer, GateBusy, GateLost, GatePassed, GateRefused, Handover
 from preklic_workers.store.grants import Grant, Grants, GrantState
 from preklic_workers.store.message_states import CERTAIN
-from preklic_workers.store.messages import Busy, Claim, ClaimAnswer, Claimed, Conflict, Ended, Messages
+from preklic_workers.store.messages import Busy, Claim, ClaimAnswer, Claimed, Conflict, Ended, Messages, Noted
 from preklic_workers.store.mongo import Doc, Mongo, Standalone, Unavailable
 from preklic_workers.store.persons import Persons
 from preklic_workers.store.vault import Vault
@@ -48,6 +48,7 @@ __all__ = [
     "Grants",
     "Handover",
     "Messages",
+    "Noted",
     "Persons",
     "Standalone",
     "Store",

@@ -10,7 +10,10 @@ from preklic_workers.store.mongo import DUPLICATE, Doc, Mongo, Unavailable
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened to a mail. `id` is the key that makes it one; `verdict` is `human`, `machine` or `unsure`."""
+    """What happened to a mail. `id` is the key that makes it one.
+
+    `verdict` is `human`, `prefetch`, `scanner` or `unknown`, by version `rules` of the table of `verdicts`.
+    """
 
     id: str
     message: str
@@ -19,6 +22,7 @@ class Event:
     verdict: str
     at: dt.datetime
     link: int | None = None
+    rules: int = 0
 
 
 class Events:
@@ -41,7 +45,8 @@ class Events:
         """The events of a mail, by time."""
         docs = await self._events.find({"message": message}, sort=[("at", 1)])
         return [
-            Event(d["_id"], d["message"], d["person"], d["kind"], d["verdict"], d["at"], d.get("link")) for d in docs
+            Event(d["_id"], d["message"], d["person"], d["kind"], d["verdict"], d["at"], d.get("link"), d["rules"])
+            for d in docs
         ]
 
     async def _record_group(self, events: list[Event]) -> list[bool | Exception]:
@@ -62,6 +67,7 @@ def _doc(event: Event, now: dt.datetime) -> Doc:
         "kind": event.kind,
         "verdict": event.verdict,
         "at": event.at,
+        "rules": event.rules,
         "recorded": now,
     }
     return doc if event.link is None else doc | {"link": event.link}

@@ -189,9 +189,8 @@ def _write(handover: Handover) -> tuple[Doc, list[Doc]]:
 
 
 def _pull(person: str, message: str, epoch: int) -> UpdateOne:
-    entry = {"message": message, "epoch": epoch}
-    there = {"$or": [{"open": {"$elemMatch": entry}}, {"stale": {"$elemMatch": entry}}]}
-    return UpdateOne({"_id": person} | there, letting_go(message, epoch))
+    # By `_id` alone, which MongoDB answers without a plan: half the cost of a condition that spares an idle write.
+    return UpdateOne({"_id": person}, letting_go(message, epoch))
 
 
 def _reason(handover: Handover, doc: Doc | None, now: dt.datetime) -> GateAnswer:

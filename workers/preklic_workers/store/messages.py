@@ -70,6 +70,18 @@ class Conflict:
 ClaimAnswer = Claimed | Ended | Busy | Conflict
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """The end of a job that is no mail, for the account: nothing of a person."""
+
+    job: str
+    kind: str
+    state: str
+    producer: str
+    expires: dt.datetime
+    reason: str = ""
+
+
 class Messages:
     """The collection `messages`. All methods raise `Unavailable`."""
 
@@ -135,13 +147,17 @@ class Messages:
         self, job: str, kind: str, state: str, *, producer: str, expires: dt.datetime, reason: str = ""
     ) -> None:
         """Record the end of a job that is no mail; the first end stays."""
-        now = self._mongo.now()
-        doc: Doc = {"_id": job, "kind": kind, "state": state, "producer": producer, "created": now, "at": now}
-        doc |= {"expires": expires} | ({"reason": reason} if reason else {})
         try:
-            await self._messages.insert(doc)
+            await self._messages.insert(_note(Noted(job, kind, state, producer, expires, reason), self._mongo.now()))
         except Duplicate:
             return
+
+    async def note_many(self, notes: Sequence[Noted]) -> None:
+        """`note` for a batch."""
+        now = self._mongo.now()
+        result = await self._messages.insert_many([_note(one, now) for one in notes])
+        if not result.sure or set(result.failed.values()) - {DUPLICATE}:
+            raise Unavailable("notes")
 
     async def died(self, job: str, kind: str, reason: str, *, producer: str, expires: dt.datetime) -> None:
         """A job is dead: a claimed mail becomes so (or in doubt, if it ever was), an unrecorded job is recorded."""
@@ -265,3 +281,9 @@ def _answer(claim: Claim, doc: Doc | None, by: bytes, now: dt.datetime) -> Claim
     if doc["state"] in CLAIMABLE:
         return Busy(max(1.0, (doc["lease"] - now).total_seconds()))
     return Ended(doc["state"], doc.get("reason"), doc.get("epoch", 0))
+
+
+def _note(noted: Noted, now: dt.datetime) -> Doc:
+    doc: Doc = {"_id": noted.job, "kind": noted.kind, "state": noted.state, "producer": noted.producer}
+    doc |= {"created": now, "at": now, "expires": noted.expires}
+    return doc | ({"reason": noted.reason} if noted.reason else {})

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -45,6 +45,11 @@ class Persons:
         """The person whose tokens carry `pid`; an erased one is found too, so that old links still say no."""
         doc = await self._persons.find_one({"pid": pid}, FACTS)
         return person_of(doc) if doc else None
+
+    async def by_pids(self, pids: Sequence[bytes]) -> dict[bytes, Person]:
+        """Those of them that exist, by pid: one read for a batch."""
+        docs = await self._persons.find({"pid": {"$in": list(set(pids))}}, FACTS)
+        return {person.pid: person for person in map(person_of, docs)}
 
     async def by_ref(self, ref: str) -> Person | None:
         """The person whom a website calls `ref`."""

@@ -13,7 +13,7 @@ from typing import Final
 from preklic_shared.tokens import PID_BYTES
 from preklic_workers.permission import CLOCK_DOUBT, Suppression
 from preklic_workers.store.mongo import Doc, Duplicate, Mongo
-from preklic_workers.store.person_docs import NEXT_SEQ, place
+from preklic_workers.store.person_docs import NEXT_SEQ, literal, place
 
 KEPT: Final = 20
 
@@ -128,7 +128,7 @@ def closing(no: Withdraw) -> list[Doc]:
                 "$filter": {
                     "input": under_way,
                     "as": "one",
-                    "cond": {"$in": ["$$one.purpose", {"$literal": sorted(no.purposes)}]},
+                    "cond": {"$in": ["$$one.purpose", literal(sorted(no.purposes))]},
                 }
             },
             "as": "one",
@@ -136,8 +136,8 @@ def closing(no: Withdraw) -> list[Doc]:
         }
     }
     entry = {
-        "job": {"$literal": no.job},
-        "purposes": {"$literal": sorted(no.purposes)},
+        "job": literal(no.job),
+        "purposes": literal(sorted(no.purposes)),
         "at": no.at,
         "seq": NEXT_SEQ,
         "captured": captured,
@@ -167,7 +167,7 @@ def _said(no: Withdraw, purpose: str) -> Doc:
     ended = {
         "state": "objected" if purpose in no.objected else "withdrawn",
         "at": no.at,
-        "job": {"$literal": no.job},
+        "job": literal(no.job),
         "seq": NEXT_SEQ,
         "withdrawn": last,
     }
