@@ -26,6 +26,10 @@ broker: $(READY)
 test: broker ## Run the whole test suite on a real RabbitMQ, MongoDB and SMTP server
 	@$(PYTEST)
 
+.PHONY: faults
+faults: broker ## Kill the send worker 20 times in 20,000 sends, then look every job up by its id (minutes)
+	@PYTHONPATH=tests $(BIN)/python -m faults.kill_run
+
 .PHONY: attacks
 attacks: $(READY) ## List the attacks, each with the tests that answer it
 	@$(GUARDS) --collect-only --list-marks attack || [ $$? -eq 5 ] # 5: nothing ran, as meant

@@ -224,18 +224,18 @@ def main() -> int:
     parser.add_argument("--persons", type=int, default=Plan.persons)
     options = parser.parse_args()
     plan = Plan(sends=options.sends, kills=options.kills, persons=options.persons)
-    with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder), _say) as stack:
+    with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder), say) as stack:
         system = System(
             stack.run_dir, stack.children, stack.rabbit, stack.mongo, stack.sink, connections=plan.connections
         )
-        report = run(system, plan, _say)
-    _say(report.account)
+        report = run(system, plan, say)
+    say(report.account)
     for line in [*report.lines(), *report.wrong[:50]]:
-        _say(line)
+        say(line)
     return 1 if report.wrong else 0
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 

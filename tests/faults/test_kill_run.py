@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.kill_run import Plan, run
+from faults.kill_run import Plan, run, say
 from preklic_stack.children import Children
 from preklic_stack.mailsink import start_sink
 from preklic_stack.mongo import Mongo
@@ -23,7 +23,9 @@ def test_a_killed_worker_loses_nothing_and_repeats_nothing(
     system = System(
         tmp_path / "system", processes, rabbit, mongo, sink, vhost, mongo_database, connections=plan.connections
     )
-    report = run(system, plan, print)
+    report = run(system, plan, say)
+    for line in report.lines():
+        say(line)
     assert report.wrong == []
     assert len(set(report.published)) == plan.sends
     assert len(report.open_at_kills) == plan.kills
