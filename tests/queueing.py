@@ -60,12 +60,15 @@ class Queues:
         return self.channel.queue_declare(queue, passive=True).method.message_count
 
     def take(self, queue: str) -> list[tuple[pika.BasicProperties, bytes]]:
-        found = []
-        while True:
-            method, properties, body = self.channel.basic_get(queue, auto_ack=True)
-            if method is None:
-                return found
-            found.append((properties, body))
+        found, count = [], self.ready(queue)
+        if count:
+            for method, properties, body in self.channel.consume(queue):
+                found.append((properties, body))
+                if len(found) == count:
+                    self.channel.basic_ack(method.delivery_tag, multiple=True)
+                    break
+            self.channel.cancel()
+        return found
 
     def close(self) -> None:
         if self._connection.is_open:

@@ -36,7 +36,7 @@ class Publisher:
         url: str,
         *,
         deadline: float = 2.0,
-        in_flight: int = 1000,
+        in_flight: int = 2000,
         name: str = "preklic publisher",
         on_reply: OnReply | None = None,
     ) -> None:
