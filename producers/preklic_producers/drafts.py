@@ -213,7 +213,8 @@ class Drafter:
         return known
 
     def _grantable(self, key: str) -> bool:
-        return key in SWITCHES or (key != ENGAGEMENT and self.registry.get(key) is not None)
+        purpose = self.registry.get(key)
+        return key == ENGAGEMENT or key in SWITCHES or (purpose is not None and purpose.mail)
 
     def _record(self, kind: type[J], payload: Payload, idempotency_key: str | None, **fields: Any) -> Parcel:
         job = self._job(kind, RECORD_LIFE, idempotency_key, {"key": "", "sealed": "", **fields})

@@ -29,6 +29,7 @@ from preklic_workers.rings import ring_of
 from preklic_workers.rounds import Rounds
 from preklic_workers.smtp.routes import open_routes
 from preklic_workers.store import Store, open_store
+from preklic_workers.track import Track
 from preklic_workers.upkeep import Upkeep
 
 Handler = Callable[[Any], Awaitable[Any]]
@@ -93,6 +94,11 @@ def answer_duty(means: Means) -> Duty:
     return Duty({"ask": Answer(means.store, means.registry).ask})
 
 
+def track_duty(means: Means) -> Duty:
+    """Opens, clicks and what relays report, in batches."""
+    return Duty({"track": Track(means.store).handle}, batch=frozenset({"track"}))
+
+
 def upkeep_duty(means: Means) -> Duty:
     """Dead letters, the reaper, the gauges."""
     upkeep = Upkeep(means.store, means.registry)
@@ -104,6 +110,7 @@ DUTIES: Final[Mapping[str, Callable[[Means], Duty]]] = {
     "revoke": revoke_duty,
     "record": record_duty,
     "answer": answer_duty,
+    "track": track_duty,
     "upkeep": upkeep_duty,
 }
 

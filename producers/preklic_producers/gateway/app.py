@@ -118,7 +118,8 @@ def _builder(settings: Settings) -> Callable[[Misses], Gateway]:
         raise SettingsError("SEALING_KEYS", "a gateway needs the file that `preklic keys publish` writes")
     if settings.outbox is None:
         raise SettingsError("OUTBOX", "a gateway keeps withdrawals on disk while the broker is away: name a file")
-    keys = load_token_keys(settings.key_dir)
+    below = settings.key_dir / "gateway"
+    keys = load_token_keys(below if below.is_dir() else settings.key_dir)
     pin = None if settings.sealing_pin is None else bytes.fromhex(settings.sealing_pin)
     seals = Seals(settings.sealing_keys, pin)
     registry = load_registry(settings.registry)

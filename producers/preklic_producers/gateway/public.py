@@ -209,12 +209,12 @@ def parse_form(body: bytes) -> list[tuple[str, str]]:
 
 def states(answer: dict[str, object] | None) -> dict[str, str] | None:
     """The states by purpose in an answer to `preferences`; None when there was none, or the person is unknown."""
-    permissions = None if answer is None or not known(answer) else answer.get("permissions")
-    if not isinstance(permissions, dict):
+    if answer is None or not known(answer):
         return None
-    return {key: state for key, state in permissions.items() if isinstance(state, str)}
+    said = answer.get("permissions")
+    return {key: state for key, state in said.items() if isinstance(state, str)} if isinstance(said, dict) else {}
 
 
 def known(answer: dict[str, object]) -> bool:
-    """Whether the store knows the person; an unknown or erased one gets the page of a forged token (U6)."""
-    return answer.get("known") is True
+    """Whether the store knows the person; one that it does not gets the page of a forged token (U6)."""
+    return isinstance(answer.get("permissions"), dict)

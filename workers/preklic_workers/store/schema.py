@@ -108,7 +108,8 @@ WITHDRAWAL: Final = _object(
 )  # fmt: skip
 EVENT: Final = _object(
     ["_id", "message", "person", "kind", "verdict", "at", "rules", "recorded"],
-    _id=_TEXT, message=_JOB, person=_TEXT, kind=_WORD, link=_WHOLE, verdict=_WORD, at=_DATE, rules=_WHOLE, recorded=_DATE,
+    _id=_TEXT, message=_JOB, person=_TEXT, kind=_WORD, link=_WHOLE, verdict=_WORD, at=_DATE, rules=_WHOLE,
+    recorded=_DATE,
 )  # fmt: skip
 PERMISSION: Final = _object(
     ["_id", "person", "purpose", "action", "at", "proof", "recorded"],

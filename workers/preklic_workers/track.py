@@ -1,0 +1,106 @@
+"""Opens, clicks and what relays report: recorded in batches, if the person permits it at this moment (U12).
+
+The permission is asked again here, for opens and for clicks apart: a link in an old mail goes on redirecting after a
+no, and nothing of it is kept. What is kept holds no IP and no user agent, only the verdict.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from preklic_shared.jobs import TrackJob
+from preklic_shared.metrics import TRACK_EVENTS
+from preklic_workers import backoff
+from preklic_workers.moments import moment
+from preklic_workers.outcomes import Done, Outcome, Refused, RetryLater
+from preklic_workers.permission import Person, may_track
+from preklic_workers.runtime import Opened
+from preklic_workers.store import Event, Noted, Store, Unavailable
+from preklic_workers.verdicts import VERSION, bursts, judge
+
+SWITCH_OF: Final[Mapping[str, str]] = {"opened": "engagement.opens", "clicked": "engagement.clicks"}
+# The same link twice within a minute is one click: a double click, a reload, a job that came again.
+BUCKET_MILLIS: Final = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What the handler stands on."""
+
+    store: Store
+
+    async def handle(self, batch: Sequence[Opened]) -> list[Outcome]:
+        """An outcome for each job of the batch: three grouped calls to the store, whatever its size."""
+        try:
+            return await self._handle(batch)
+        except Unavailable:
+            return [
+                RetryLater(backoff.unending(opened.attempt, "unexpected", opened.job.id), "store_away", count=False)
+                for opened in batch
+            ]
+
+    async def _handle(self, batch: Sequence[Opened]) -> list[Outcome]:
+        people = await self.store.persons.by_pids([bytes.fromhex(opened.job.person) for opened in batch])
+        outcomes = [refusal(opened, people.get(bytes.fromhex(opened.job.person))) for opened in batch]
+        wanted = [opened.job for opened, refused in zip(batch, outcomes, strict=True) if refused is None]
+        await self._record(wanted, people)
+        for opened, refused in zip(batch, outcomes, strict=True):
+            if refused is not None:
+                TRACK_EVENTS.labels(opened.job.event, "refused").inc()
+        ends = [ended(opened.job, refused) for opened, refused in zip(batch, outcomes, strict=True)]
+        await self.store.messages.note_many(ends)
+        return [refused or Done() for refused in outcomes]
+
+    async def _record(self, jobs: Sequence[TrackJob], people: Mapping[bytes, Person]) -> None:
+        events = events_of(jobs, people)
+        fresh = await self.store.events.record(events)
+        for event, new in zip(events, fresh, strict=True):
+            TRACK_EVENTS.labels(event.kind, event.verdict if new else "repeated").inc()
+
+
+def refusal(opened: Opened, person: Person | None) -> Refused | None:
+    """Why this event may not be recorded, None when it may. Pure."""
+    job: TrackJob = opened.job
+    if opened.expired:
+        return Refused("expired")
+    if person is None:
+        return Refused("unknown")
+    switch = SWITCH_OF.get(job.event)
+    if person.erased or (switch is not None and not may_track(person, switch)):
+        return Refused("erased" if person.erased else "no_permission")
+    return None
+
+
+def events_of(jobs: Iterable[TrackJob], people: Mapping[bytes, Person]) -> list[Event]:
+    """The events of these jobs, each once. Pure."""
+    listed = list(jobs)
+    many = bursts(listed)
+    events = {
+        (event_id := identity(job)): Event(
+            id=event_id,
+            message=job.message,
+            person=people[bytes.fromhex(job.person)].id,
+            kind=job.event,
+            verdict=judge(job, burst=job.id in many),
+            at=moment(job.at),
+            link=job.link,
+            rules=VERSION,
+        )
+        for job in listed
+    }
+    return list(events.values())
+
+
+def identity(job: TrackJob) -> str:
+    """The key that makes repeated events one.
+
+    A bounce or complaint happens once to a mail; an open or click once a minute.
+    """
+    bucket = job.at // BUCKET_MILLIS if job.event in SWITCH_OF else 0
+    return f"{job.message}|{job.event}|{'' if job.link is None else job.link}|{bucket}"
+
+
+def ended(job: TrackJob, refused: Refused | None) -> Noted:
+    """How the job itself is accounted for: its id and end, nothing of the person."""
+    state = "applied" if refused is None else "refused"
+    return Noted(job.id, TrackJob.KIND, state, job.producer, moment(job.expires), refused.reason if refused else "")
