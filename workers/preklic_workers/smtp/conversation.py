@@ -46,11 +46,26 @@ class Lost:
     reason: str = "lost"
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Deadlines in seconds: for MAIL and RCPT together, for the answer to DATA, and from the body to its answer."""
+
+    envelope: float = ENVELOPE_SECONDS
+    data: float = DATA_SECONDS
+    body: float = BODY_SECONDS
+
+
+def deadline(seconds: float) -> asyncio.Timeout:
+    """Ends a whole phase, however slowly its bytes come (a tar-pit sends one a second)."""
+    return asyncio.timeout(seconds)
+
+
 class Connection:
     """An open SMTP session; carries one mail at a time."""
 
-    def __init__(self, client: aiosmtplib.SMTP) -> None:
+    def __init__(self, client: aiosmtplib.SMTP, patience: Patience) -> None:
         self._client = client
+        self._patience = patience
         self.carried = 0
         self.pending = False
         """Whether a transaction was begun and not ended: it needs RSET before the next one."""
@@ -65,9 +80,7 @@ class Connection:
         """Whether the relay offers SMTPUTF8 (RFC 6531)."""
         return self._client.supports_extension("smtputf8")
 
-    async def envelope(
-        self, sender: str, recipient: str, *, utf8: bool = False, timeout: float = ENVELOPE_SECONDS
-    ) -> Rejected | Lost | None:
+    async def envelope(self, sender: str, recipient: str, *, utf8: bool = False) -> Rejected | Lost | None:
         """MAIL and RCPT; None when both were taken. Giving up after it is safe: nothing was sent.
 
         ValueError when either is not exactly one mailbox.
@@ -75,7 +88,7 @@ class Connection:
         path, target = mailbox(sender), mailbox(recipient)
         phase = Phase.MAIL
         try:
-            async with asyncio.timeout(timeout):
+            async with deadline(self._patience.envelope):
                 if self.pending and not (await self._command(b"RSET")).good:
                     return self._lost(phase)
                 self.pending = True
@@ -90,10 +103,10 @@ class Connection:
             return None
         return Rejected(reply, phase) if reply.final else self._lost(phase)
 
-    async def data(self, stuffed: bytes, *, timeout: float = BODY_SECONDS) -> Accepted | Rejected | Lost:
-        """DATA, and after 354 the body, which `stuff` made. `timeout` in seconds counts from the final dot."""
+    async def data(self, stuffed: bytes) -> Accepted | Rejected | Lost:
+        """DATA, and after 354 the body, which `stuff` made."""
         try:
-            async with asyncio.timeout(DATA_SECONDS):
+            async with deadline(self._patience.data):
                 reply = await self._command(b"DATA")
         except _LOSSES:
             return self._lost(Phase.DATA)
@@ -102,13 +115,11 @@ class Connection:
         protocol = self._client.protocol
         if reply.code != aiosmtplib.SMTPStatus.start_input or protocol is None or not protocol.is_connected:
             return self._lost(Phase.DATA)
-        return await self._body(protocol, stuffed, timeout)
+        return await self._body(protocol, stuffed)
 
-    async def _body(
-        self, protocol: aiosmtplib.protocol.SMTPProtocol, stuffed: bytes, timeout: float
-    ) -> Accepted | Rejected | Lost:
+    async def _body(self, protocol: aiosmtplib.protocol.SMTPProtocol, stuffed: bytes) -> Accepted | Rejected | Lost:
         try:
-            async with asyncio.timeout(timeout):
+            async with deadline(self._patience.body):
                 # No await stands between the two, so the reply cannot arrive before it is expected.
                 protocol.write(stuffed)
                 answer = await protocol.read_response()
@@ -126,7 +137,7 @@ class Connection:
     async def quit(self, timeout: float = 2.0) -> None:
         """Say good-bye and close; a relay that does not answer is left."""
         try:
-            async with asyncio.timeout(timeout):
+            async with deadline(timeout):
                 await self._client.quit()
         except _LOSSES:
             pass

@@ -5,12 +5,12 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import aiosmtplib
 
-from preklic_workers.smtp.conversation import Connection, Lost, Rejected
+from preklic_workers.smtp.conversation import Connection, Lost, Patience, Rejected, deadline
 from preklic_workers.smtp.replies import Phase
 
 WAIT_SECONDS: Final = 15.0  # with connecting and MAIL/RCPT still inside the claim's lease of 60 s
@@ -33,6 +33,7 @@ class Limits:
     idle_seconds: float = 20.0
     connect_seconds: float = 10.0
     rate: float = 0.0
+    patience: Patience = field(default_factory=Patience)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,7 @@ class RelayPool:
     def __init__(self, target: Target, limits: Limits | None = None, tls_context: ssl.SSLContext | None = None) -> None:
         self._target = target
         self._limits = limits or Limits()
-        required = target.tls == "required"
-        self._context = (tls_context or ssl.create_default_context()) if required else None
+        self._context = verifying(tls_context) if target.tls == "required" else None
         self._slots = asyncio.Semaphore(self._limits.sessions)
         self._idle: deque[tuple[Connection, float]] = deque()
         self._next_turn = 0.0
@@ -107,7 +107,7 @@ class RelayPool:
             timeout=self._limits.connect_seconds,
         )
         try:
-            async with asyncio.timeout(self._limits.connect_seconds):
+            async with deadline(self._limits.connect_seconds):
                 await client.connect()
                 if client.is_ehlo_or_helo_needed:
                     await client.ehlo()
@@ -122,7 +122,7 @@ class RelayPool:
         except aiosmtplib.SMTPException:
             # What is left is a relay that does not offer what was asked of it: STARTTLS or AUTH.
             raise RelayAway("relay_tls" if target.tls == "required" else "relay_auth") from None
-        return Connection(client)
+        return Connection(client, self._limits.patience)
 
     def _keep(self, connection: Connection | None) -> None:
         if connection is None:
@@ -142,6 +142,16 @@ class RelayPool:
             raise RelayAway("relay_rate")
         self._next_turn = turn + 1 / self._limits.rate
         await asyncio.sleep(turn - now)
+
+
+def verifying(context: ssl.SSLContext | None) -> ssl.SSLContext:
+    """The context given, or the system's authorities: a relay that cannot prove its name gets no mail."""
+    return context or ssl.create_default_context()
+
+
+def lacks(connection: Connection, *, utf8: bool) -> str | None:
+    """The extension that a mail needs and the relay does not offer."""
+    return "smtputf8" if utf8 and not connection.smtputf8 else None
 
 
 def closed_by_relay(answer: Connection | Rejected | Lost) -> bool:
@@ -181,7 +191,7 @@ class Session:
         self, connection: Connection, sender: str, recipient: str, *, utf8: bool
     ) -> Connection | Rejected | Lost:
         self.connection = connection
-        if utf8 and not connection.smtputf8:
-            return Lost(Phase.MAIL, body_sent=False, reason="smtputf8")
+        if (lacking := lacks(connection, utf8=utf8)) is not None:
+            return Lost(Phase.MAIL, body_sent=False, reason=lacking)
         answer = await connection.envelope(sender, recipient, utf8=utf8)
         return connection if answer is None else answer
