@@ -208,28 +208,27 @@ def signalled(worker, folder, seconds=15):
 
 
 def test_trap_12_a_signal_to_the_group_cuts_stock_s_running_job(amqp_url, tmp_path):
-    environment = os.environ | {"STOCK_URL": amqp_url, "STOCK_FOLDER": str(tmp_path), "PYTHONPATH": str(HERE)}
+    # Its main process passes the signal on to a worker that has had it from the group; two that meet count as one.
+    assert any(cut_by_a_group_signal(amqp_url, tmp_path / str(attempt)) for attempt in range(6))
+
+
+def cut_by_a_group_signal(url, folder):
+    folder.mkdir()
+    environment = os.environ | {"STOCK_URL": url, "STOCK_FOLDER": str(folder), "PYTHONPATH": str(HERE)}
     command = [sys.executable, "-m", "dramatiq", "-p", "1", "-t", "1", "stock_process"]
-    worker = subprocess.Popen(
-        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    worker = subprocess.Popen(command, env=environment, start_new_session=True, **quiet)
     try:
-        broker = RabbitmqBroker(url=amqp_url, middleware=[])
+        broker = RabbitmqBroker(url=url, middleware=[])
         broker.enqueue(Message("stock", "slow", (), {}, {}))
         broker.close()
-        signalled(worker, tmp_path)
-        ended = wait_or_hang(worker)
-    finally:
-        os.killpg(worker.pid, signal.SIGKILL) if worker.poll() is None else None
-        worker.wait()
-    assert ended != 0 or not list(tmp_path.glob("ended-*"))
-
-
-def wait_or_hang(worker):
-    try:
-        return worker.wait(8)
+        signalled(worker, folder)
+        worker.wait(8)
     except subprocess.TimeoutExpired:
-        return -1
+        os.killpg(worker.pid, signal.SIGKILL)
+    finally:
+        worker.wait()
+    return not list(folder.glob("ended-*"))
 
 
 def test_trap_12_ours_lets_it_end(url, queues, tmp_path):
