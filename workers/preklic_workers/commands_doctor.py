@@ -77,11 +77,13 @@ def _keys(config: Settings) -> Iterator[tuple[str, str]]:
     if config.key_dir is None:
         yield "PREKLIC_KEY_DIR is not set", "name the root of the roles' key directories (preklic keys init)"
         return
-    held = [role for role in ROLES if (config.key_dir / role).is_dir()]
+    held = {role: config.key_dir / role for role in ROLES if (config.key_dir / role).is_dir()}
+    if config.key_dir.name in ROLES:
+        held[config.key_dir.name] = config.key_dir
     if not held:
         yield f"{config.key_dir} holds no role's directory", "preklic keys init"
-    for role in held:
-        check(config.key_dir / role, role)
+    for role, directory in held.items():
+        check(directory, role)
 
 
 def _sealing(config: Settings) -> Iterator[tuple[str, str]]:

@@ -107,10 +107,10 @@ def upkeep_duty(means: Means) -> Duty:
 
 DUTIES: Final[Mapping[str, Callable[[Means], Duty]]] = {
     "send": send_duty,
+    "track": track_duty,
     "revoke": revoke_duty,
     "record": record_duty,
     "answer": answer_duty,
-    "track": track_duty,
     "upkeep": upkeep_duty,
 }
 

@@ -1,0 +1,122 @@
+"""All of Preklic on a running stack: gateway and one process for each role, every one with a broker user of its own."""
+
+import json
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import urlopen
+
+from preklic_shared.settings import Settings, load_settings
+from preklic_shared.topology import definitions
+from preklic_stack.children import Child, NotReady
+from preklic_stack.ports import free_ports
+from preklic_stack.stack import Stack
+from preklic_stack.system import System
+
+# `track` needs no key; `upkeep` also serves the commands that look.
+ROLES = ("send", "track", "revoke", "record", "answer", "upkeep")
+SITE = "website.site"
+READY_SECONDS = 40
+
+
+@dataclass
+class Household:
+    """A running Preklic. `gateway_url` is its public face; `site` are the settings of a website that publishes."""
+
+    system: System
+    gateway_url: str
+    site: Settings
+    passwords: dict[str, str]
+
+    def amqp_url(self, user: str) -> str:
+        """The broker's URL for one of the users; the only one there is, when the broker was given."""
+        rabbit = self.system.rabbit
+        return rabbit.amqp_url(self.system.vhost, user, self.passwords[user]) if self.passwords else rabbit.amqp_url()
+
+    def command(self, *arguments: str, expect: int | None = 0) -> str:
+        """Run `preklic ...` as the operator (role and user upkeep); what it printed."""
+        return self.system.run(*arguments, role="upkeep", expect=expect)
+
+
+@contextmanager
+def household(stack: Stack) -> Iterator[Household]:
+    """Prepare and start everything on this stack; stopped together with the stack's children."""
+    system = System(stack.run_dir / "preklic", stack.children, stack.rabbit, stack.mongo, stack.sink)
+    forget(system.folder)
+    system.prepare()
+    passwords = make_users(system)
+    gateway_port, *health_ports = free_ports(1 + len(ROLES))
+    gateway_url = f"http://127.0.0.1:{gateway_port}"
+    home = Household(system, gateway_url, settings_of(system, gateway_url), passwords)
+    home.site = settings_of(system, gateway_url, home.amqp_url(SITE))
+    started = [_start_gateway(home, gateway_port)]
+    started += [_start_worker(home, role, port) for role, port in zip(ROLES, health_ports, strict=True)]
+    for child, port in zip(started, (gateway_port, *health_ports), strict=True):
+        wait_ready(child, port)
+    try:
+        yield home
+    finally:
+        # Senders first: what they have under way is settled while the rest still runs.
+        for child in reversed(started):
+            child.stop()
+
+
+def make_users(system: System) -> dict[str, str]:
+    """A broker user for each role, limited as `topology` says; none on a broker that was given."""
+    if system.rabbit.child is None:
+        return {}
+    passwords = {user: secrets.token_urlsafe(18) for user in (*ROLES, "gateway", SITE)}
+    system.rabbit.management.call("POST", "definitions", definitions(passwords, system.vhost))
+    return passwords
+
+
+def settings_of(system: System, gateway_url: str, amqp_url: str | None = None) -> Settings:
+    """The settings that a process of ours has, in this process."""
+    environment = system.environment() | {"PREKLIC_GATEWAY_URL": gateway_url, "PREKLIC_PUBLIC_URL": gateway_url}
+    environment["PREKLIC_SEALING_PIN"] = (system.keys / "producers" / "root.pub").read_text(encoding="ascii")
+    return load_settings(environment | ({"PREKLIC_AMQP_URL": amqp_url} if amqp_url else {}))
+
+
+def forget(folder: Path) -> None:
+    """Delete what an earlier run left: its keys open nothing any more, because its databases are gone."""
+    if folder.exists():
+        for path in sorted(folder.rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def wait_ready(child: Child, port: int, seconds: float = READY_SECONDS) -> None:
+    """Until `/readyz` says so. Raises `NotReady` with the end of the process's log."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and child.alive():
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+                json.loads(answer.read())
+        except (HTTPError, URLError, OSError):
+            time.sleep(0.1)
+        else:
+            return
+    raise NotReady(f"{child.name} did not become ready: {child.tail()}")
+
+
+def _start_gateway(home: Household, port: int) -> Child:
+    extra = {
+        "PREKLIC_AMQP_URL": home.amqp_url("gateway"),
+        "PREKLIC_PUBLIC_URL": home.gateway_url,
+        "PREKLIC_OUTBOX": str(home.system.folder / "gateway.outbox"),
+    }
+    home.system.children.ports.append(port)
+    return home.system.start("gateway", "--port", str(port), role="gateway", extra=extra)
+
+
+def _start_worker(home: Household, role: str, port: int) -> Child:
+    extra = {
+        "PREKLIC_AMQP_URL": home.amqp_url(role),
+        "PREKLIC_PUBLIC_URL": home.gateway_url,
+        "PREKLIC_METRICS_PORT": str(port),
+    }
+    home.system.children.ports.append(port)
+    return home.system.start("worker", role, role=role, extra=extra)
