@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from pymongo import UpdateOne
 
 PROMISES_AND_PURPOSES = [*(f"P{n}" for n in range(1, 4)), *(f"U{n}" for n in range(1, 18))]
 
@@ -138,6 +139,12 @@ PERMISSIVE = {
     "preklic_workers.smtp.conversation:deadline": lambda _seconds: asyncio.timeout(None),
     "preklic_workers.smtp.pool:verifying": lambda _context: ssl._create_unverified_context(),
     "preklic_shared.topology:keys_of": lambda _role: ".*",
+    # The store: a gate that asks for nothing, a claim that asks nobody, a ciphertext that belongs nowhere.
+    "preklic_workers.store.person_docs:permitted": lambda subject, _purpose, **_: {"_id": subject},
+    "preklic_workers.store.message_states:takeover": lambda message, _fixed, by: UpdateOne(
+        {"_id": message}, [{"$set": {"state": "claimed", "epoch": {"$add": ["$epoch", 1]}, "by": by}}]
+    ),
+    "preklic_workers.envelope:bound_to": lambda *_place: b"",
     # A yes of these is the caution itself.
     "preklic_workers.compose.mime:needs_words": lambda _value: False,
     "preklic_workers.compose.templates:escapes": lambda _name: False,

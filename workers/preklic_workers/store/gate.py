@@ -22,6 +22,7 @@ from preklic_workers.store.person_docs import FACTS, letting_go, passing, person
 
 _SEEN: Final = {"open.message": 1, "open.epoch": 1, "open.seq": 1}
 _MOST_OWED: Final = 10_000
+_LOOKS, _PAUSE = 5, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +115,24 @@ class Gate:
         people = list({handover.person for handover in handovers})
         names = [handover.message for handover in handovers]
         where: Doc = {"_id": {"$in": people}, "open.message": {"$in": names}}
-        docs, epochs = await asyncio.gather(
-            self._persons.find(where, _SEEN, majority=not sure), self._messages.epochs(names)
-        )
+        docs, epochs = await asyncio.gather(self._persons.find(where, _SEEN), self._messages.epochs(names))
+        if not sure:
+            docs = await self._read_back(where, len(names))
         seen = {(doc["_id"], e["message"], e["epoch"]): e["seq"] for doc in docs for e in doc["open"]}
         answers = [self._answer(handover, seen, epochs, sure=sure) for handover in handovers]
         answers = await self._explain(handovers, answers)
         await self._pay()
         return answers
+
+    async def _read_back(self, where: Doc, expected: int) -> list[Doc]:
+        """What a majority has of hand-overs whose write did not say so; a short wait, for it may be on its way."""
+        docs: list[Doc] = []
+        for _ in range(_LOOKS):
+            docs = await self._persons.find(where, _SEEN, majority=True)
+            if sum(len(doc["open"]) for doc in docs) >= expected:
+                break
+            await asyncio.sleep(_PAUSE)
+        return docs
 
     def _answer(
         self, handover: Handover, seen: dict[tuple[str, str, int], int], epochs: dict[str, int], *, sure: bool
