@@ -64,7 +64,10 @@ class Engine:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Work until SIGTERM or SIGINT, then finish. Any number of signals is one: a process group sends several."""
+        """Work until SIGTERM or SIGINT, then finish. Any number of signals is one: a process group sends several.
+
+        For a process that ends afterwards: both signals are ignored from then on, so that none cuts the clean-up.
+        """
         loop = asyncio.get_running_loop()
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -72,6 +75,9 @@ class Engine:
         await self.start()
         await stopping.wait()
         await self.stop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_IGN)
 
     async def start(self) -> None:
         """Take jobs, in the background; a broker that is away is tried again until it is there."""
