@@ -116,6 +116,8 @@ def _update(where: Doc, settlement: Settlement, state: str, *, doubted: bool | N
     if settlement.reason is not None:
         entry["reason"] = settlement.reason
     update: Doc = {"$set": fields, "$push": {"history": {"$each": [entry], "$slice": -HISTORY}}}
-    if doubted is False:
-        update["$unset"] = {"doubted": ""}
+    # A reason belongs to its end: one that an earlier end left would explain this one wrongly.
+    gone = {"reason": settlement.reason is None, "doubted": doubted is False}
+    if unset := {name: "" for name, over in gone.items() if over}:
+        update["$unset"] = unset
     return UpdateOne(where, update)
