@@ -174,9 +174,18 @@ def _place(message: str, place: str) -> str:
 def strict_json(data: bytes) -> Any:
     """JSON by RFC 8259 in UTF-8, without what is merely tolerated: duplicate names, NaN, over-long integers, depth."""
     try:
-        return _DECODER.decode(data.decode())
+        text = data.decode()
+        value = _DECODER.decode(text)
+        if "\\u" in text:
+            check_characters(value)
     except (ValueError, RecursionError):
         raise Malformed("bad_envelope") from None
+    return value
+
+
+def check_characters(value: object) -> None:
+    """ValueError for half a surrogate pair: it has no UTF-8, so no database and no seal could take it."""
+    json.dumps(value, ensure_ascii=False).encode()
 
 
 def check_names(pairs: list[tuple[str, Any]]) -> None:
