@@ -3,10 +3,15 @@
 import os
 import threading
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
+from uuid import UUID
 
 from preklic_producers.carrier import Carrier, PublishMany, publication
 from preklic_producers.outbox import Outbox, OutboxFailed, OutboxFull, Parcel
+from preklic_shared.publication import Publication, Refused
+from preklic_shared.topology import JOBS, VOID
+
+_FRESH: Final = 7
 
 
 class Unavailable(Exception):
@@ -53,6 +58,7 @@ class Courier:
         if not failures:
             return [receipt for receipt in receipts if receipt is not None]
         if carrier is None:
+            self._void([parcels[index] for index, error in failures.items() if isinstance(error, Refused)])
             raise Unavailable(str(next(iter(failures.values()))), receipts)
         return self._stored(parcels, receipts)
 
@@ -64,6 +70,13 @@ class Courier:
             carrier.end()
         if self._box is not None:
             self._box.close()
+
+    def _void(self, refused: Sequence[Parcel]) -> None:
+        # The log may hold what a full queue refused: a void takes it back there. A job whose id comes from an
+        # idempotency key (UUIDv5) may be published again and is left alone.
+        fresh = [parcel.job for parcel in refused if UUID(parcel.job).version == _FRESH]
+        if fresh:
+            self._publish_many(Publication(JOBS, VOID, b"{}", job, VOID) for job in fresh)
 
     def _stored(self, parcels: Sequence[Parcel], receipts: Sequence[Receipt | None]) -> list[Receipt]:
         assert self._box is not None

@@ -4,13 +4,13 @@ Everything that can be known before sending is refused here, with the field at f
 and no job that must fail enters the queue. The workers check it all again.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 import msgspec
 
+from preklic_producers.contracts import checked, now_millis, parcel, proof_of
 from preklic_producers.fields import (
     Expires,
     Rejected,
@@ -45,7 +45,6 @@ from preklic_shared.jobs import (
     TrackJob,
 )
 from preklic_shared.registry import ENGAGEMENT, SWITCHES, Purpose, Registry
-from preklic_shared.wire import BODY_LIMIT, Malformed, convert, encode
 
 # A withdrawal must outlive every queue it could wait in; claims are kept as long.
 REVOKE_LIFE: Final = timedelta(days=366)
@@ -57,15 +56,10 @@ J = TypeVar("J", bound=Job)
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-def wall_clock() -> int:
-    """Milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
-
-
 class Drafter:
     """Drafts jobs in the name of `producer`. Immutable; safe in threads."""
 
-    def __init__(self, producer: str, registry: Registry, seals: Seals, clock: Callable[[], int] = wall_clock) -> None:
+    def __init__(self, producer: str, registry: Registry, seals: Seals, clock: Callable[[], int] = now_millis) -> None:
         self.producer = producer
         self.registry = registry
         self._seals = seals
@@ -236,26 +230,3 @@ class Drafter:
         # Held to its contract before it is sealed: afterwards nobody on this side can read it.
         sealed = self._seals.sealed(job, ACTORS[actor][1], checked(payload))
         return parcel(checked(sealed), actor)
-
-
-def parcel(job: Job, actor: str) -> Parcel:
-    """The wire form; Rejected when the whole is larger than the broker takes."""
-    body = encode(job, actor)
-    if len(body) > BODY_LIMIT:
-        raise Rejected("data", f"makes the job larger than {BODY_LIMIT} octets")
-    return Parcel(job.id, actor, body)
-
-
-def checked(value: S, place: str = "") -> S:
-    """A job or payload, held to its contract; Rejected names the field at fault."""
-    try:
-        return convert(msgspec.to_builtins(value), type(value), place)
-    except Malformed as error:
-        raise Rejected(error.field or "request", "is not what this field takes") from None
-
-
-def proof_of(proof: object) -> Proof:
-    """The proof of a grant; Rejected names its field."""
-    if not isinstance(proof, Proof):
-        raise Rejected("proof", "is not a Proof")
-    return checked(proof, "proof")

@@ -42,9 +42,14 @@ def _number(file: Path) -> int:
 
 
 def _read(file: Path) -> bytes:
+    key = file.read_bytes()
+    check_key(file, key)
+    return key
+
+
+def check_key(file: Path, key: bytes) -> None:
+    """Refuse a key that others could read, or that is none. Raises SettingsError."""
     if stat.S_IMODE(file.stat().st_mode) & 0o077:
         raise SettingsError("KEY_DIR", f"{file} can be read by others: chmod 600")
-    key = file.read_bytes()
     if len(key) != KEY_BYTES or not any(key):
         raise SettingsError("KEY_DIR", f"{file} is not {KEY_BYTES} random bytes")
-    return key

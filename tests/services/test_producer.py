@@ -12,6 +12,7 @@ from preklic_shared.ids import is_id, job_id_for
 from preklic_shared.jobs import EnrichPayload, GrantPayload, RevokePayload, SendPayload
 from preklic_shared.settings import Settings, SettingsError
 from preklic_shared.topology_apply import apply
+from preklic_workers.joblog import entries
 from producing import Wire, bodies_in, jobs_in, sealing
 from waiting import until
 
@@ -211,3 +212,26 @@ def test_it_starts_from_the_environment(settings, sealed, monkeypatch, broker_ur
     monkeypatch.setenv("PREKLIC_SEALING_KEYS", str(sealed.path))
     with Producer.from_env() as producer:
         assert isinstance(producer.send(**GOOD), Receipt)
+
+
+def test_what_a_full_queue_refused_is_unavailable_and_void_in_the_log(producer, rabbit, vhost, broker_url):
+    limit = {"pattern": r"^send\.bulk$", "definition": {"max-length": 1}, "apply-to": "queues"}
+    rabbit.management.call("PUT", f"policies/{vhost}/full", limit)
+
+    def refused():
+        try:
+            producer.send(**GOOD)
+        except Unavailable as error:
+            return "refused" in str(error)
+        return False
+
+    until(refused, 20, "the queue refuses")
+    with pytest.raises(Unavailable):
+        producer.send(**GOOD, idempotency_key="again")
+    taken = {job.id for job in jobs_in(broker_url, "send.bulk")}
+    logged = until(
+        lambda: [entry for entry in entries(broker_url) if entry.void] and list(entries(broker_url)), 10, "log"
+    )
+    voided = {entry.job for entry in logged if entry.void}
+    assert {entry.job for entry in logged} - voided == taken | {job_id_for(producer._drafts.producer, "send:again")}
+    assert voided.isdisjoint(taken)

@@ -1,0 +1,41 @@
+"""The last look at a job before it leaves: held to its own contract, encoded, within the broker's limit."""
+
+import time
+from typing import TypeVar
+
+import msgspec
+
+from preklic_producers.fields import Rejected
+from preklic_producers.outbox import Parcel
+from preklic_shared.jobs import Job, Proof
+from preklic_shared.wire import BODY_LIMIT, Malformed, convert, encode
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+def now_millis() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+def parcel(job: Job, actor: str) -> Parcel:
+    """The wire form; Rejected when the whole is larger than the broker takes."""
+    body = encode(job, actor)
+    if len(body) > BODY_LIMIT:
+        raise Rejected("data", f"makes the job larger than {BODY_LIMIT} octets")
+    return Parcel(job.id, actor, body)
+
+
+def checked(value: S, place: str = "") -> S:
+    """A job or payload, held to its contract; Rejected names the field at fault."""
+    try:
+        return convert(msgspec.to_builtins(value), type(value), place)
+    except Malformed as error:
+        raise Rejected(error.field or "request", "is not what this field takes") from None
+
+
+def proof_of(proof: object) -> Proof:
+    """The proof of a grant; Rejected names its field."""
+    if not isinstance(proof, Proof):
+        raise Rejected("proof", "is not a Proof")
+    return checked(proof, "proof")
