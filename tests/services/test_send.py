@@ -51,6 +51,22 @@ async def test_a_permitted_mail_is_sent_once_and_recorded(desk, sink):
     assert phases(sink, job) == ["body", "accepted"]
 
 
+async def test_a_redelivery_pulls_what_a_killed_worker_left_between_settle_and_pull(desk, sink, monkeypatch):
+    await desk.grant(TO, "newsletter")
+    job = send_job()
+
+    async def killed(*_):
+        return None
+
+    with monkeypatch.context() as dying:
+        dying.setattr(desk.store.gate, "pull", killed)
+        await desk.send(job, TO)
+    assert [entry.message for entry in (await desk.person(TO)).open] == [job.id]
+    assert await desk.send(job, TO) == Done()
+    assert (await desk.person(TO)).open == ()
+    assert phases(sink, job) == ["body", "accepted"]
+
+
 DENIED = pytest.mark.attack(13, guard="preklic_workers.send:purpose_denied")
 
 

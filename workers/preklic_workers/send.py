@@ -24,6 +24,7 @@ from preklic_workers.permission import Person, may, rests_on_choice
 from preklic_workers.runtime import Opened
 from preklic_workers.smtp.routes import Route, valid_routes
 from preklic_workers.store import (
+    CERTAIN,
     Busy,
     Claim,
     ClaimAnswer,
@@ -167,6 +168,9 @@ async def _claim(opened: Opened, deps: SendDeps, plan: Plan, route: Route) -> At
             return wait
         if await deps.store.once_more(claim.id, plan.subject):
             answer = await deps.store.messages.claim(claim)
+    if isinstance(answer, Ended) and answer.state in CERTAIN:
+        # Whoever settled it may have died before the pull (law 1d): a drain would wait for nothing.
+        await deps.store.gate.pull(plan.subject, claim.id, answer.epoch)
     if not isinstance(answer, Claimed):
         return _unclaimed(answer)
     return Attempt(

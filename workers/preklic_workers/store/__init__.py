@@ -22,6 +22,7 @@ from preklic_workers.store.vault import Vault
 from preklic_workers.store.withdrawals import Captured, Drain, Withdraw, Withdrawal, Withdrawals
 
 __all__ = [
+    "CERTAIN",
     "Busy",
     "Captured",
     "Claim",
