@@ -22,6 +22,10 @@ $(READY): requirements/dev.txt pyproject.toml
 broker: $(READY)
 	@deploy/bootstrap broker
 
+.PHONY: demo
+demo: broker ## Start everything on loopback, show the whole promise step by step, stop everything
+	@$(BIN)/preklic demo
+
 .PHONY: test
 test: broker ## Run the whole test suite on a real RabbitMQ, MongoDB and SMTP server
 	@$(PYTEST)
@@ -29,6 +33,11 @@ test: broker ## Run the whole test suite on a real RabbitMQ, MongoDB and SMTP se
 .PHONY: faults
 faults: broker ## Kill the send worker 20 times in 20,000 sends, then look every job up by its id (minutes)
 	@PYTHONPATH=tests $(BIN)/python -m faults.kill_run
+
+.PHONY: test-rabbitmq4
+test-rabbitmq4: broker ## Run the tests on real services on RabbitMQ 4 (Debian trixie in a folder; needs root)
+	@deploy/bootstrap rabbitmq4
+	@RABBITMQ_ROOT=$(CURDIR)/.run/trixie $(PYTEST) tests/services tests/faults
 
 .PHONY: attacks
 attacks: $(READY) ## List the attacks, each with the tests that answer it
