@@ -26,6 +26,10 @@ broker: $(READY)
 demo: broker ## Start everything on loopback, show the whole promise step by step, stop everything
 	@$(BIN)/preklic demo
 
+.PHONY: up
+up: broker ## Keep the whole stack running and print its addresses, until Ctrl-C
+	@$(BIN)/preklic up
+
 .PHONY: test
 test: broker ## Run the whole test suite on a real RabbitMQ, MongoDB and SMTP server
 	@$(PYTEST)

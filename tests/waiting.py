@@ -1,4 +1,4 @@
-"""Waiting in tests: poll a predicate until a deadline; the value it returned, or a failure that names what is missing."""
+"""Waiting in tests: poll a predicate until a deadline; the value it returned, or a failure saying what is missing."""
 
 import asyncio
 import inspect
