@@ -71,7 +71,7 @@ class Epochs:
 
     def unwrap(self, stored: WrappedKey, person: str, group: str) -> DataKey:
         """The person's key. Raises `NoKey` (group or epoch not held) or `Altered`."""
-        epoch_key = self.keys.get(group, {}).get(stored.epoch)
+        epoch_key = of_epoch(self.keys.get(group, {}), stored.epoch)
         if epoch_key is None:
             raise NoKey(group)
         return DataKey(_open(epoch_key, stored.wrapped, _wrapping(person, group, stored.epoch)))
@@ -79,6 +79,11 @@ class Epochs:
     def holds(self, group: str) -> bool:
         """Whether this role can open anything of `group`."""
         return bool(self.keys.get(group))
+
+
+def of_epoch(held: Mapping[int, bytes], epoch: int) -> bytes | None:
+    """The key of the epoch that something was wrapped in: while a rotation is under way there are two."""
+    return held.get(epoch)
 
 
 def bound_to(person: str, collection: str, field: str) -> bytes:
