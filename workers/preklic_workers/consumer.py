@@ -3,7 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -25,13 +25,12 @@ OnMessage = Callable[[Intake, str, Any, Any, bytes], None]
 
 
 class Consumer:
-    """Consumes `queues`, each with a prefetch of its own. `intake` is the open channel, None while there is none."""
+    """Consumes queues, each with a prefetch of its own. `intake` is the open channel, None while there is none."""
 
-    def __init__(self, url: str, queues: Sequence[str], prefetch: int, on_message: OnMessage, *, name: str) -> None:
+    def __init__(self, url: str, prefetch: Mapping[str, int], on_message: OnMessage, *, name: str) -> None:
         self.intake: Intake | None = None
         self._url = url
-        self._queues = tuple(queues)
-        self._prefetch = prefetch
+        self._prefetch = dict(prefetch)
         self._on_message = on_message
         self._name = name
         self._tags: list[str] = []
@@ -95,17 +94,18 @@ class Consumer:
     def _consume(self, current: Intake) -> None:
         channel: Any = current.link.channel
         channel.add_on_cancel_callback(lambda _: _abandon(current.link))
-        channel.basic_qos(prefetch_count=self._prefetch)
         self.intake = current
-        self._unconfirmed = set(self._queues)
-        self._tags = [
-            channel.basic_consume(
-                queue,
-                partial(self._take, current, queue),
-                callback=lambda _, queue=queue: self._unconfirmed.discard(queue),
-            )
-            for queue in self._queues
-        ]
+        self._unconfirmed = set(self._prefetch)
+        self._tags = [self._consume_queue(current, queue, prefetch) for queue, prefetch in self._prefetch.items()]
+
+    def _consume_queue(self, current: Intake, queue: str, prefetch: int) -> str:
+        channel: Any = current.link.channel
+        # RabbitMQ gives each consumer the prefetch that was set last before it began.
+        channel.basic_qos(prefetch_count=prefetch)
+        tag: str = channel.basic_consume(
+            queue, partial(self._take, current, queue), callback=lambda _: self._unconfirmed.discard(queue)
+        )
+        return tag
 
     def _take(self, current: Intake, queue: str, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
         current.take(method.delivery_tag)

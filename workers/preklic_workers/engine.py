@@ -18,13 +18,16 @@ from preklic_shared.publication import Publication
 from preklic_shared.publisher import Publisher
 from preklic_shared.sealing import Opener
 from preklic_workers import intake, runtime, settle, signals
-from preklic_workers.batches import Batches
+from preklic_workers.batches import BATCH_LIMIT, Batches
 from preklic_workers.consumer import Consumer
 from preklic_workers.intake import Intake, Work
 from preklic_workers.outcomes import Done, Kept, Outcome, Refused
 from preklic_workers.runtime import Handler, Opened
 
 log = structlog.get_logger()
+
+# One batch at work, and the next one arriving.
+BATCH_PREFETCH = 2 * BATCH_LIMIT
 
 Observe = Callable[[str, str, str, float], None]
 
@@ -36,6 +39,7 @@ def unobserved(_queue: str, _outcome: str, _reason: str, _seconds: float) -> Non
 class Engine:
     """Runs the actors of `broker` that belong to `queues`, up to `concurrency` jobs of each queue at a time.
 
+    Queues whose actors take batches bring up to BATCH_PREFETCH jobs instead.
     `opener` holds the role's sealing keys. `observe(queue, outcome, reason, seconds)` is called once for each
     settled job. `deadline` is how many seconds running jobs get at shutdown; what does not end in time stays
     unacked and goes to another worker.
@@ -59,7 +63,9 @@ class Engine:
         self._observe = observe
         self._deadline = deadline
         self._handlers = runtime.handlers_of(broker)
-        self._consumer = Consumer(url, queues, concurrency, self._on_message, name=name)
+        batched = {handler.queue for handler in self._handlers.values() if handler.batch}
+        prefetch = {queue: BATCH_PREFETCH if queue in batched else concurrency for queue in queues}
+        self._consumer = Consumer(url, prefetch, self._on_message, name=name)
         self._batches = Batches(self._process_batch, self._spawn)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -184,4 +190,6 @@ class Engine:
 
     async def _reply(self, reply_to: str, correlation_id: str | None, body: bytes) -> None:
         asked = correlation_id or ""
-        await self.publisher.publish(Publication("", reply_to, body, asked, "answer", correlation_id=asked))
+        # RabbitMQ delivers to a direct reply-to and yet returns what was mandatory: no queue took it.
+        answer = Publication("", reply_to, body, asked, "answer", correlation_id=asked, mandatory=False)
+        await self.publisher.publish(answer)
