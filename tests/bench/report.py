@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 Kind = Literal["times", "share", "cost"]
+# group -> contender -> its samples, as JSON values
+Groups = Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,18 @@ def ratio(row: Row, ours: Sequence[float], theirs: Sequence[float]) -> Spread | 
     return Spread(statistics.median(over) / statistics.median(under), min(turns), max(turns))
 
 
+def by_cpu(row: Row, groups: Groups) -> float | None:
+    """The same ratio in CPU seconds of all processes together: what a machine that others use as well still shows."""
+    spent = []
+    for name in (row.ours, row.theirs):
+        totals = [sum(sample["cpu"].values()) for sample in groups.get(row.group, {}).get(name, ())]
+        if not totals or not min(totals):
+            return None
+        spent.append(statistics.median(totals))
+    ours, theirs = spent
+    return ours / theirs if row.kind == "cost" else theirs / ours
+
+
 def verdict(row: Row, found: Spread | None) -> str:
     """What the ratio means beside floor and goal."""
     if found is None:
@@ -74,25 +88,34 @@ def show(row: Row, value: float | None) -> str:
     return f"{value:.0%}" if row.kind == "share" else f"{value:.2g}x" if value < 10 else f"{value:.0f}x"
 
 
-def lines(rows: Sequence[Row], groups: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> list[str]:
+def heading(machine: Mapping[str, Any]) -> str:
+    """Machine and versions, above the table."""
+    first = (
+        "{cores} cores, {processor}, {memory_gb} GB, {system}; Python {python}, RabbitMQ {rabbitmq}, MongoDB {mongodb}"
+    )
+    sides = (" ".join(f"{name} {number}" for name, number in machine[side].items()) for side in ("ours", "peers"))
+    return "\n".join([first.format(**machine), *map("{}: {}".format, ("ours", "peers"), sides), ""])
+
+
+def lines(rows: Sequence[Row], groups: Groups) -> list[str]:
     """The closing table, and under it each contender's figures."""
-    out = [f"{'':54} {'ratio':>8} {'(min - max)':>16} {'floor':>7} {'goal':>7}"]
+    out = [f"{'':54} {'ratio':>8} {'(min - max)':>16} {'by CPU':>8} {'floor':>7} {'goal':>7}"]
     for row in rows:
         if row.group in groups:
             found = of(row, groups)
             low, high = (show(row, found.low), show(row, found.high)) if found else ("", "")
+            cpu = show(row, by_cpu(row, groups))
             between = f"({low} - {high})" if found else ""
             marks = f"{show(row, row.floor):>7} {show(row, row.goal):>7}"
-            out.append(
-                f"{row.title:54} {show(row, found and found.median):>8} {between:>16} {marks}  {verdict(row, found)}"
-            )
+            figure = show(row, found and found.median)
+            out.append(f"{row.title:54} {figure:>8} {between:>16} {cpu:>8} {marks}  {verdict(row, found)}")
     for name, contenders in groups.items():
         out += ["", f"{name:24} {'jobs/s, median (min - max)':>32}   CPU s per 10,000 jobs; memory MB"]
         out += [f"  {contender:22} {_figures(samples)}" for contender, samples in contenders.items()]
     return out
 
 
-def of(row: Row, groups: Mapping[str, Mapping[str, Sequence[Mapping[str, Any]]]]) -> Spread | None:
+def of(row: Row, groups: Groups) -> Spread | None:
     """The row's ratio from the samples (`rate` in each)."""
     contenders = groups.get(row.group, {})
     ours, theirs = ([sample["rate"] for sample in contenders.get(name, ())] for name in (row.ours, row.theirs))

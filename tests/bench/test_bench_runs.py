@@ -20,7 +20,7 @@ SOME = {
     "noop": ("preklic 1x64", "dramatiq async 1x32"),
     "send": ("preklic 2 processes", "preklic ungated"),
     "share": ("raw aiosmtplib pool",),
-    "track": ("pika, insert_many",),
+    "track": ("preklic 2 processes", "pika, insert_many"),
     "click": ("preklic gateway", "starlette, empty"),
 }
 

@@ -2,15 +2,15 @@
 
 import pytest
 
-from bench.report import Row, Spread, lines, of, ratio, show, spread, verdict
+from bench.report import Row, Spread, by_cpu, heading, lines, of, ratio, show, spread, verdict
 
 SEND = Row("send against celery", "send", "ours", "celery", "times", 3, 8)
 SHARE = Row("share of a raw pool", "share", "ours", "raw", "share", 0.12, 0.35)
 GATE = Row("what the gate costs", "send", "ours", "without", "cost", 2, 1.35)
 
 
-def sample(rate: float) -> dict[str, object]:
-    return {"rate": rate, "jobs": 10, "cpu": {"worker": 5.0}, "memory": {"worker": 50.0}, "more": {}}
+def sample(rate: float, cpu: float = 5.0) -> dict[str, object]:
+    return {"rate": rate, "jobs": 10, "cpu": {"worker": cpu, "mongod": 1.0}, "memory": {"worker": 50.0}, "more": {}}
 
 
 def test_spread_is_the_median_with_its_ends() -> None:
@@ -61,3 +61,18 @@ def test_the_table_names_every_contender_and_leaves_out_what_was_not_asked_for()
     assert "without" in text
     assert "does not run" in text
     assert "raw pool" not in text
+
+
+def test_cpu_of_all_processes_together_gives_the_same_kind_of_ratio() -> None:
+    groups = {"send": {"ours": [sample(1, 3)], "celery": [sample(1, 11)], "without": [sample(1, 1)]}}
+    assert by_cpu(SEND, groups) == 3
+    assert by_cpu(GATE, groups) == 2
+    assert by_cpu(SHARE, groups) is None
+
+
+def test_the_heading_names_versions() -> None:
+    machine = {"cores": 2, "processor": "x", "memory_gb": 4, "system": "s", "python": "3.11", "rabbitmq": "3.10"}
+    text = heading({**machine, "mongodb": "6.0", "ours": {"pika": "1.4.4"}, "peers": {"celery": "5.7.0"}})
+    assert "2 cores" in text
+    assert "pika 1.4.4" in text
+    assert "celery 5.7.0" in text
