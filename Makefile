@@ -38,6 +38,10 @@ test: broker ## Run the whole test suite on a real RabbitMQ, MongoDB and SMTP se
 faults: broker ## Kill the send worker 20 times in 20,000 sends, then look every job up by its id (minutes)
 	@PYTHONPATH=tests $(BIN)/python -m faults.kill_run
 
+.PHONY: faults-selftest
+faults-selftest: broker ## Plant bugs in scratch copies and see the kill run find each
+	@PYTHONPATH=tests $(BIN)/python -m faults.selftest
+
 .PHONY: test-rabbitmq4
 test-rabbitmq4: broker ## Run the tests on real services on RabbitMQ 4 (Debian trixie in a folder; needs root)
 	@deploy/bootstrap rabbitmq4

@@ -1,8 +1,11 @@
 """The auditor must be able to fail: each way of breaking a promise is named."""
 
+from pathlib import Path
+
 import pytest
 
 from faults.audit import at_rest, evidence, violations
+from faults.selftest import PLANTS, Plant, plant
 
 
 def body(job: str, **more: object) -> dict[str, object]:
@@ -44,3 +47,9 @@ def test_what_is_left_open_or_unacked_is_named() -> None:
     persons = [{"open": [{"message": "a"}]}, {"open": []}, {}]
     assert at_rest(persons, {"a": "in_doubt"}, {"send.now": 0}) == []
     assert len(at_rest(persons, {"a": "sent"}, {"send.now": 2})) == 2
+
+
+@pytest.mark.parametrize("bug", PLANTS, ids=lambda bug: bug.name)
+def test_each_planted_bug_still_fits_the_code(bug: Plant, tmp_path: Path) -> None:
+    plant(bug, tmp_path)
+    assert all(after in (tmp_path / file).read_text(encoding="utf-8") for file, _, after in bug.edits)
