@@ -5,7 +5,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import urlopen
@@ -31,6 +31,7 @@ class Household:
     gateway_url: str
     site: Settings
     passwords: dict[str, str]
+    processes: list[Child] = field(default_factory=list)
 
     def amqp_url(self, user: str) -> str:
         """The broker's URL for one of the users; the only one there is, when the broker was given."""
@@ -53,15 +54,15 @@ def household(stack: Stack) -> Iterator[Household]:
     gateway_url = f"http://127.0.0.1:{gateway_port}"
     home = Household(system, gateway_url, settings_of(system, gateway_url), passwords)
     home.site = settings_of(system, gateway_url, home.amqp_url(SITE))
-    started = [_start_gateway(home, gateway_port)]
-    started += [_start_worker(home, role, port) for role, port in zip(ROLES, health_ports, strict=True)]
-    for child, port in zip(started, (gateway_port, *health_ports), strict=True):
+    home.processes.append(_start_gateway(home, gateway_port))
+    home.processes += [_start_worker(home, role, port) for role, port in zip(ROLES, health_ports, strict=True)]
+    for child, port in zip(home.processes, (gateway_port, *health_ports), strict=True):
         wait_ready(child, port)
     try:
         yield home
     finally:
         # Senders first: what they have under way is settled while the rest still runs.
-        for child in reversed(started):
+        for child in reversed(home.processes):
             child.stop()
 
 

@@ -5,6 +5,7 @@ is imported only when it is named, so that a machine with one extra runs that ex
 1 finding, 2 usage, 3 a service is away, 4 refused by policy.
 """
 
+import datetime as dt
 import json
 import os
 import sys
@@ -164,10 +165,16 @@ def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, title: st
     if as_json:
         show_json(rows)
         return
-    table = Table(*columns, title=title, title_justify="left")
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")  # an id that is cut cannot be copied
     for row in rows:
-        table.add_row(*(escape(str(row.get(column, ""))) for column in columns))
+        table.add_row(*(escape(_cell(row.get(column, ""))) for column in columns))
     Console().print(table if rows else f"{title}: none")
+
+
+def _cell(value: Any) -> str:
+    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, dt.datetime) else str(value)
 
 
 def show_json(value: Any) -> None:

@@ -23,7 +23,7 @@ class Burials:
 
     def __init__(self, url: str, upkeep: Upkeep) -> None:
         self._upkeep = upkeep
-        self._consumer = Consumer(url, [DEAD], _PREFETCH, self._on_message, name="preklic upkeep dead")
+        self._consumer = Consumer(url, {DEAD: _PREFETCH}, self._on_message, name="preklic upkeep dead")
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:

@@ -13,7 +13,7 @@ from preklic_shared.registry import RegistryError, load_registry
 from preklic_shared.sealing import Sealer, SealingError
 from preklic_shared.settings import Settings
 from preklic_workers import store
-from preklic_workers.commands_setup import database_drift
+from preklic_workers.commands_setup import database_drift, hidden
 from preklic_workers.keydir import ROLES, KeyDirError, check
 from preklic_workers.smtp.routes import contracted
 
@@ -65,7 +65,8 @@ def _registry(config: Settings) -> Iterator[tuple[str, str]]:
 
 def _broker(config: Settings) -> Iterator[tuple[str, str]]:
     for finding in topology_apply.check(config.amqp_url):
-        yield f"{finding.kind} {finding.name} {finding.problem}", _mend_topology(finding.problem)
+        if not hidden(finding):  # it is there; comparing more is for `topology check`
+            yield f"{finding.kind} {finding.name} {finding.problem}", _mend_topology(finding.problem)
 
 
 def _database(config: Settings) -> Iterator[tuple[str, str]]:
