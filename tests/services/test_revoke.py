@@ -1,0 +1,161 @@
+import asyncio
+import time
+
+import pytest
+
+from preklic_shared.ids import new_id
+from preklic_shared.jobs import RevokeJob, RevokePayload
+from preklic_workers.outcomes import Dead, Done, Refused, RetryLater
+from preklic_workers.revoke import Revoke
+from preklic_workers.runtime import Opened, no_reply
+from preklic_workers.store import GatePassed, GateRefused
+from storing import MINUTE, NEWS, OFFERS, PAYMENT, REGISTRY, RING, claimed, gated, grant, now, subject
+from waiting import auntil
+
+ANA = "ana@primer.si"
+
+
+@pytest.fixture
+def revoke(store):
+    return Revoke(store, REGISTRY, RING.blind, drain_seconds=0.5)
+
+
+def opened(purposes="all", *, source="api", address=None, ref=None, attempt=0, job_id=None, **more):
+    at = int(time.time() * 1000)
+    job = RevokeJob(
+        id=job_id or new_id(), producer="website", at=at, expires=at + 1000, purposes=purposes, source=source, **more
+    )
+    payload = RevokePayload(address=address, ref=ref) if address or ref else None
+    return Opened(job, payload, attempt, "website", True, lambda: True, no_reply)
+
+
+async def answer(store, purpose=NEWS):
+    return await gated(store, subject(ANA), await claimed(store, subject(ANA), purpose), purpose=purpose)
+
+
+async def test_a_no_by_address_closes_its_purpose_and_leaves_a_receipt(store, revoke):
+    await grant(store, ANA, NEWS, OFFERS, at=now() - MINUTE)
+    job = opened(("newsletter",), address=ANA)
+    assert await revoke.handle(job) == Done()
+    assert await answer(store) == GateRefused("withdrawn")
+    assert isinstance(await answer(store, OFFERS), GatePassed)
+    receipt = await store.withdrawals.receipt(job.job.id)
+    assert receipt["closed"] <= receipt["applied"]
+    assert await store.messages.state(job.job.id) == "applied"
+
+
+async def test_a_no_by_link_names_the_person_and_never_expires(store, revoke):
+    await grant(store, ANA, at=now() - MINUTE)
+    pid = (await store.persons.whole(subject(ANA))).pid
+    assert await revoke.handle(opened(("newsletter",), source="one_click", person=pid.hex())) == Done()
+    assert (await store.persons.whole(subject(ANA))).erased
+
+
+async def test_a_link_of_nobody_changes_nothing(store, revoke):
+    job = opened(("newsletter",), source="one_click", person="00" * 16)
+    assert await revoke.handle(job) == Refused("unknown")
+    assert await store.messages.state(job.job.id) == "refused"
+
+
+async def test_a_no_waits_for_what_is_under_way_and_says_so(store, revoke):
+    await grant(store, ANA, NEWS, PAYMENT, at=now() - MINUTE)
+    message = await claimed(store, subject(ANA))
+    await gated(store, subject(ANA), message)
+    job = opened(("newsletter",), address=ANA)
+    patient = Revoke(store, REGISTRY, RING.blind, drain_seconds=20)
+    task = asyncio.create_task(patient.handle(job))
+    await auntil(lambda: store.withdrawals.receipt(job.job.id), 10, "the gate is closed")
+    assert "applied" not in await store.withdrawals.receipt(job.job.id)
+    await store.finish(message, 1, "sent", person=subject(ANA))
+    assert await task == Done()
+    receipt = await store.withdrawals.receipt(job.job.id)
+    assert receipt["waited"] == [{"message": message, "epoch": 1}]
+    assert receipt["listed"] == []
+
+
+@pytest.mark.clause("P3", guard="preklic_workers.store.withdrawals:closing")
+async def test_what_does_not_end_in_time_is_listed(store, revoke):
+    await grant(store, ANA, NEWS, PAYMENT, at=now() - MINUTE)
+    message = await claimed(store, subject(ANA))
+    await gated(store, subject(ANA), message)
+    job = opened(("newsletter",), address=ANA)
+    assert await revoke.handle(job) == Done()
+    receipt = await store.withdrawals.receipt(job.job.id)
+    assert receipt["listed"] == [{"message": message, "epoch": 1}]
+
+
+async def test_a_no_whose_worker_died_is_finished_by_the_next(store, revoke):
+    await grant(store, ANA, NEWS, PAYMENT, at=now() - MINUTE)
+    message = await claimed(store, subject(ANA))
+    await gated(store, subject(ANA), message)
+    job = opened(("newsletter",), address=ANA)
+    task = asyncio.create_task(Revoke(store, REGISTRY, RING.blind, drain_seconds=60).handle(job))
+    await auntil(lambda: store.withdrawals.receipt(job.job.id), 10, "the gate is closed")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    first = await store.withdrawals.receipt(job.job.id)
+    await store.finish(message, 1, "sent", person=subject(ANA))
+    assert await revoke.handle(job) == Done()
+    receipt = await store.withdrawals.receipt(job.job.id)
+    assert (receipt["seq"], receipt["closed"]) == (first["seq"], first["closed"])
+    assert receipt["waited"] == [{"message": message, "epoch": 1}]
+
+
+@pytest.mark.attack(16, guard="preklic_workers.permission:stopped_by")
+async def test_a_complaint_ends_all_marketing_and_no_payment_mail(store, revoke):
+    await grant(store, ANA, NEWS, OFFERS, PAYMENT, at=now() - MINUTE)
+    assert await revoke.handle(opened(("newsletter",), source="complaint", address=ANA)) == Done()
+    person = await store.persons.whole(subject(ANA))
+    assert "complaint" in person.suppressed
+    assert {key: said.state for key, said in person.permissions.items() if said.state == "granted"} == {
+        "payment": "granted"
+    }
+    assert isinstance(await answer(store, PAYMENT), GatePassed)
+
+
+async def test_a_bounce_suppresses_and_is_no_no(store, revoke):
+    await grant(store, ANA, at=now() - MINUTE)
+    assert await revoke.handle(opened(("newsletter",), source="bounce", address=ANA)) == Done()
+    assert await answer(store) == GateRefused("suppressed_bounce")
+    assert (await store.persons.whole(subject(ANA))).permissions["newsletter"].state == "granted"
+
+
+@pytest.mark.clause("U7", guard="preklic_workers.revoke:kept_groups")
+async def test_when_the_last_basis_goes_the_person_is_erased_and_not_before(store, revoke):
+    await grant(store, ANA, NEWS, OFFERS, at=now() - MINUTE)
+    await revoke.handle(opened(("newsletter",), address=ANA))
+    assert await store.persons.address_of(subject(ANA)) == ANA
+    await revoke.handle(opened(("offers",), address=ANA))
+    person = await store.persons.whole(subject(ANA))
+    assert person.erased
+    assert person.contact is None
+    assert await store.mongo.keys().find({"_id.p": subject(ANA)}) == []
+
+
+@pytest.mark.clause("U5", guard="preklic_workers.permission:stopped_by")
+async def test_withdraw_all_that_can_be_and_the_payment_mail_still_goes(store, revoke):
+    await grant(store, ANA, NEWS, OFFERS, PAYMENT, at=now() - MINUTE)
+    assert await revoke.handle(opened("all", address=ANA, erase=True)) == Done()
+    assert isinstance(await answer(store, PAYMENT), GatePassed)
+    assert await store.persons.address_of(subject(ANA)) == ANA
+    assert {key["_id"]["g"] for key in await store.mongo.keys().find({"_id.p": subject(ANA)})} == {"contact"}
+    assert await answer(store) == GateRefused("suppressed_erased")
+
+
+async def test_what_nobody_can_stop_is_refused(store, revoke):
+    assert await revoke.handle(opened(("payment",), address=ANA)) == Refused("purpose_denied")
+    assert await revoke.handle(opened(("nonsense",), address=ANA)) == Refused("purpose_denied")
+
+
+async def test_an_unknown_ref_waits_for_its_grant_and_then_for_a_person(store, revoke):
+    waits = opened(("newsletter",), ref="customer-7")
+    assert isinstance(await revoke.handle(waits), RetryLater)
+    await grant(store, ANA, at=now() - MINUTE, ref="customer-7")
+    assert await revoke.handle(waits) == Done()
+    assert await answer(store) == GateRefused("erased")
+    assert await revoke.handle(opened("all", ref="customer-8", attempt=8)) == Dead("unknown_ref", "ref")
+
+
+async def test_nobody_named_and_a_bad_address_are_dead_with_the_field(store, revoke):
+    assert await revoke.handle(opened("all")) == Dead("malformed", "sealed")
+    assert await revoke.handle(opened("all", address="a@x.si, b@y.si")) == Dead("malformed", "address")
