@@ -132,11 +132,11 @@ class Composer:
         def click(number: int, url: str) -> str:
             return f"{self._url}/c/{self._tokens.mint(Click(job.id, person.pid, number, url))}"
 
-        opened = self._tokens.mint(Open(job.id, person.pid))
+        pixel = None
+        if may_track(person, "engagement.opens"):
+            pixel = f"{self._url}/o/{self._tokens.mint(Open(job.id, person.pid))}.gif"
         return Tracking(
-            click=click if may_track(person, "engagement.clicks") else None,
-            pixel=f"{self._url}/o/{opened}.gif" if may_track(person, "engagement.opens") else None,
-            own=(f"{self._url}/",),
+            click=click if may_track(person, "engagement.clicks") else None, pixel=pixel, own=(f"{self._url}/",)
         )
 
 

@@ -16,6 +16,8 @@ _MAX_SUBJECT: Final = 998  # characters
 _MAX_NAME: Final = 300
 _PLAIN: Final = 70  # characters that a header may hold before it is folded into encoded words
 
+_WORD: Final = 42  # octets that fit in base64 into one encoded word of 75
+
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _WORDS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
 _URL: Final = re.compile(r"https?://[!-;=?-~]+", re.ASCII | re.IGNORECASE)
@@ -160,11 +162,13 @@ def phrase(name: str) -> bytes:
 
 def encoded_words(value: str) -> bytes:
     """RFC 2047 words in base64, cut between characters, each at most 75 octets and on a line of its own."""
+    if len(whole := value.encode()) <= _WORD:
+        return b"=?utf-8?b?" + base64.b64encode(whole) + b"?="
     words: list[bytes] = []
     chunk = b""
     for char in value:
         octets = char.encode()
-        if len(chunk) + len(octets) > 42:
+        if len(chunk) + len(octets) > _WORD:
             words.append(chunk)
             chunk = b""
         chunk += octets
