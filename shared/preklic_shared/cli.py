@@ -140,8 +140,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
     except TyperException as error:
         message = getattr(error, "format_message", error.__str__)()
-        if not message:  # the help was shown already
-            return Code.USAGE
         return _complain(Code.USAGE, message, "preklic --help shows what there is")
     except Stop as stop:
         return _complain(stop.code, stop.message, stop.hint)
@@ -188,6 +186,8 @@ def say(line: str) -> None:
 
 
 def _complain(code: Code, message: str, hint: str) -> int:
+    if not message:  # the help was shown already
+        return code
     console = Console(stderr=True)
     console.print(f"[bold red]preklic:[/] {escape(message)}", highlight=False, soft_wrap=True)
     if hint:
