@@ -52,6 +52,9 @@ class Misses:
         self._clock = clock
         self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._counts)
+
     def add(self, client: str) -> None:
         """One more from this client."""
         key = household(client)

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from preklic_producers.gateway.clients import Misses, Network, client_of
@@ -28,7 +27,8 @@ class Shield:
 
     def __init__(self, app: ASGIApp, misses: Misses, trusted: tuple[Network, ...], *, https: bool) -> None:
         self._app, self._misses, self._trusted = app, misses, trusted
-        self._headers = HEADERS | ({"Strict-Transport-Security": "max-age=31536000"} if https else {})
+        headers = HEADERS | ({"Strict-Transport-Security": "max-age=31536000"} if https else {})
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, with the headers added; or answer 429."""
@@ -38,9 +38,7 @@ class Shield:
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers[name] = value
+                message["headers"] = [*message.get("headers", ()), *self._headers]
             await send(message)
 
         if self.refused(scope):
@@ -50,7 +48,7 @@ class Shield:
 
     def refused(self, scope: Scope) -> bool:
         """Whether this is a GET on a token's page by a client past the ceiling. A POST is always heard."""
-        if scope["method"] not in {"GET", "HEAD"} or not scope["path"].startswith(_GUESSED):
+        if not self._misses or scope["method"] not in {"GET", "HEAD"} or not scope["path"].startswith(_GUESSED):
             return False
         forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
         peer = scope["client"][0] if scope.get("client") else ""
