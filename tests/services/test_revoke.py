@@ -135,6 +135,10 @@ async def test_when_the_last_basis_goes_the_person_is_erased_and_not_before(stor
 @pytest.mark.clause("U5", guard="preklic_workers.permission:stopped_by")
 async def test_withdraw_all_that_can_be_and_the_payment_mail_still_goes(store, revoke):
     await grant(store, ANA, NEWS, OFFERS, PAYMENT, at=now() - MINUTE)
+    assert await revoke.handle(opened("all", address=ANA)) == Done()
+    for purpose in (NEWS, OFFERS):
+        assert isinstance(await answer(store, purpose), GateRefused)
+    assert isinstance(await answer(store, PAYMENT), GatePassed)
     assert await revoke.handle(opened("all", address=ANA, erase=True)) == Done()
     assert isinstance(await answer(store, PAYMENT), GatePassed)
     assert await store.persons.address_of(subject(ANA)) == ANA
