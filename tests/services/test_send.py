@@ -5,6 +5,7 @@ import email.policy
 
 import pytest
 
+from preklic_shared.addresses import parse
 from preklic_shared.ids import new_id
 from preklic_shared.tokens import Click, Confirm, Unsubscribe
 from preklic_workers.outcomes import Dead, Done, Refused, RetryLater
@@ -212,6 +213,17 @@ async def test_a_contract_records_an_unknown_address_with_its_provenance(desk, s
     assert person.permissions["payment"].job == job.id
     assert await desk.store.persons.address_of(desk.subject(TO)) == TO
     assert the_mail(sink)["To"] == TO
+
+
+async def test_a_contract_brings_nobody_back_who_is_erased(desk, sink):
+    await without_permission(desk, "erased")
+    now = desk.store.mongo.now()
+    purpose = desk.deps.registry.get("payment")
+    # Erased between the handler's reading and its recording.
+    assert (await desk.store.persons.ensure(parse(TO), purpose, new_id(), now, "website")).erased
+    job = send_job("payment")
+    assert await desk.send(job, TO) == Refused("erased")
+    assert phases(sink, job) == []
 
 
 async def test_a_send_waits_for_what_it_stands_on(desk, sink):

@@ -62,7 +62,7 @@ class Persons:
         return person_of(doc) if doc else None
 
     async def ensure(self, address: Address, purpose: Purpose, job: str, at: dt.datetime, source: str) -> Person:
-        """Record an address that a contract brings (law 5), with its provenance; a known or erased one stays as it is."""
+        """Record an address that a contract brings (law 5), with its provenance; a known or erased one stays."""
         subject = self._blind.subject(address)
         contact = await self.contact_fields(subject, address)
 
