@@ -5,7 +5,7 @@ from importlib.metadata import EntryPoint, entry_points
 import msgspec
 import pytest
 
-from preklic_shared import cli, jobs
+from preklic_shared import cli, command, jobs
 from preklic_shared.cli import Code, Stop
 from preklic_workers import health
 from preklic_workers.commands_respond import clear_header
@@ -68,6 +68,17 @@ def test_a_library_that_is_not_installed_is_named_with_its_extra(capsys):
         command(args=[], standalone_mode=False)
     assert stop.value.code == Code.USAGE
     assert "preklic_workers.not_there" in stop.value.message
+
+
+def test_without_the_command_lines_libraries_it_says_what_to_install(capsys, monkeypatch):
+    def absent(_name):
+        raise ModuleNotFoundError(name="typer")
+
+    monkeypatch.setattr(command, "import_module", absent)
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == Code.USAGE
+    assert 'needs typer: pip install "preklic[cli]"' in capsys.readouterr().err
 
 
 def test_schemas_are_json_schemas_of_every_kind(capsys):

@@ -14,10 +14,9 @@ from rich.table import Table
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show, show_json
 from preklic_shared.ids import is_id
 from preklic_shared.publication import Unavailable as BrokerAway
-from preklic_shared.settings import Settings
 from preklic_workers import joblog, looking, store
 from preklic_workers.accounting import Account
-from preklic_workers.accounting import account as account_of
+from preklic_workers.audit import read_account
 from preklic_workers.reasons import meaning
 
 ends_with(BrokerAway, Code.AWAY, "is RabbitMQ running, and PREKLIC_AMQP_URL right? try: preklic doctor")
@@ -68,6 +67,9 @@ def why(
 def account(
     *,
     hours: Annotated[float | None, typer.Option(help="Look back so many hours; without it, all of the log.")] = None,
+    patience: Annotated[
+        float, typer.Option(min=0, help="Seconds to look again at what a worker may be about to record.")
+    ] = 5,
     as_json: Json = False,
 ) -> None:
     """Compare the log with what is recorded, by job id: every job is in exactly one state, or this ends with 1.
@@ -75,23 +77,13 @@ def account(
     Example: `preklic account --hours 24`
     """
     since = None if hours is None else dt.datetime.now(dt.UTC) - dt.timedelta(hours=hours)
-    result = looking.with_store(lambda opened, config: read_account(opened, config, since))
+    result = looking.with_store(lambda opened, config: read_account(opened, config.amqp_url, since, patience))
     if as_json:
         show_json({**{name: getattr(result, name) for name in result.__slots__}, "unaccounted": result.unaccounted})
     else:
         Console().print(account_table(result))
     if result.unaccounted:
         raise typer.Exit(Code.FINDING)
-
-
-async def read_account(opened: store.Store, config: Settings, since: dt.datetime | None) -> Account:
-    """The account of the log since then. Raises both rooms' Unavailable."""
-    logged = list(joblog.entries(config.amqp_url, since))
-    void = {entry.job for entry in logged if entry.void}
-    jobs = list(dict.fromkeys(entry.job for entry in logged if not entry.void))
-    states = await looking.states(opened, jobs)
-    waiting = sum(max(count, 0) for count in joblog.depths(config.amqp_url).values())
-    return account_of(jobs, void, states, waiting)
 
 
 def account_table(result: Account) -> Table:

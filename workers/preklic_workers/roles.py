@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import signal
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +18,7 @@ from preklic_shared.registry import Registry, load_registry
 from preklic_shared.settings import Settings
 from preklic_workers import send
 from preklic_workers.answer import Answer
+from preklic_workers.audit import Audit
 from preklic_workers.burials import Burials
 from preklic_workers.compose.composer import SHIPPED, Composer, House
 from preklic_workers.compose.templates import Templates
@@ -102,7 +104,8 @@ def track_duty(means: Means) -> Duty:
 def upkeep_duty(means: Means) -> Duty:
     """Dead letters, the reaper, the gauges."""
     upkeep = Upkeep(means.store, means.registry)
-    return Duty(beside=[Burials(means.settings.amqp_url, upkeep), Rounds(upkeep, means.store)])
+    url = means.settings.amqp_url
+    return Duty(beside=[Burials(url, upkeep), Rounds(upkeep, means.store), Audit(url, means.store)])
 
 
 DUTIES: Final[Mapping[str, Callable[[Means], Duty]]] = {
@@ -160,7 +163,7 @@ class Worker:
             declare = dramatiq.actor(
                 broker=self._broker, actor_name=name, queue_name=ACTORS[name][1], batch=name in self._duty.batch
             )
-            declare(as_actor(handler))
+            declare(as_actor(handler, ACTORS[name][1]))
         return Engine(
             self._broker,
             means.settings.amqp_url,
@@ -177,10 +180,12 @@ def bool_true() -> bool:
     return True
 
 
-def as_actor(handler: Handler) -> Any:
-    """A plain coroutine function, which is what dramatiq takes; methods and partials are not."""
+def as_actor(handler: Handler, queue: str) -> Any:
+    """A plain coroutine function, which is what dramatiq takes; methods and partials are not. It notes the age."""
 
     async def run(opened: Any) -> Any:
+        oldest = min(one.job.at for one in opened) if isinstance(opened, list) else opened.job.at
+        metrics.QUEUE_AGE.labels(queue).set(max(0.0, time.time() - oldest / 1000))
         return await handler(opened)
 
     return run

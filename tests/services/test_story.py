@@ -1,0 +1,32 @@
+"""The demo's story on the session's services: each scene checks that what it tells is what happened."""
+
+import json
+
+import pytest
+from rich.console import Console
+
+from preklic_stack.household import household
+from preklic_stack.scenes import SCENES
+from preklic_stack.stack import Stack
+from preklic_stack.stage import Stage
+
+
+@pytest.mark.timeout(240)
+def test_the_story_of_the_demo_holds_and_every_job_is_accounted_for(processes, rabbit, mongo, sink, tmp_path, capsys):
+    with household(Stack(tmp_path, processes, rabbit, mongo, sink)) as home:
+        stage = Stage(home, sink, Console(highlight=False, width=160))
+        try:
+            for title, scene in SCENES:
+                stage.scene(title)
+                scene(stage)
+        finally:
+            stage.close()
+        account = json.loads(home.command("account", "--json"))
+    assert account["unaccounted"] == 0
+    assert account["states"]["sent"] >= 7
+    told = capsys.readouterr().out
+    assert "refused (withdrawn)" in told
+    assert "bad_envelope" in told
+    logs = b"".join(file.read_bytes() for file in (tmp_path / "preklic" / "log").iterdir())
+    assert b"worker started" in logs
+    assert b"primer.example" not in logs
