@@ -65,7 +65,13 @@ class Connection(_Untyped):  # type: ignore[misc]
                 break
             _used, value = frame.decode_frame(buffer[start:stop])
             start = stop
-            self._process_frame(value)
+            # Headers and bodies have no callbacks to look for: they go straight to their channel.
+            channel = None if isinstance(value, frame.Method) else self._channels.get(value.channel_number)
+            if channel is None:
+                self._process_frame(value)
+            else:
+                self.frames_received += 1
+                channel._handle_content_frame(value)  # noqa: SLF001 -- what _process_frame ends in
         self.bytes_received += start
         self._frame_buffer = buffer[start:]
 
