@@ -1,6 +1,6 @@
 """Grants and enrichments: what a person allowed, with its proof, and what is joined to a person, by field group."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -114,10 +114,10 @@ class Record:
         )
 
 
-def allowed(keys: tuple[str, ...], registry: Registry) -> tuple[list[Purpose], list[str]] | None:
+def allowed(keys: tuple[str, ...], registry: Registry) -> tuple[list[Purpose], Sequence[str]] | None:
     """The purposes and tracking switches that a grant may name: what is mail, or a switch; else None. Pure."""
     named = [key for key in keys if key != ENGAGEMENT]
-    switches = [key for key in named if key in SWITCHES] if ENGAGEMENT not in keys else list(SWITCHES)
+    switches = [key for key in SWITCHES if key in named or ENGAGEMENT in keys]
     purposes = [registry.get(key) for key in named if key not in SWITCHES]
     if any(purpose is None or not purpose.mail for purpose in purposes):
         return None

@@ -9,13 +9,14 @@ from typing import Protocol
 
 from preklic_workers.keyring import KeyRing
 from preklic_workers.moments import millis, moment
+from preklic_workers.store.claims import Busy, Claim, ClaimAnswer, Claimed, Conflict, Ended
 from preklic_workers.store.controls import Control, Controls
 from preklic_workers.store.dead import DeadGroup, DeadLetter, DeadLetters
 from preklic_workers.store.events import Event, Events
 from preklic_workers.store.gate import Gate, GateAnswer, GateBusy, GateLost, GatePassed, GateRefused, Handover
 from preklic_workers.store.grants import Grant, Grants, GrantState
 from preklic_workers.store.message_states import CERTAIN
-from preklic_workers.store.messages import Busy, Claim, ClaimAnswer, Claimed, Conflict, Ended, Messages, Noted
+from preklic_workers.store.messages import Messages, Noted
 from preklic_workers.store.mongo import Doc, Mongo, Standalone, Unavailable
 from preklic_workers.store.persons import Persons
 from preklic_workers.store.vault import Vault

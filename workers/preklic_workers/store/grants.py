@@ -121,7 +121,7 @@ def last_no(doc: Doc, key: str) -> dt.datetime | None:
 
 def granting(doc: Doc, grant: Grant, states: Mapping[str, GrantState], contact: Doc) -> Doc | None:
     """The update that records `states`, None when nothing changes. Pure."""
-    new = {key: state for key, state in states.items() if state in {"granted", "pending"}}
+    new: dict[str, GrantState] = {key: state for key, state in states.items() if state in {"granted", "pending"}}
     new = {key: state for key, state in new.items() if doc["permissions"].get(place(key), {}).get("job") != grant.job}
     if not new:
         return None

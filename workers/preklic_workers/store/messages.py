@@ -8,66 +8,19 @@ from typing import Final
 
 from pymongo import UpdateOne
 
+from preklic_workers.store.claims import (
+    Claim,
+    ClaimAnswer,
+    Claimed,
+    answer_to,
+    first_document,
+    fixed_fields,
+)
 from preklic_workers.store.grouping import Grouper
-from preklic_workers.store.message_states import CLAIMABLE, LEASE, Settlement, evidence, settling, takeover
+from preklic_workers.store.message_states import HISTORY, Settlement, evidence, settling, takeover
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Duplicate, Mongo, Unavailable
 
 _VIEW: Final = {"state": 1, "reason": 1, "epoch": 1, "by": 1, "lease": 1, "body_hash": 1, "doubted": 1, "again": 1}
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a delivery says of its job. `person` is the suppression hash, `body_hash` the keyed hash of the body.
-
-    `relay` and `processor` will learn the address (law 7: recorded before it happens).
-    """
-
-    id: str
-    purpose: str
-    template: str
-    person: str | None
-    producer: str
-    body_hash: bytes
-    created: dt.datetime
-    expires: dt.datetime
-    relay: str | None = None
-    processor: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """Ours for 60 s. `doubted`: an earlier attempt may have sent it; `again`: this is the one repetition."""
-
-    epoch: int
-    doubted: bool = False
-    again: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """Over, in this state; a repeated delivery is acked.
-
-    After a certain end the hand-over of `epoch` is to be pulled once more: its worker may have died before it did.
-    """
-
-    state: str
-    reason: str | None = None
-    epoch: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Busy:
-    """Another worker has it for so many seconds at most."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """Another body was claimed under this id (`idempotency_conflict`)."""
-
-
-ClaimAnswer = Claimed | Ended | Busy | Conflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +145,7 @@ class Messages:
         where = {"_id": message, "epoch": epoch, "state": "claimed", "$expr": {"$lte": ["$lease", "$$NOW"]}}
         update = {
             "$set": {"state": "in_doubt", "doubted": True, "reason": "lease_over", "at": now},
-            "$push": {"history": {"$each": [{"at": now, "state": "in_doubt", "epoch": epoch}], "$slice": -20}},
+            "$push": {"history": {"$each": [{"at": now, "state": "in_doubt", "epoch": epoch}], "$slice": -HISTORY}},
         }
         return await self._messages.change(where, update, {"_id": 1}) is not None
 
@@ -203,7 +156,7 @@ class Messages:
 
     async def _claim_group(self, claims: list[Claim]) -> list[ClaimAnswer | Exception]:
         now = self._mongo.now()
-        result = await self._messages.insert_many([_first(claim, now) for claim in claims])
+        result = await self._messages.insert_many([first_document(claim, now) for claim in claims])
         if not result.sure:
             raise Unavailable("claims")
         answers: list[ClaimAnswer | Exception] = [_refused(result, i) or Claimed(1) for i in range(len(claims))]
@@ -216,11 +169,11 @@ class Messages:
 
     async def _take_over(self, claims: list[Claim]) -> list[ClaimAnswer]:
         marks = [os.urandom(8) for _ in claims]
-        await self._bulk([takeover(c.id, _fixed(c), by) for c, by in zip(claims, marks, strict=True)])
+        await self._bulk([takeover(c.id, fixed_fields(c), by) for c, by in zip(claims, marks, strict=True)])
         docs = await self._messages.find({"_id": {"$in": [claim.id for claim in claims]}}, _VIEW)
         by_id = {doc["_id"]: doc for doc in docs}
         now = self._mongo.now()
-        return [_answer(claim, by_id.get(claim.id), by, now) for claim, by in zip(claims, marks, strict=True)]
+        return [answer_to(claim, by_id.get(claim.id), by, now) for claim, by in zip(claims, marks, strict=True)]
 
     async def _settle_group(self, settlements: list[Settlement]) -> list[Exception | None]:
         owned = [(index, update) for index, each in enumerate(settlements) for update in settling(each)]
@@ -240,47 +193,9 @@ class Messages:
             raise Unavailable("messages")
 
 
-def _first(claim: Claim, now: dt.datetime) -> Doc:
-    return _fixed(claim) | {
-        "_id": claim.id,
-        "kind": "send",
-        "state": "claimed",
-        "epoch": 1,
-        "lease": now + LEASE,
-        "at": now,
-        "history": [{"at": now, "state": "claimed", "epoch": 1}],
-    }
-
-
-def _fixed(claim: Claim) -> Doc:
-    """What a claim says of its job; it never changes, but for the relay."""
-    fixed: Doc = {
-        "purpose": claim.purpose,
-        "template": claim.template,
-        "producer": claim.producer,
-        "body_hash": claim.body_hash,
-        "created": claim.created,
-        "expires": claim.expires,
-    }
-    known = {"person": claim.person, "relay": claim.relay, "processor": claim.processor}
-    return fixed | {name: value for name, value in known.items() if value is not None}
-
-
 def _refused(result: Bulk, index: int) -> Exception | None:
     code = result.failed.get(index)
     return None if code is None else ValueError(f"the store refused the claim (code {code})")
-
-
-def _answer(claim: Claim, doc: Doc | None, by: bytes, now: dt.datetime) -> ClaimAnswer:
-    if doc is None:
-        return Busy(1.0)
-    if doc.get("body_hash") not in (None, claim.body_hash):
-        return Conflict()
-    if doc.get("by") == by:
-        return Claimed(doc["epoch"], doc.get("doubted", False), doc.get("again", False))
-    if doc["state"] in CLAIMABLE:
-        return Busy(max(1.0, (doc["lease"] - now).total_seconds()))
-    return Ended(doc["state"], doc.get("reason"), doc.get("epoch", 0))
 
 
 def _note(noted: Noted, now: dt.datetime) -> Doc:
