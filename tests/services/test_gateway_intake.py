@@ -279,6 +279,17 @@ def test_a_customer_check_and_a_status_are_asked_over_the_queue(served, settings
         assert answerer.asked[1].message == job
 
 
+@pytest.mark.clause("U6", guard="preklic_producers.gateway.clients:Ceiling.below")
+def test_customer_checks_are_limited_and_for_authenticated_backends_alone(served, http, amqp_url):
+    served.gateway.checks._limit = 3
+    with Answerer(amqp_url, answers) as answerer:
+        codes = [http.post("/v1/customers/check", json={"address": ANA}).status_code for _ in range(5)]
+        assert codes == [200, 200, 200, 429, 429]
+        anybody = httpx.post(f"{served.url}/v1/customers/check", json={"address": ANA})
+    assert anybody.status_code == 401
+    assert len(answerer.asked) == 3
+
+
 def test_without_an_answer_the_client_hears_unavailable_and_an_unknown_job_is_rejected(served, settings, amqp_url):
     with Producer(asking(settings, served)) as producer:
         with pytest.raises(Away):

@@ -188,7 +188,7 @@ def test_looking_at_a_page_changes_nothing(http, keys, amqp_url):
 @pytest.mark.clause("U6", guard="preklic_shared.tokens:same")
 @pytest.mark.attack(47, guard="preklic_shared.tokens:same")
 def test_forged_tokens_get_the_very_answer_of_good_ones_and_change_nothing(http, served, keys, amqp_url):
-    served.gateway.misses.__init__(ceiling=10_000)
+    served.gateway.misses._limit = 10_000
     stop, seen = keys.mint(Unsubscribe(MESSAGE, PID, "newsletter")), keys.mint(Open(MESSAGE, PID))
     good = [plain(http.get(f"/u/{stop}")), plain(http.post(f"/u/{stop}")), plain(http.get(f"/o/{seen}.gif"))]
     assert good[2][2] == GIF
@@ -205,7 +205,7 @@ def test_forged_tokens_get_the_very_answer_of_good_ones_and_change_nothing(http,
 
 @pytest.mark.attack(47, guard="preklic_producers.gateway.context:Pace.pretend")
 def test_a_forged_token_takes_as_long_as_a_good_one(http, served, keys):
-    served.gateway.misses.__init__(ceiling=10_000)
+    served.gateway.misses._limit = 10_000
     good, bad = keys.mint(Unsubscribe(MESSAGE, PID, "newsletter")), "A" * 82
     times = {good: [], bad: []}
     for _ in range(60):
@@ -257,7 +257,7 @@ def test_a_body_that_drips_is_cut_off(served, keys, amqp_url):
     assert nothing_changed(amqp_url)
 
 
-@pytest.mark.attack(52, guard="preklic_producers.gateway.clients:Misses.hears")
+@pytest.mark.attack(52, guard="preklic_producers.gateway.clients:Ceiling.below")
 def test_guessing_is_slowed_down_and_a_withdrawal_never_is(http, keys, amqp_url):
     good = keys.mint(Unsubscribe(MESSAGE, PID, "newsletter"))
     first = [http.get(f"/p/{n:x}A").status_code for n in range(70)]

@@ -14,7 +14,7 @@ from preklic_producers.drafts import Drafter
 from preklic_producers.fields import Rejected
 from preklic_producers.gateway import health, intake, openapi, public
 from preklic_producers.gateway.ask import Asker
-from preklic_producers.gateway.clients import Misses, Network, networks
+from preklic_producers.gateway.clients import MISSES_A_MINUTE, Ceiling, Network, networks
 from preklic_producers.gateway.context import Gateway
 from preklic_producers.gateway.delivery import Delivery
 from preklic_producers.gateway.errors import ApiError, answer_error, answer_method, answer_missing
@@ -86,7 +86,7 @@ def create_app(settings: Settings) -> Starlette:
         finally:
             await gateway.close()
 
-    misses = Misses()
+    misses = Ceiling(MISSES_A_MINUTE)
     https = settings.public_url.startswith("https://")
     app = Starlette(
         routes=ROUTES,
@@ -110,7 +110,7 @@ def _without_redirects(router: Router) -> None:
     router.redirect_slashes = False
 
 
-def _builder(settings: Settings) -> Callable[[Misses], Gateway]:
+def _builder(settings: Settings) -> Callable[[Ceiling], Gateway]:
     """Everything that can fail is opened here; the rest needs the running loop."""
     if settings.key_dir is None:
         raise SettingsError("KEY_DIR", "a gateway needs its directory of token keys")
@@ -126,7 +126,7 @@ def _builder(settings: Settings) -> Callable[[Misses], Gateway]:
     bearers = Bearers(settings.tokens)
     box = Outbox(settings.outbox)
 
-    def build(misses: Misses) -> Gateway:
+    def build(misses: Ceiling) -> Gateway:
         publisher = Publisher(settings.amqp_url, deadline=PUBLISH_SECONDS, name="preklic gateway")
         return Gateway(
             public_url=settings.public_url.rstrip("/"),

@@ -7,8 +7,9 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import Final
 
 MISSES_A_MINUTE: Final = 60
+CHECKS_A_MINUTE: Final = 300
 _MINUTE: Final = 60.0
-_CLIENTS: Final = 10_000
+_KEYS: Final = 10_000
 
 Network = IPv4Network | IPv6Network
 
@@ -44,29 +45,28 @@ def household(client: str) -> str:
     return str(address)
 
 
-class Misses:
-    """Counts tokens that were not believed, by client and minute, in memory. Old clients are forgotten first."""
+class Ceiling:
+    """Counts by key and minute, in memory, up to `limit`. The key that was counted longest ago is forgotten first."""
 
-    def __init__(self, ceiling: int = MISSES_A_MINUTE, clock: Callable[[], float] = time.monotonic) -> None:
-        self._ceiling = ceiling
+    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit = limit
         self._clock = clock
         self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._counts)
 
-    def add(self, client: str) -> None:
-        """One more from this client."""
-        key = household(client)
+    def add(self, key: str) -> None:
+        """One more of this key."""
         begun, count = self._current(key)
         self._counts[key] = (begun, count + 1)
         self._counts.move_to_end(key)
-        if len(self._counts) > _CLIENTS:
+        if len(self._counts) > _KEYS:
             self._counts.popitem(last=False)
 
-    def hears(self, client: str) -> bool:
-        """Whether this client is still below the ceiling."""
-        return self._current(household(client))[1] < self._ceiling
+    def below(self, key: str) -> bool:
+        """Whether this key has not reached the limit in its present minute."""
+        return self._current(key)[1] < self._limit
 
     def _current(self, key: str) -> tuple[float, int]:
         now = self._clock()

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from preklic_producers.drafts import Drafter
 from preklic_producers.gateway.ask import Asker
-from preklic_producers.gateway.clients import Misses, Network, client_of
+from preklic_producers.gateway.clients import CHECKS_A_MINUTE, MISSES_A_MINUTE, Ceiling, Network, client_of, household
 from preklic_producers.gateway.delivery import Delivery
 from preklic_producers.gateway.idempotency import Answers
 from preklic_producers.gateway.tokens_auth import Bearers
@@ -50,7 +50,8 @@ class Gateway:
     asker: Asker
     bearers: Bearers
     trusted: tuple[Network, ...]
-    misses: Misses = field(default_factory=Misses)
+    misses: Ceiling = field(default_factory=lambda: Ceiling(MISSES_A_MINUTE))
+    checks: Ceiling = field(default_factory=lambda: Ceiling(CHECKS_A_MINUTE))
     answers: Answers = field(default_factory=Answers)
     pace: Pace = field(default_factory=Pace)
 
@@ -72,7 +73,7 @@ def gateway_of(request: Request) -> Gateway:
 
 
 def client(request: Request) -> str:
-    """The client's address, for counting alone."""
+    """The client as a limit counts it."""
     scope: Any = request.scope
     peer = scope["client"][0] if scope.get("client") else ""
-    return client_of(peer, request.headers.get("x-forwarded-for", ""), gateway_of(request).trusted)
+    return household(client_of(peer, request.headers.get("x-forwarded-for", ""), gateway_of(request).trusted))

@@ -86,6 +86,9 @@ async def check(request: Request) -> Response:
     """POST /v1/customers/check: the store answers by keyed hash, and records the question (U6)."""
     gateway = gateway_of(request)
     drafts = _drafts(gateway, gateway.bearers.admit(request, "customers"))
+    if not gateway.checks.below(drafts.producer):
+        raise ApiError(429, "too_many", "too many customer checks in this minute")
+    gateway.checks.add(drafts.producer)
     asked = read_json(await read_body(request, BODY_LIMIT), CheckRequest)
     answer = await gateway.asker.ask(drafts.ask_customer(asked.address))
     if answer is None or not isinstance(answer.get("existing"), bool):

@@ -33,6 +33,7 @@ _ERRORS: Final = {
     "409": "the first request with this Idempotency-Key is under way",
     "413": "the body is too large",
     "422": "a field is at fault, or the Idempotency-Key was used with another body",
+    "429": "too many customer checks in this minute",
     "503": "neither broker nor outbox takes jobs, or nobody answered in time",
 }
 _TAKEN: Final = {

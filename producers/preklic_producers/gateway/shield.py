@@ -4,7 +4,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from preklic_producers.gateway.clients import Misses, Network, client_of
+from preklic_producers.gateway.clients import Ceiling, Network, client_of, household
 from preklic_producers.gateway.pages import STYLE_HASH
 
 HEADERS: Final = {
@@ -25,7 +25,7 @@ _GUESSED: Final = ("/c/", "/o/", "/u/", "/p/", "/confirm/")
 class Shield:
     """ASGI middleware. `misses` and `trusted` are the gateway's; HSTS is sent when the public URL is https."""
 
-    def __init__(self, app: ASGIApp, misses: Misses, trusted: tuple[Network, ...], *, https: bool) -> None:
+    def __init__(self, app: ASGIApp, misses: Ceiling, trusted: tuple[Network, ...], *, https: bool) -> None:
         self._app, self._misses, self._trusted = app, misses, trusted
         headers = HEADERS | ({"Strict-Transport-Security": "max-age=31536000"} if https else {})
         self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
@@ -52,7 +52,7 @@ class Shield:
             return False
         forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
         peer = scope["client"][0] if scope.get("client") else ""
-        return not self._misses.hears(client_of(peer, forwarded.decode("latin-1"), self._trusted))
+        return not self._misses.below(household(client_of(peer, forwarded.decode("latin-1"), self._trusted)))
 
 
 async def _too_many(send: Send) -> None:
