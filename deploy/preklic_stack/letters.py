@@ -58,7 +58,7 @@ def letter_of(mail: dict[str, Any]) -> Letter:
 
 
 class _Stay(HTTPRedirectHandler):
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, *_args: Any, **_keywords: Any) -> None:
         """Do not follow: the demo shows where a link leads."""
 
 

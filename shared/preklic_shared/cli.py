@@ -117,14 +117,21 @@ app = typer.Typer(
 )
 
 
+def _show_version(*, asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"preklic {version('preklic')}\n")
+        raise Exit(Code.DONE)
+
+
 @app.callback(epilog="Exit status: 0 done, 1 finding, 2 usage, 3 a service is away, 4 refused by policy.")
 def preklic(
-    show_version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+    *,
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", is_eager=True, callback=lambda v: _show_version(asked=v)),
+    ] = False,
 ) -> None:
     """Preklic sends permitted e-mail: no mail leaves after a no."""
-    if show_version:
-        sys.stdout.write(f"preklic {version('preklic')}\n")
-        raise typer.Exit(Code.DONE)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -1,6 +1,6 @@
 import datetime as dt
 import json
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 
 import msgspec
 import pytest
@@ -40,6 +40,11 @@ def test_help_names_all_commands(capsys):
     assert cli.run(["--help"]) == Code.DONE
     shown = capsys.readouterr().out
     assert all(f" {name} " in shown for name in COMMANDS)
+
+
+def test_the_version_is_shown(capsys):
+    assert cli.run(["--version"]) == Code.DONE
+    assert capsys.readouterr().out == f"preklic {version('preklic')}\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["nope"], ["send"], ["why", "not-an-id"], ["replay", "plan"]])

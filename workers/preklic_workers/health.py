@@ -4,7 +4,7 @@ import json
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final
+from typing import Any, Final
 
 from preklic_shared import metrics
 
@@ -55,7 +55,7 @@ def _handler(ready: Ready) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, *_args: Any, **_keywords: Any) -> None:
             """Scrapes are no news."""
 
     return Handler
