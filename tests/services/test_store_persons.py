@@ -138,6 +138,7 @@ async def test_ten_enrichments_at_once_are_all_kept(store):
 
 
 @pytest.mark.attack(57, guard="preklic_workers.envelope:bound_to")
+@pytest.mark.clause("P3", guard="preklic_workers.envelope:bound_to")
 async def test_a_ciphertext_or_key_that_was_moved_is_found_and_others_are_not_concerned(store):
     for address in (ANA, BOR):
         await grant(store, address)
