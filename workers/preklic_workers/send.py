@@ -27,7 +27,6 @@ from preklic_workers.store import (
     CERTAIN,
     Busy,
     Claim,
-    ClaimAnswer,
     Claimed,
     Conflict,
     Ended,
@@ -152,10 +151,8 @@ def patience(age: float) -> float:
 async def _route(plan: Plan, deps: SendDeps) -> Route | None:
     """The first relay that no kill switch holds, None when mail, this purpose, or every relay is stopped."""
     stopped = deps.store.controls.stopped
-    if await stopped("all", f"purpose:{plan.purpose.key}") is not None:
-        return None
     for route in plan.routes:
-        if await stopped(f"relay:{route.name}") is None:
+        if await stopped("all", f"purpose:{plan.purpose.key}", f"relay:{route.name}") is None:
             return route
     return None
 
@@ -226,7 +223,7 @@ def _unclaimed(answer: Busy | Ended | Conflict) -> Outcome:
 
 async def _refuse(opened: Opened, deps: SendDeps, reason: str) -> Outcome:
     """End a mail that never began: claimed all the same, so that its end is recorded once."""
-    answer: ClaimAnswer = await deps.store.messages.claim(_claim_of(opened, deps, None, None))
+    answer = await deps.store.messages.claim(_claim_of(opened, deps, None, None))
     if not isinstance(answer, Claimed):
         return _unclaimed(answer)
     state = "expired" if reason == "expired" else "refused"

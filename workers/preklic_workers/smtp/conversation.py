@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import aiosmtplib
+from aiosmtplib.protocol import SMTPProtocol
 
 from preklic_workers.smtp.replies import Phase, Reply, read
 
@@ -117,7 +118,7 @@ class Connection:
             return self._lost(Phase.DATA)
         return await self._body(protocol, stuffed)
 
-    async def _body(self, protocol: aiosmtplib.protocol.SMTPProtocol, stuffed: bytes) -> Accepted | Rejected | Lost:
+    async def _body(self, protocol: SMTPProtocol, stuffed: bytes) -> Accepted | Rejected | Lost:
         try:
             async with deadline(self._patience.body):
                 # No await stands between the two, so the reply cannot arrive before it is expected.
