@@ -36,21 +36,24 @@ def demo(
     console.print(Panel("[bold]Preklic[/]: no mail leaves after a no.\nAll servers are real; the people are not."))
     began = time.monotonic()
     with running_stack(run_dir, lambda line: console.print(f"  [dim]{line}[/]")) as stack, household(stack) as home:
-        console.print(
-            f"  [dim]gateway and {len(ROLES)} workers are ready, each with its own keys and broker user[/]"
-        )
-        stage = Stage(home, stack.sink, console)
-        try:
-            for title, scene in SCENES:
-                stage.scene(title)
-                scene(stage)
-            result = json.loads(home.command("account", "--json", expect=None))
-            console.print(home.command("account", expect=None))
-        except Surprise as surprise:
-            raise Stop(Code.FINDING, f"the demo expected otherwise: {surprise}", "the logs are below .run/") from None
-        finally:
-            stage.close()
+        console.print(f"  [dim]gateway and {len(ROLES)} workers are ready, each with its own keys and broker user[/]")
+        unaccounted = play(Stage(home, stack.sink, console))
     console.print(f"[dim]{time.monotonic() - began:.0f} s; everything is stopped[/]")
-    if result["unaccounted"] != 0:
-        raise Stop(Code.FINDING, f"{result['unaccounted']} jobs are unaccounted for")
+    if unaccounted != 0:
+        raise Stop(Code.FINDING, f"{unaccounted} jobs are unaccounted for")
     console.print("[bold green]Every job is accounted for.[/]")
+
+
+def play(stage: Stage) -> int:
+    """All scenes, then the closing table; how many jobs are nowhere. Raises Stop when a scene fails."""
+    try:
+        for title, scene in SCENES:
+            stage.scene(title)
+            scene(stage)
+        stage.console.print(stage.home.command("account", expect=None))
+        unaccounted: int = json.loads(stage.home.command("account", "--json", expect=None))["unaccounted"]
+    except Surprise as surprise:
+        raise Stop(Code.FINDING, f"the demo expected otherwise: {surprise}", "the logs are below .run/") from None
+    finally:
+        stage.close()
+    return unaccounted

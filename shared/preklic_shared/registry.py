@@ -4,7 +4,6 @@
 the record its legal basis asks for, and the whole file is refused, naming the key.
 """
 
-import datetime as dt
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -15,13 +14,23 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-DEFAULT: Final = Path(__file__).parent / "registry_data" / "lucrum.toml"
+from preklic_shared.purposes import Filled, Promise, Purpose, Record, Sender, Words
 
-Basis = Literal["consent", "contract", "legal_obligation", "interest"]
-Group = Literal["contact", "profile", "service", "payments", "recovery", "court", "evidence"]
-Key = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-Template = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]{0,63}$")]
-Filled = Annotated[str, Meta(min_length=1, max_length=2000)]
+__all__ = [
+    "DEFAULT",
+    "ENGAGEMENT",
+    "SWITCHES",
+    "Promise",
+    "Purpose",
+    "Record",
+    "Registry",
+    "RegistryError",
+    "Sender",
+    "Words",
+    "load_registry",
+]
+
+DEFAULT: Final = Path(__file__).parent / "registry_data" / "lucrum.toml"
 
 # A no to tracking is kept apart for opens and clicks (U12), as switches under this purpose.
 ENGAGEMENT: Final = "engagement"
@@ -34,80 +43,6 @@ class RegistryError(ValueError):
     def __init__(self, key: str, problem: str) -> None:
         super().__init__(f"registry: {key}: {problem}")
         self.key = key
-
-
-class Words(Struct, frozen=True, forbid_unknown_fields=True):
-    """One text in the two languages of the policy."""
-
-    sl: Filled
-    en: Filled
-
-
-class Sender(Struct, frozen=True, forbid_unknown_fields=True):
-    """Who a mail is from: display name and address of the From field."""
-
-    name: Filled
-    address: Filled
-
-
-class Record(Struct, frozen=True, forbid_unknown_fields=True):
-    """The dated paper behind a purpose: GDPR 6(4) assessment of compatibility, or 6(1)(f) balancing.
-
-    `file` is relative to the registry file.
-    """
-
-    kind: Literal["assessment", "balancing"]
-    file: Filled
-    date: dt.date
-
-
-class Promise(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the controller promises whatever the purpose."""
-
-    clause: Annotated[str, Meta(pattern=r"^P[0-9]{1,2}$")]
-    text: Words
-
-
-class Purpose(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One use of an address. Times are seconds unless the name says days.
-
-    `mail`: a send may name it. `revocable`: a person can stop it. `tracking`: its mails may carry a pixel and counted
-    links, when the person permits them. `groups`: the field groups it may decrypt. `in_doubt`: what follows a hand-over
-    whose end is unknown. `retry`: a table of `backoff`. `list_id` is RFC 2919's, `confirm`
-    the one template that may go out while the permission is pending.
-    """
-
-    key: Key
-    clause: Annotated[str, Meta(pattern=r"^U[0-9]{1,2}$")]
-    title: Words
-    text: Words
-    basis: Basis
-    mail: bool
-    revocable: bool
-    groups: tuple[Group, ...]
-    retention_days: Annotated[int, Meta(ge=1, le=36500)]
-    lane: Literal["now", "bulk"] = "bulk"
-    tracking: bool = False
-    templates: tuple[Template, ...] = ()
-    in_doubt: Literal["never", "once_more", "ask"] = "never"
-    expires: Annotated[int, Meta(ge=60, le=31_622_400)] = 259_200
-    retry: Literal["marketing", "transactional", "none"] = "none"
-    sender: Sender | None = None
-    list_id: str = ""
-    double_opt_in: bool = False
-    confirm: Template | None = None
-    reading: str = ""
-    record: Record | None = None
-
-    @property
-    def marketing(self) -> bool:
-        """Mail that rests on consent or interest: what a complaint stops."""
-        return self.mail and self.basis in {"consent", "interest"}
-
-    @property
-    def needs_known_person(self) -> bool:
-        """Whether an unknown address is refused; contract and legal duty record it themselves."""
-        return self.basis in {"consent", "interest"}
 
 
 class _File(Struct, frozen=True, forbid_unknown_fields=True):

@@ -108,13 +108,7 @@ def plan(
         return await replay_run.make_plan(opened, config, source, by=getpass.getuser())
 
     made = looking.with_store(work)
-    counted = outcomes(replay_run.items_of(made))
-    if as_json:
-        show_json({"plan": made["_id"], "jobs": len(made["items"]), "outcomes": counted, "items": made["items"]})
-        return
-    rows = [{"outcome": outcome, "jobs": count} for outcome, count in counted.items()]
-    show(rows, ("outcome", "jobs"), title=f"Plan {made['_id']}: {len(made['items'])} jobs", as_json=False)
-    say(f"run it with: preklic replay run {made['_id']} --reason ...")
+    _tell_plan(made, as_json=as_json)
 
 
 @replay.command()
@@ -176,3 +170,13 @@ def clear_header(body: bytes) -> dict[str, Any]:
 
 def _utc(moment: dt.datetime | None) -> dt.datetime | None:
     return None if moment is None else moment.replace(tzinfo=moment.tzinfo or dt.UTC)
+
+
+def _tell_plan(made: dict[str, Any], *, as_json: bool) -> None:
+    counted = outcomes(replay_run.items_of(made))
+    if as_json:
+        show_json({"plan": made["_id"], "jobs": len(made["items"]), "outcomes": counted, "items": made["items"]})
+        return
+    rows = [{"outcome": outcome, "jobs": count} for outcome, count in counted.items()]
+    show(rows, ("outcome", "jobs"), title=f"Plan {made['_id']}: {len(made['items'])} jobs", as_json=False)
+    say(f"run it with: preklic replay run {made['_id']} --reason ...")

@@ -65,15 +65,7 @@ async def run_plan(
 ) -> dict[str, int]:
     """Publish the plan's jobs that would run, `rate` a second; how many were published and skipped."""
     plans = plans_of(store)
-    plan = await plans.show(plan_id)
-    if plan is None:
-        raise NotRun(f"there is no plan {plan_id}")
-    try:
-        items = items_of(plan)
-    except ValueError as error:
-        raise NotRun(str(error)) from None
-    if not await plans.begin(plan_id, reason=reason, by=by, rate=rate):
-        raise NotRun(f"the plan is {plan['state']} already: make a new one")
+    items = await _begun(plans, plan_id, reason=reason, by=by, rate=rate)
     chosen = [item for item in items if item.outcome == WOULD_RUN]
     published = 0
     async with Publisher(settings.amqp_url, deadline=10.0, name="preklic replay") as publisher:
@@ -87,6 +79,20 @@ async def run_plan(
             await asyncio.sleep(1 / rate)
     ended = await plans.step(plan_id, published) and await plans.end(plan_id, "done")
     return {"items": len(items), "published": published, "skipped": len(items) - published, "stopped": int(not ended)}
+
+
+async def _begun(plans: Plans, plan_id: str, *, reason: str, by: str, rate: float) -> list[Item]:
+    """The items of a plan that now runs. Raises NotRun."""
+    plan = await plans.show(plan_id)
+    if plan is None:
+        raise NotRun(f"there is no plan {plan_id}")
+    try:
+        items = items_of(plan)
+    except ValueError as error:
+        raise NotRun(str(error)) from None
+    if not await plans.begin(plan_id, reason=reason, by=by, rate=rate):
+        raise NotRun(f"the plan is {plan['state']} already: make a new one")
+    return items
 
 
 async def _dead(store: Store, source: Source) -> list[_Found]:
