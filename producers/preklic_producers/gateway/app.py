@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
@@ -69,6 +70,15 @@ ROUTES: Final = [
     Route("/metrics", health.show_metrics, methods=["GET"]),
 ]
 
+ERRORS: Final[dict[Any, Any]] = {
+    404: answer_missing,
+    405: answer_method,
+    500: answer_error,
+    ApiError: answer_error,
+    Rejected: answer_error,
+    Unavailable: answer_error,
+}
+
 
 def create_app(settings: Settings) -> Starlette:
     """The application for these settings.
@@ -92,14 +102,7 @@ def create_app(settings: Settings) -> Starlette:
         routes=ROUTES,
         lifespan=lifespan,
         middleware=[Middleware(Shield, misses=misses, trusted=_trusted(settings), https=https)],
-        exception_handlers={
-            404: answer_missing,
-            405: answer_method,
-            ApiError: answer_error,
-            Rejected: answer_error,
-            Unavailable: answer_error,
-            500: answer_error,
-        },
+        exception_handlers=ERRORS,
     )
     _without_redirects(app.router)
     return app
@@ -112,19 +115,13 @@ def _without_redirects(router: Router) -> None:
 
 def _builder(settings: Settings) -> Callable[[Ceiling], Gateway]:
     """Everything that can fail is opened here; the rest needs the running loop."""
-    if settings.key_dir is None:
-        raise SettingsError("KEY_DIR", "a gateway needs its directory of token keys")
-    if settings.sealing_keys is None:
-        raise SettingsError("SEALING_KEYS", "a gateway needs the file that `preklic keys publish` writes")
-    if settings.outbox is None:
-        raise SettingsError("OUTBOX", "a gateway keeps withdrawals on disk while the broker is away: name a file")
-    below = settings.key_dir / "gateway"
-    keys = load_token_keys(below if below.is_dir() else settings.key_dir)
+    key_dir, sealing_keys, outbox = _files(settings)
+    keys = load_token_keys(key_dir)
     pin = None if settings.sealing_pin is None else bytes.fromhex(settings.sealing_pin)
-    seals = Seals(settings.sealing_keys, pin)
+    seals = Seals(sealing_keys, pin)
     registry = load_registry(settings.registry)
     bearers = Bearers(settings.tokens)
-    box = Outbox(settings.outbox)
+    box = Outbox(outbox)
 
     def build(misses: Ceiling) -> Gateway:
         publisher = Publisher(settings.amqp_url, deadline=PUBLISH_SECONDS, name="preklic gateway")
@@ -143,6 +140,18 @@ def _builder(settings: Settings) -> Callable[[Ceiling], Gateway]:
         )
 
     return build
+
+
+def _files(settings: Settings) -> tuple[Path, Path, Path]:
+    """The token keys' directory, the public sealing keys and the outbox; SettingsError when one is not named."""
+    if settings.key_dir is None:
+        raise SettingsError("KEY_DIR", "a gateway needs its directory of token keys")
+    if settings.sealing_keys is None:
+        raise SettingsError("SEALING_KEYS", "a gateway needs the file that `preklic keys publish` writes")
+    if settings.outbox is None:
+        raise SettingsError("OUTBOX", "a gateway keeps withdrawals on disk while the broker is away: name a file")
+    below = settings.key_dir / "gateway"
+    return below if below.is_dir() else settings.key_dir, settings.sealing_keys, settings.outbox
 
 
 def _trusted(settings: Settings) -> tuple[Network, ...]:
