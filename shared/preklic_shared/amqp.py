@@ -92,7 +92,8 @@ class Link:
         self.connection.add_on_close_callback(lambda *_: settle(closed, None))
         with contextlib.suppress(AMQPError, TimeoutError):
             self.connection.close()
-            await asyncio.wait_for(closed, timeout)
+            async with asyncio.timeout(timeout):
+                await closed
 
 
 def connection_parameters(url: str, *, name: str = "preklic", timeout: float = 2.0) -> Any:
@@ -141,7 +142,9 @@ async def open_link(url: str, *, name: str, timeout: float = 2.0) -> Link:
         custom_ioloop=loop,
     )
     try:
-        channel = await asyncio.wait_for(opened, timeout)
+        # Not wait_for: in Python 3.11 it forgets a cancellation that comes together with the result.
+        async with asyncio.timeout(timeout):
+            channel = await opened
     except BaseException as error:
         with contextlib.suppress(AMQPError):
             connection.close()

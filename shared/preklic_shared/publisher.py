@@ -5,13 +5,14 @@ connection drops it is reopened, and what was not confirmed is sent again: job i
 """
 
 import asyncio
+import contextlib
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import takewhile
 from typing import Any, Self
 
-from pika.exceptions import ChannelClosedByBroker
+from pika.exceptions import AMQPError, ChannelClosedByBroker
 from pika.spec import Basic
 
 from preklic_shared.amqp import Link, open_link, user_of
@@ -128,7 +129,7 @@ class Publisher:
 
     def _pump(self) -> None:
         link = self._link
-        if link is None or self._blocked:
+        if link is None or self._blocked or link.lost.done():
             return
         limit = 1 if self._careful else self._in_flight
         while self._waiting and len(self._pending) < limit:
@@ -208,8 +209,10 @@ class Publisher:
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
             pause = _FIRST_PAUSE
-            self._attach(link)
-            self._detach(await link.lost)
+            # It may be lost again already: then `lost` says why, as it does later.
+            with contextlib.suppress(AMQPError):
+                self._attach(link)
+            self._detach(await asyncio.shield(link.lost))
             await link.close()
 
     def _attach(self, link: Link) -> None:

@@ -194,6 +194,16 @@ async def test_close_answers_whoever_still_waits(free_port):
         await waiting
 
 
+async def test_close_ends_whatever_the_connection_is_doing(url):
+    for step in range(40):
+        publisher = Publisher(url)
+        waiting = asyncio.create_task(publisher.publish(to("nowhere", "track")))
+        await asyncio.sleep(0.0005 * step)
+        async with asyncio.timeout(3):
+            await publisher.close()
+            assert isinstance((await asyncio.gather(waiting, return_exceptions=True))[0], Unavailable | Refused)
+
+
 def test_it_runs_on_uvloop(url, queues):
     async def publish():
         async with Publisher(url) as publisher:

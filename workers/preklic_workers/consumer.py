@@ -1,6 +1,7 @@
 """Keeps one consuming connection open: connects, consumes, and begins again with back-off when it is lost."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -8,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import structlog
+from pika.exceptions import AMQPError
 
 from preklic_shared.amqp import Link, open_link
 from preklic_shared.publication import Unavailable
@@ -85,7 +87,9 @@ class Consumer:
             link = await open_link(self._url, name=self._name, timeout=_CONNECT_SECONDS)
         except Unavailable as error:
             return error
-        self._consume(Intake(link))
+        # Lost again before it was of use: then `lost` says why, as it does later.
+        with contextlib.suppress(AMQPError):
+            self._consume(Intake(link))
         reason = await asyncio.shield(link.lost)
         self.intake = None
         await link.close()
