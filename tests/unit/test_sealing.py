@@ -4,6 +4,7 @@ import time
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
 from preklic_shared.sealing import KeyGone, Opener, Sealer, SealingError, Tampered, sign_public_file
 
 NOW = int(time.time() * 1000)

@@ -1,4 +1,5 @@
 import pytest
+
 from preklic_shared.settings import SettingsError, load_settings
 
 RELAY = {
