@@ -45,8 +45,8 @@ def judge(job: TrackJob, *, burst: bool = False) -> Verdict:
     """The verdict on one event; `burst` says that its link was one of many followed at once."""
     if burst:
         return "scanner"
-    matching = (rule.verdict for rule in RULES if rule.event in (None, job.event) and rule.agent in (None, job.agent))
-    return next(matching)
+    rule = next(rule for rule in RULES if rule.event in (None, job.event) and rule.agent in (None, job.agent))
+    return rule.verdict
 
 
 def bursts(jobs: Iterable[TrackJob]) -> frozenset[str]:
