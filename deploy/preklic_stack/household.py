@@ -36,7 +36,11 @@ class Household:
     def amqp_url(self, user: str) -> str:
         """The broker's URL for one of the users; the only one there is, when the broker was given."""
         rabbit = self.system.rabbit
-        return rabbit.amqp_url(self.system.vhost, user, self.passwords[user]) if self.passwords else rabbit.amqp_url()
+        return (
+            rabbit.amqp_url(self.system.vhost, user, self.passwords[user])
+            if self.passwords
+            else rabbit.amqp_url(self.system.vhost)
+        )
 
     def command(self, *arguments: str, expect: int | None = 0) -> str:
         """Run `preklic ...` as the operator (role and user upkeep); what it printed."""
@@ -44,9 +48,10 @@ class Household:
 
 
 @contextmanager
-def household(stack: Stack) -> Iterator[Household]:
-    """Prepare and start everything on this stack; stopped together with the stack's children."""
-    system = System(stack.run_dir / "preklic", stack.children, stack.rabbit, stack.mongo, stack.sink)
+def household(stack: Stack, vhost: str = "/", database: str = "preklic") -> Iterator[Household]:
+    """Prepare and start everything on this stack, on a vhost that exists; stopped on the way out."""
+    folder = stack.run_dir / "preklic"
+    system = System(folder, stack.children, stack.rabbit, stack.mongo, stack.sink, vhost, database)
     forget(system.folder)
     system.prepare()
     passwords = make_users(system)

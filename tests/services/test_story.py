@@ -12,8 +12,10 @@ from preklic_stack.stage import Stage
 
 
 @pytest.mark.timeout(240)
-def test_the_story_of_the_demo_holds_and_every_job_is_accounted_for(processes, rabbit, mongo, sink, tmp_path, capsys):
-    with household(Stack(tmp_path, processes, rabbit, mongo, sink)) as home:
+def test_the_story_of_the_demo_holds_and_every_job_is_accounted_for(
+    processes, rabbit, mongo, sink, vhost, mongo_database, tmp_path, capsys
+):
+    with household(Stack(tmp_path, processes, rabbit, mongo, sink), vhost, mongo_database) as home:
         stage = Stage(home, sink, Console(highlight=False, width=160))
         try:
             for title, scene in SCENES:
