@@ -56,9 +56,9 @@ def init_keys(root: Path, now: dt.datetime) -> None:
 
 def turn_sealing(root: Path, now: dt.datetime) -> None:
     """A new sealing key for each role that opens jobs, and a new signed file; older private keys stay for 30 days."""
-    key_id = now.strftime("k%Y%m%d-%H%M%S")
+    made = now.strftime("%Y%m%d-%H%M%S")
     for role in _sealed_roles():
-        _write(root / role / f"{key_id}.x25519", X25519PrivateKey.generate().private_bytes_raw())
+        _write(root / role / f"{role}-{made}.x25519", X25519PrivateKey.generate().private_bytes_raw())
     publish(root, now)
 
 
