@@ -10,16 +10,19 @@ from bench.ground import DoesNotRun, Ground
 from bench.watch import Moment, cost, look
 from preklic_stack.children import Child
 
-WARM = 1.0  # seconds between the first job's end and the clock's start: all processes open their connections meanwhile
 PAUSE = 0.02
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How long a turn is. `jobs` replaces the number that fits the time: a smoke test needs few."""
+    """How long a turn is, and how often. `jobs` replaces the number that fits the time: a smoke test needs few.
+
+    `warm` is the time between the first job's end and the clock's start: all processes open their connections then.
+    """
 
     seconds: float
     turns: int
+    warm: float = 1.0
     jobs: int | None = None
 
 
@@ -55,7 +58,7 @@ class Consumers:
     def turn(self, ground: Ground, pace: Pace) -> Sample:
         ground.empty(self.queue)
         before = self.gauge()
-        jobs = pace.jobs or int(self.guess * (pace.seconds + WARM) * 1.1)
+        jobs = pace.jobs or int(self.guess * (pace.seconds + pace.warm) * 1.1)
         self.fill(jobs)
         started = time.monotonic()
         workers = self.start()
@@ -72,7 +75,7 @@ class Consumers:
         groups = ground.services | {"worker": [worker.pid for worker in workers]}
         self._attach(ground, workers, before + jobs)
         if pace.jobs is None:
-            self._warm_up(workers, before)
+            self._warm_up(workers, before, pace.warm)
         begin, first = look(groups), self.gauge()
         enough = before + int(jobs * 0.98) if pace.jobs is None else before + jobs
         deadline = begin.at + (pace.seconds if pace.jobs is None else 30)
@@ -106,12 +109,12 @@ class Consumers:
                 raise DoesNotRun(f"{self.name} takes no jobs: {workers[0].tail()}")
             time.sleep(PAUSE)
 
-    def _warm_up(self, workers: list[Child], before: int) -> None:
+    def _warm_up(self, workers: list[Child], before: int, seconds: float) -> None:
         deadline = time.monotonic() + 20
         while self.gauge() == before and time.monotonic() < deadline:
             self._check(workers)
             time.sleep(PAUSE)
-        time.sleep(WARM)
+        time.sleep(seconds)
 
     def _check(self, workers: list[Child]) -> None:
         for worker in workers:

@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime as dt
-import os
 import sys
 import time
 import uuid
@@ -31,6 +30,8 @@ from preklic_workers.store import Grant, open_store, schema
 
 PEOPLE = 2000
 WATCHED = 100
+# As docs/bench.md says: the more jobs run at once, the larger the groups in which the store writes.
+CONCURRENCY, CONNECTIONS = 256, 64
 PREKLIC = [sys.executable, "-c", "import sys; from preklic_shared.cli import main; sys.exit(main())"]
 
 
@@ -58,6 +59,8 @@ class House:
                 "PREKLIC_RELAYS__0__HOST": "127.0.0.1",
                 "PREKLIC_RELAYS__0__PORT": str(self.ground.sink.port),
                 "PREKLIC_RELAYS__0__TLS": "off",
+                "PREKLIC_RELAYS__0__CONNECTIONS": str(CONNECTIONS),
+                "PREKLIC_CONCURRENCY": str(CONCURRENCY),
                 "PREKLIC_RELAYS__0__PROCESSOR": "bench",
                 "PREKLIC_PROCESSORS__0__NAME": "bench",
                 "PREKLIC_PROCESSORS__0__CONTRACT": "bench-1",
@@ -71,9 +74,12 @@ class House:
         return load_settings(self.environment(role))
 
     def people(self, count: int) -> None:
-        """So many persons who permit the newsletter."""
+        """So many persons who permit the newsletter: one grants it, the others are like that one."""
+        if not self.granted:
+            asyncio.run(self._grant(range(1)))
+            self.granted = 1
         if self.granted < count:
-            asyncio.run(self._grant(range(self.granted, count)))
+            asyncio.run(self._clone(range(self.granted, count)))
             self.granted = count
 
     def watched(self) -> list[bytes]:
@@ -82,6 +88,19 @@ class House:
             numbers = range(1_000_000, 1_000_000 + WATCHED)
             self._watched = asyncio.run(self._grant(numbers, switches=("engagement.clicks",)))
         return self._watched
+
+    async def _clone(self, numbers: range) -> None:
+        ring = load_ring(self.keys / "record", "record")
+        store = await open_store(self.settings("record"), ring)
+        first = await store.mongo["persons"].find_one({"_id": ring.blind.subject(parse(recipient(0)))})
+        assert first is not None
+        addresses = (parse(recipient(number)) for number in numbers)
+        others = [
+            first | {"_id": ring.blind.subject(each), "pid": uuid.uuid4().bytes, "lookup": ring.blind.find(each)}
+            for each in addresses
+        ]
+        assert not (await store.mongo["persons"].insert_many(others)).failed
+        store.close()
 
     async def _grant(self, numbers: range, switches: Sequence[str] = ()) -> list[bytes]:
         ring = load_ring(self.keys / "record", "record")
@@ -197,7 +216,7 @@ def send(ground: Ground, processes: int) -> Consumers:
     return Consumers(
         name,
         "send.bulk",
-        3500,
+        2500,
         processes,
         fill,
         lambda: workers(ground, "send", processes),
@@ -214,7 +233,7 @@ def ungated(ground: Ground, processes: int) -> Consumers:
         env = house(ground).environment("send")
         return [ground.start(name, ours("ungated_worker"), env) for _ in range(processes)]
 
-    return Consumers(name, "send.bulk", 5000, processes, house(ground).send_jobs, start, ground.accepted, polite=True)
+    return Consumers(name, "send.bulk", 3500, processes, house(ground).send_jobs, start, ground.accepted, polite=True)
 
 
 def track(ground: Ground, processes: int) -> Consumers:
@@ -242,4 +261,4 @@ def click(ground: Ground) -> Sprint:
     home = house(ground)
     env = home.environment("gateway") | {"PREKLIC_OUTBOX": str(ground.run_dir / "outbox.sqlite")}
     site = Site(ground, "gateway", lambda port: [*PREKLIC, "gateway", "--host", "127.0.0.1", "--port", str(port)], env)
-    return Sprint("gateway", "track", site.load(home.links(500)), lambda: dict(os.environ), site.start)
+    return Sprint("gateway", "track", site.load(home.links(500)), partial(ours_environment, ground, {}), site.start)

@@ -1,11 +1,10 @@
 """The peers: who they are, how each is filled and started. Fair: see docs/bench.md."""
 
 import json
-import os
 from functools import partial
 
 from bench.contest import Consumers, Sprint
-from bench.ground import PEER_DATABASE, PEERS, Ground, peer
+from bench.ground import PEER_DATABASE, PEERS, Ground, ours_environment, peer
 from bench.peers.jobs import events
 from bench.site import Site
 from preklic_shared.publication import Publication
@@ -122,4 +121,4 @@ def empty_site(ground: Ground) -> Sprint:
     """Starlette with one route that answers 204."""
     place = ground.place("starlette")
     site = Site(ground, "starlette", lambda port: peer("empty_site", str(port)), ground.peer_environment(place))
-    return Sprint("starlette", "", site.load(["/c/nothing"]), lambda: dict(os.environ), site.start)
+    return Sprint("starlette", "", site.load(["/c/nothing"]), partial(ours_environment, ground, {}), site.start)
