@@ -134,7 +134,7 @@ def test_sealing_keys_turn_and_old_ones_die_after_thirty_days(root):
     assert set(load_ring(root / "send", "send").opener.keys) == {before, after}
     assert drop_old_sealing(root, NOW + SEALING_KEPT - dt.timedelta(days=1)) == []
     gone = drop_old_sealing(root, NOW + SEALING_KEPT + dt.timedelta(days=1))
-    assert {path.stem for path in gone} == {before}
+    assert {path.stem for path in gone if path.parent.name == "send"} == {before}
     assert set(load_ring(root / "send", "send").opener.keys) == {after}
 
 
