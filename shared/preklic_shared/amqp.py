@@ -63,7 +63,7 @@ class Connection(_Untyped):  # type: ignore[misc]
             stop = start + _HEADER.unpack_from(buffer, start)[2] + _FRAME_OVERHEAD
             if stop > end:
                 break
-            _used, value = frame.decode_frame(buffer[start:stop])
+            value: Any = frame.decode_frame(buffer[start:stop])[1]
             start = stop
             # Headers and bodies have no callbacks to look for: they go straight to their channel.
             channel = None if isinstance(value, frame.Method) else self._channels.get(value.channel_number)

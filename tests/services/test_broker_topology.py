@@ -148,3 +148,25 @@ def test_an_answer_reaches_the_asker_over_direct_reply_to(rabbit, vhost, users):
 
 def got(delivery):
     return delivery if delivery[0] is not None else None
+
+
+def test_a_job_that_is_given_back_too_often_is_dead_and_a_withdrawal_never(amqp_url):
+    apply(amqp_url)
+    with queues_of(amqp_url) as queues:
+        queues.put(b"{}", "track")
+        queues.put(b"{}", "revoke")
+        assert given_back(queues, "track", 60) == 51
+        assert given_back(queues, "revoke", 60) == 60
+        until(lambda: queues.ready("dead") == 1, what="a dead letter")
+        ((properties, _),) = queues.take("dead")
+        assert properties.headers["x-first-death-reason"] == "delivery_limit"
+
+
+def given_back(queues, queue, times):
+    """How often the one job of `queue` could be given back, at most `times`."""
+    for count in range(times):
+        method, _, _ = queues.channel.basic_get(queue)
+        if method is None:
+            return count
+        queues.channel.basic_nack(method.delivery_tag, requeue=True)
+    return times
