@@ -29,7 +29,7 @@ NO_REAPER = ("workers/preklic_workers/upkeep.py", 'if doc["_id"] in open_ones:',
 PLANTS = (
     Plant(
         "a gate that does not mind an open hand-over",
-        (NO_REAPER, ("workers/preklic_workers/store/person_docs.py", '"open.message": {"$ne": message}, ', "")),
+        (NO_REAPER, ("workers/preklic_workers/store/person_docs.py", '{"$not": [closed]}, ', "")),
         "I2",
     ),
     Plant(
