@@ -5,10 +5,10 @@ import email.policy
 
 import pytest
 
-from preklic_shared.addresses import parse
 from preklic_shared.ids import new_id
 from preklic_shared.tokens import Click, Confirm, Unsubscribe
 from preklic_workers.outcomes import Dead, Done, Refused, RetryLater
+from preklic_workers.store import Persons
 from sending import PROCESSOR, RING, open_desk, route, send_job
 from waiting import auntil
 
@@ -215,15 +215,31 @@ async def test_a_contract_records_an_unknown_address_with_its_provenance(desk, s
     assert the_mail(sink)["To"] == TO
 
 
-async def test_a_contract_brings_nobody_back_who_is_erased(desk, sink):
+async def test_a_contract_brings_somebody_erased_back_for_itself_alone(desk, sink):
     await without_permission(desk, "erased")
-    now = desk.store.mongo.now()
-    purpose = desk.deps.registry.get("payment")
-    # Erased between the handler's reading and its recording.
-    assert (await desk.store.persons.ensure(parse(TO), purpose, new_id(), now, "website")).erased
     job = send_job("payment")
-    assert await desk.send(job, TO) == Refused("erased")
+    assert await desk.send(job, TO) == Done()
+    assert phases(sink, job) == ["body", "accepted"]
+    person = await desk.person(TO)
+    assert set(person.permissions) == {"payment"}
+    assert "erased" in person.suppressed
+    assert await desk.send(send_job(), TO) == Refused("suppressed_erased")
+
+
+async def test_a_payment_mail_outlives_an_erasure_just_before_its_gate(desk, sink, monkeypatch):
+    ensure = Persons.ensure
+
+    async def then_erased(persons, *arguments):
+        person = await ensure(persons, *arguments)
+        await persons.erase(person.id, desk.store.mongo.now(), lambda _person: frozenset())
+        return person
+
+    monkeypatch.setattr(Persons, "ensure", then_erased)
+    job = send_job("payment")
+    assert await desk.send(job, TO) == RetryLater(5, "erased", count=False)
     assert phases(sink, job) == []
+    monkeypatch.undo()
+    assert await desk.send(job, TO) == Done()
 
 
 async def test_a_send_waits_for_what_it_stands_on(desk, sink):

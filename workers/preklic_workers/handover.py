@@ -11,6 +11,7 @@ from typing import Final, assert_never
 from preklic_workers.attempts import STOPPED_SECONDS, Attempt
 from preklic_workers.compose.mime import Mail
 from preklic_workers.outcomes import Outcome
+from preklic_workers.permission import rests_on_choice
 from preklic_workers.smtp.conversation import Accepted, Connection, Lost, Rejected, stuff
 from preklic_workers.smtp.pool import RelayAway, Session
 from preklic_workers.smtp.routes import Route
@@ -113,6 +114,9 @@ async def _no_session(attempt: Attempt, reason: str, route: Route, watch: Watch)
 
 async def _closed(attempt: Attempt, gate: GateRefused | GateBusy | GateLost) -> Outcome:
     match gate:
+        case GateRefused("erased") if not rests_on_choice(attempt.purpose):
+            # Erased between the reading and the gate: the next attempt records the contract's address again.
+            return await attempt.later(_SOON, "erased", count=False)
         case GateRefused(reason):
             return await attempt.refused(reason)
         case GateBusy("open"):

@@ -232,12 +232,15 @@ async def _refuse(opened: Opened, deps: SendDeps, reason: str) -> Outcome:
 
 
 async def _person(attempt: Attempt, plan: Plan) -> Person | None:
-    """The person's facts. A contract or a legal duty records an address that is new to it, with its provenance."""
+    """The person's facts. A contract or a legal duty records an address that is new to it, with its provenance.
+
+    Somebody erased is new to it too; their other purposes stay as they are, ended.
+    """
     persons, job = attempt.store.persons, attempt.job
     person = await persons.read(plan.subject)
     if rests_on_choice(plan.purpose):
         return person
-    if person is not None and (person.erased or plan.purpose.key in person.permissions):
+    if person is not None and not person.erased and plan.purpose.key in person.permissions:
         return person
     return await persons.ensure(plan.address, plan.purpose, job.id, moment(job.at), job.producer)
 

@@ -62,15 +62,18 @@ class Persons:
         return person_of(doc) if doc else None
 
     async def ensure(self, address: Address, purpose: Purpose, job: str, at: dt.datetime, source: str) -> Person:
-        """Record an address that a contract brings (law 5), with its provenance; a known or erased one stays."""
+        """Record an address that a contract brings (law 5), with its provenance; a known one stays as it is.
+
+        Somebody erased is back for this purpose alone: the suppression `erased` stays, and so does every no.
+        """
         subject = self._blind.subject(address)
         contact = await self.contact_fields(subject, address)
 
         def joined(doc: Doc) -> Doc | None:
-            if doc["erased"] or (doc.get("contact") is not None and place(purpose.key) in doc["permissions"]):
+            if doc.get("contact") is not None and place(purpose.key) in doc["permissions"]:
                 return None
             said = {"state": "granted", "at": at, "job": job, "seq": doc["seq"] + 1, "source": source}
-            return {"$set": contact | {f"permissions.{place(purpose.key)}": said}}
+            return {"$set": contact | {"erased": False, f"permissions.{place(purpose.key)}": said}}
 
         return person_of(await self.change(subject, joined))
 
