@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import msgspec
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -26,6 +27,7 @@ from preklic_shared.registry import RegistryError
 from preklic_shared.settings import Settings, SettingsError, load_settings
 
 GROUP: Final = "preklic.commands"
+PIPE_WIDTH: Final = 200
 # Which extra brings what an absent module is part of; anything else is a broken installation.
 EXTRAS: Final[Mapping[str, str]] = {
     "preklic_stack": "the development stack: a clone of the repository, and `make demo` or `make up` there",
@@ -170,12 +172,13 @@ def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, title: st
     if as_json:
         show_json(rows)
         return
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")  # an id that is cut cannot be copied
     for row in rows:
         table.add_row(*(escape(_cell(row.get(column, ""))) for column in columns))
-    Console().print(table if rows else f"{title}: none")
+    # A pipe has no width of its own; what is folded there cannot be searched.
+    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table if rows else f"{title}: none")
 
 
 def _cell(value: Any) -> str:

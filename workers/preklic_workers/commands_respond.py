@@ -29,7 +29,7 @@ replay = typer.Typer(
 Fingerprint = Annotated[str | None, typer.Option(help="Only this group.")]
 Queue = Annotated[str | None, typer.Option(help="Only from this queue.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; it is recorded with the plan.")]
-_LISTED = ("_id", "job", "queue", "actor", "reason", "field", "attempts", "state", "last")
+_LISTED = ("job", "queue", "reason", "field", "attempts", "last")
 
 
 @dead.command("list")
