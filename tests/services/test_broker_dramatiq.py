@@ -11,21 +11,8 @@ from dramatiq import Message, Middleware
 from preklic_shared import wire
 from preklic_shared.broker import PreklicBroker
 from preklic_shared.publication import Unavailable, Unroutable
-from preklic_shared.topology_apply import apply
-from queueing import publication, queues_of, track
+from queueing import publication, track
 from waiting import until
-
-
-@pytest.fixture
-def url(amqp_url):
-    apply(amqp_url)
-    return amqp_url
-
-
-@pytest.fixture
-def queues(url):
-    with queues_of(url) as queues:
-        yield queues
 
 
 @pytest.fixture

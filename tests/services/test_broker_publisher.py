@@ -12,22 +12,9 @@ import uvloop
 from preklic_shared import wire
 from preklic_shared.publication import Publication, Refused, Unavailable, Unroutable
 from preklic_shared.publisher import Publisher
-from preklic_shared.topology_apply import apply
 from producing import Wire
-from queueing import drop_connections, publication, queues_of, track
+from queueing import drop_connections, publication, track
 from waiting import auntil
-
-
-@pytest.fixture
-def url(amqp_url):
-    apply(amqp_url)
-    return amqp_url
-
-
-@pytest.fixture
-def queues(url):
-    with queues_of(url) as queues:
-        yield queues
 
 
 def to(exchange, key):

@@ -19,22 +19,10 @@ from preklic_shared.topology_apply import apply
 from preklic_workers.engine import Engine
 from preklic_workers.outcomes import Dead, Done, RetryLater
 from producing import Wire
-from queueing import HOUR, broker_with, drop_connections, now, publication, queues_of, track, working
+from queueing import HOUR, broker_with, drop_connections, now, publication, track, working
 from waiting import auntil, until
 
 PROGRAM = Path(__file__).with_name("engine_process.py")
-
-
-@pytest.fixture
-def url(amqp_url):
-    apply(amqp_url)
-    return amqp_url
-
-
-@pytest.fixture
-def queues(url):
-    with queues_of(url) as queues:
-        yield queues
 
 
 async def dropped(rabbit, vhost, name="preklic worker"):

@@ -9,22 +9,9 @@ from dramatiq import Middleware
 from dramatiq.middleware import SkipMessage
 
 from preklic_shared import wire
-from preklic_shared.topology_apply import apply
 from preklic_workers.outcomes import Dead, Done, Kept, Refused, RetryLater
-from queueing import HOUR, envelope, now, publication, queues_of, revoke, track, working
+from queueing import HOUR, envelope, now, publication, revoke, track, working
 from waiting import auntil
-
-
-@pytest.fixture
-def url(amqp_url):
-    apply(amqp_url)
-    return amqp_url
-
-
-@pytest.fixture
-def queues(url):
-    with queues_of(url) as queues:
-        yield queues
 
 
 def returning(outcome, seen=None):

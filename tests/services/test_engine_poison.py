@@ -10,22 +10,9 @@ from preklic_shared import wire
 from preklic_shared.ids import is_id, new_id
 from preklic_shared.jobs import RevokePayload
 from preklic_shared.sealing import Opener, Sealer
-from preklic_shared.topology_apply import apply
 from preklic_workers.outcomes import Done
 from queueing import HOUR, envelope, now, publication, queues_of, revoke, track, working
 from waiting import auntil
-
-
-@pytest.fixture
-def url(amqp_url):
-    apply(amqp_url)
-    return amqp_url
-
-
-@pytest.fixture
-def queues(url):
-    with queues_of(url) as queues:
-        yield queues
 
 
 async def dead_letter(queues, body, queue="track", **properties):

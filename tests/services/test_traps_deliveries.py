@@ -13,16 +13,9 @@ from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.middleware import Retries
 
 from preklic_shared import wire
-from preklic_shared.topology_apply import apply
 from preklic_workers.outcomes import Dead, Done, Refused, RetryLater
 from queueing import drop_connections, publication, queues_of, track, working
 from waiting import auntil, until
-
-
-@pytest.fixture
-def url(amqp_url):
-    apply(amqp_url)
-    return amqp_url
 
 
 @pytest.fixture

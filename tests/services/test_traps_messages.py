@@ -22,19 +22,12 @@ from preklic_shared import topology, wire
 from preklic_shared.broker import PreklicBroker
 from preklic_shared.jobs import RevokePayload
 from preklic_shared.sealing import Opener, Sealer
-from preklic_shared.topology_apply import apply
 from preklic_workers.outcomes import Done
 from queueing import HOUR, envelope, now, publication, queues_of, revoke, track, working
 from waiting import auntil, until
 
 ANA = "ana@primer.si"
 HERE = Path(__file__).parent
-
-
-@pytest.fixture
-def url(amqp_url):
-    apply(amqp_url)
-    return amqp_url
 
 
 @pytest.fixture

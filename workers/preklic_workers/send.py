@@ -23,17 +23,7 @@ from preklic_workers.outcomes import Done, Outcome, Refused, RetryLater
 from preklic_workers.permission import Person, may, rests_on_choice
 from preklic_workers.runtime import Opened
 from preklic_workers.smtp.routes import Route, valid_routes
-from preklic_workers.store import (
-    CERTAIN,
-    Busy,
-    Claim,
-    Claimed,
-    Conflict,
-    Ended,
-    Store,
-    Unavailable,
-    moment,
-)
+from preklic_workers.store import CERTAIN, Busy, Claim, Claimed, Conflict, Ended, Store, Unavailable, moment
 
 UNKNOWN_SECONDS: Final = 30.0  # an unknown person's grant may still be on its way
 SOON_SECONDS: Final = 5.0
