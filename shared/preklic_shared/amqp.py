@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 import pika
-from pika import frame
+from pika import frame, spec
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.exceptions import AMQPError
 
@@ -22,8 +22,11 @@ from preklic_shared.publication import Unavailable
 _T = TypeVar("_T")
 
 _HEADER = struct.Struct(">BHL")
+_BODY_SIZE = struct.Struct(">Q")
 _FRAME_OVERHEAD = 8  # type, channel and size before the payload, one end octet after it
 _READ_BYTES = 65536
+# No producer's name: the wire form allows no question mark in one.
+UNREADABLE = "website.?"
 
 
 _Untyped: Any = AsyncioConnection  # what is overridden here is outside pika's typed surface
@@ -63,7 +66,7 @@ class Connection(_Untyped):  # type: ignore[misc]
             stop = start + _HEADER.unpack_from(buffer, start)[2] + _FRAME_OVERHEAD
             if stop > end:
                 break
-            value: Any = frame.decode_frame(buffer[start:stop])[1]
+            value = decoded(buffer[start:stop])
             start = stop
             # Headers and bodies have no callbacks to look for: they go straight to their channel.
             channel = None if isinstance(value, frame.Method) else self._channels.get(value.channel_number)
@@ -74,6 +77,21 @@ class Connection(_Untyped):  # type: ignore[misc]
                 channel._handle_content_frame(value)  # noqa: SLF001 -- what _process_frame ends in
         self.bytes_received += start
         self._frame_buffer = buffer[start:]
+
+
+def decoded(data: bytes) -> Any:
+    """The frame in `data`. A content header that pika cannot read is anybody's doing: it must not cost the connection.
+
+    Its properties are lost then, and with them the user that the broker checked: a website that may speak for nobody.
+    """
+    try:
+        return frame.decode_frame(data)[1]
+    except Exception:
+        kind, channel, _size = _HEADER.unpack_from(data)
+        if kind != spec.FRAME_HEADER:
+            raise
+        (body_size,) = _BODY_SIZE.unpack_from(data, spec.FRAME_HEADER_SIZE + 4)
+        return frame.Header(channel, body_size, pika.BasicProperties(user_id=UNREADABLE))
 
 
 @dataclass(slots=True, eq=False)

@@ -20,9 +20,10 @@ def job_id_for(producer: str, idempotency_key: str) -> str:
     return str(uuid.uuid5(_JOBS, f"{producer}\0{idempotency_key}"))
 
 
-def is_id(text: str) -> bool:
+def is_id(text: object) -> bool:
     """Whether `text` is a job id in canonical form (36 characters, lower case)."""
     try:
-        return str(uuid.UUID(text)) == text
+        # AMQP's short strings need not be UTF-8, and pika then leaves them bytes.
+        return isinstance(text, str) and str(uuid.UUID(text)) == text
     except ValueError:
         return False

@@ -27,6 +27,7 @@ from preklic_workers.store import CERTAIN, Busy, Claim, Claimed, Conflict, Ended
 
 UNKNOWN_SECONDS: Final = 30.0  # an unknown person's grant may still be on its way
 SOON_SECONDS: Final = 5.0
+EARLIER: Final = "earlier_hand_over"
 AFTER_FAILED: Final = frozenset({"refused", "expired", "cancelled", "dead", "discarded", "failed"})
 # How old a job is (seconds) -> how long it waits before it asks again for the job that it stands on.
 _PATIENCE: Final = ((60.0, 5.0), (600.0, 30.0), (3600.0, 120.0))
@@ -160,7 +161,7 @@ async def _claim(opened: Opened, deps: SendDeps, plan: Plan, route: Route) -> At
         await deps.store.gate.pull(plan.subject, claim.id, answer.epoch)
     if not isinstance(answer, Claimed):
         return _unclaimed(answer)
-    return Attempt(
+    attempt = Attempt(
         deps.store,
         opened.job,
         plan.purpose,
@@ -171,6 +172,15 @@ async def _claim(opened: Opened, deps: SendDeps, plan: Plan, route: Route) -> At
         route.name,
         route.processor.name,
     )
+    return await attempt.in_doubt(EARLIER) if await _handed(deps.store, claim.id, answer.epoch) else attempt
+
+
+async def _handed(store: Store, message: str, epoch: int) -> bool:
+    """Whether an earlier epoch's hand-over is open: then a body may be out, and no plain no is true (law 1e)."""
+    if epoch == 1:
+        return False
+    person = (await store.messages.show(message) or {}).get("person")
+    return person is not None and bool(await store.persons.open_hand_overs({message: person}))
 
 
 async def _still_talking(message: str, plan: Plan, store: Store) -> RetryLater | None:
@@ -216,6 +226,9 @@ async def _refuse(opened: Opened, deps: SendDeps, reason: str) -> Outcome:
     answer = await deps.store.messages.claim(_claim_of(opened, deps, None, None))
     if not isinstance(answer, Claimed):
         return _unclaimed(answer)
+    if await _handed(deps.store, opened.job.id, answer.epoch):
+        await deps.store.messages.settle(opened.job.id, answer.epoch, "in_doubt", reason=EARLIER)
+        return Done()
     state = "expired" if reason == "expired" else "refused"
     await deps.store.messages.settle(opened.job.id, answer.epoch, state, reason=reason)
     return Refused(reason)
