@@ -131,10 +131,10 @@ class Templates:
             return Template(
                 name,
                 front,
-                environment.from_string(front.subject),
-                environment.from_string(front.preheader),
-                environment.get_template(f"{name}/body.txt.j2"),
-                environment.get_template(f"{name}/body.html.j2"),
+                _flat(environment.from_string(front.subject)),
+                _flat(environment.from_string(front.preheader)),
+                _flat(environment.get_template(f"{name}/body.txt.j2")),
+                _flat(environment.get_template(f"{name}/body.html.j2")),
             )
         except (JinjaError, msgspec.ValidationError, tomllib.TOMLDecodeError, OSError) as error:
             raise TemplateError(f"{name}: {error}") from error
@@ -168,6 +168,12 @@ def _environment(folder: Path) -> SandboxedEnvironment:
     for name in ("safe", "xmlattr", "urlize"):
         del environment.filters[name]
     return environment
+
+
+def _flat(template: Compiled) -> Compiled:
+    # Jinja copies a template's globals for each rendering, and out of its chain of maps that costs 4 us.
+    template.globals = dict(template.globals)
+    return template
 
 
 def escapes(name: str | None) -> bool:
