@@ -7,7 +7,7 @@ from typing import Final
 
 from preklic_producers.outbox import BATCH, Outbox, OutboxFailed, Parcel
 from preklic_shared.jobs import ACTORS
-from preklic_shared.publication import Publication, PublishError
+from preklic_shared.publication import Publication, PublishError, Unavailable
 from preklic_shared.telemetry import logger
 from preklic_shared.topology import JOBS
 
@@ -78,7 +78,7 @@ def drain(box: Outbox, publish_many: PublishMany, empty: Callable[[], None] = la
     while parcels := box.waiting(BATCH, after=after):
         failures = publish_many([publication(parcel) for parcel in parcels])
         box.forget([parcel for index, parcel in enumerate(parcels) if index not in failures])
-        if len(failures) == len(parcels):
+        if len(failures) == len(parcels) and any(isinstance(error, Unavailable) for error in failures.values()):
             return False
         left += len(failures)
         after = parcels[-1].seq
