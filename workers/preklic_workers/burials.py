@@ -2,17 +2,19 @@
 
 import asyncio
 import dataclasses
+import datetime as dt
 from typing import Any, Final
 
 from preklic_shared import telemetry
 from preklic_shared.ids import is_id, new_id
-from preklic_shared.topology import DEAD
+from preklic_shared.topology import DEAD, QUEUES
 from preklic_workers.consumer import Consumer
 from preklic_workers.intake import Intake
 from preklic_workers.store import DeadLetter, Unavailable
 from preklic_workers.upkeep import Upkeep, letter_of
 
 _PREFETCH: Final = 100
+_DEATHS: Final = ("rejected", "expired", "maxlen", "delivery_limit")
 _PAUSE: Final = 1.0  # seconds before a store that was away is asked again
 
 log = telemetry.logger(__name__)
@@ -68,11 +70,16 @@ def letter_from(body: bytes, message_id: str | None, headers: dict[str, Any]) ->
 
 
 def _by_the_broker(headers: dict[str, Any]) -> dict[str, Any]:
-    """What the broker says of a job that it buried itself (delivery limit), in our words."""
-    if "reason" in headers or not headers.get("x-death"):
+    """What the broker says of a job that it buried itself (expired, delivery limit), in our words.
+
+    Such a job has its publisher's headers still, and nothing of them is believed; a dead letter of ours has no death.
+    """
+    if "x-death" not in headers:
         return headers
-    death = headers["x-death"][0]
-    reason, queue = str(death.get("reason", "unknown")), str(death.get("queue", ""))
+    deaths = headers["x-death"]
+    death = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}
+    reason = death.get("reason") if death.get("reason") in _DEATHS else "unknown"
+    queue = death.get("queue") if death.get("queue") in QUEUES else ""
     at = death.get("time")
-    moment = {"at": int(at.timestamp() * 1000)} if at is not None else {}
+    moment = {"at": int(at.timestamp() * 1000)} if isinstance(at, dt.datetime) else {}
     return {"reason": f"broker_{reason}", "queue": queue, "fingerprint": f"broker_{reason}.{queue}"} | moment
