@@ -1,5 +1,7 @@
 """Grants and enrichments: what a person allowed, with its proof, and what is joined to a person, by field group."""
 
+import datetime as dt
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -69,7 +71,7 @@ class Record:
             purposes=asked[0],
             switches=asked[1],
             at=moment(job.at),
-            token_at=moment(job.token_at) if job.token_at is not None else None,
+            token_at=token_moment(job, time.time()),
             proof=msgspec.to_builtins(payload.proof),
             address=address,
             confirmed=payload.confirmed,
@@ -112,6 +114,14 @@ class Record:
         await self.store.messages.note(
             job.id, kind, state, producer=job.producer, expires=moment(job.expires), reason=reason
         )
+
+
+def token_moment(job: GrantJob, now: float) -> dt.datetime | None:
+    """When the token that this grant confirms was made, by its own word: never later than the grant itself, or `now`.
+
+    A token from the future would outlive every no to come. Pure.
+    """
+    return None if job.token_at is None else moment(min(job.token_at, job.at, int(now * 1000)))
 
 
 def allowed(keys: tuple[str, ...], registry: Registry) -> tuple[list[Purpose], Sequence[str]] | None:

@@ -207,6 +207,8 @@ def _emptied(doc: Doc, at: dt.datetime, keep: frozenset[str]) -> Doc:
     update: Doc = {"$set": {"suppressed.erased": when, "no_at": when}}
     gone = [f"fields.{group}" for group in doc.get("fields", {}) if group not in keep]
     if "contact" not in keep:
-        update["$set"] |= {"erased": True, "permissions": {}, "withdrawals": []}
+        # An objection is no consent that lapses: a yes to something else must not lift it (law 5).
+        objected = {key: said for key, said in doc["permissions"].items() if said["state"] == "objected"}
+        update["$set"] |= {"erased": True, "permissions": objected, "withdrawals": []}
         gone += [name for name in ("contact", "lookup", "provider", "ref_hash") if name in doc]
     return update | ({"$unset": dict.fromkeys(gone, "")} if gone else {})
