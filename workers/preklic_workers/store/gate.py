@@ -77,7 +77,7 @@ class Gate:
         self._persons = mongo["persons"]
         self._messages = messages
         self._controls = controls
-        self._gates: Grouper[Handover, GateAnswer] = Grouper(self._group)
+        self._gates: Grouper[Handover, GateAnswer] = Grouper(self._group, forsake=True)
         self._pulls: Grouper[tuple[str, str, int], None] = Grouper(self._pull_group)
         self._owed: dict[tuple[str, str, int], None] = {}
 

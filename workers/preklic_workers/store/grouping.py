@@ -18,12 +18,20 @@ class Grouper(Generic[T, R]):
     """Turns `run`, which takes a list, into a call that takes one item.
 
     `run` answers in order, one result or one exception for each item; when it raises, every member of that group gets
-    the exception. A caller that is cancelled leaves its group: the work is done all the same, and its answer dropped.
+    the exception. A caller that is cancelled leaves its group: the work is done all the same, and its answer dropped;
+    with `forsake` work that has not begun by then is not done.
     """
 
-    def __init__(self, run: Callable[[list[T]], Awaitable[Sequence[R | Exception]]], limit: int = MAX_GROUP) -> None:
+    def __init__(
+        self,
+        run: Callable[[list[T]], Awaitable[Sequence[R | Exception]]],
+        limit: int = MAX_GROUP,
+        *,
+        forsake: bool = False,
+    ) -> None:
         self._run = run
         self._limit = limit
+        self._forsake = forsake
         self._waiting: list[tuple[T, asyncio.Future[R]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -39,7 +47,10 @@ class Grouper(Generic[T, R]):
         try:
             while self._waiting:
                 group, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
-                await self._one(group)
+                if self._forsake:
+                    group = [member for member in group if not member[1].cancelled()]
+                if group:
+                    await self._one(group)
         finally:
             self._task = None
             for _, answer in self._waiting:
