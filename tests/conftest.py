@@ -7,6 +7,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from preklic_stack.children import Children
 from preklic_stack.mailsink import MailSink, start_sink
 from preklic_stack.mongo import Mongo, start_mongo
+from preklic_stack.places import quick_folder
 from preklic_stack.ports import free_port as any_free_port
 from preklic_stack.ports import is_free
 from preklic_stack.programs import Missing
@@ -33,9 +35,10 @@ def _or_skip(start: Callable[[], T]) -> T:
 
 
 @pytest.fixture(scope="session")
-def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the session's servers keep data and logs."""
-    return tmp_path_factory.mktemp("stack")
+def run_dir() -> Iterator[Path]:
+    """Where the session's servers keep data and logs: in memory if there is room; gone afterwards."""
+    with TemporaryDirectory(prefix="preklic-", dir=quick_folder()) as folder:
+        yield Path(folder)
 
 
 def _started() -> Iterator[Children]:
@@ -46,7 +49,7 @@ def _started() -> Iterator[Children]:
 
 
 @pytest.fixture(scope="session")
-def children() -> Iterator[Children]:
+def children(run_dir: Path) -> Iterator[Children]:
     """Starts processes for the session; afterwards asserts that none of them, and no port of theirs, is left."""
     yield from _started()
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from pymongo import MongoClient
 
 from faults.audit import ENDS, at_rest, evidence, violations
@@ -24,7 +26,8 @@ from preklic_producers import Producer
 from preklic_shared.jobs import Proof
 from preklic_shared.settings import load_settings
 from preklic_stack.children import Child
-from preklic_stack.stack import running_stack
+from preklic_stack.places import quick_folder
+from preklic_stack.stack import Stack, running_stack
 from preklic_stack.system import System
 from waiting import until
 
@@ -221,22 +224,43 @@ def _audit(system: System, report: Report, database: Any) -> None:
 
 
 def main() -> int:
-    """The full run on a stack of its own; 1 when a promise was broken."""
+    """The run on a stack of its own; 1 when a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m faults.kill_run", description=__doc__)
     parser.add_argument("--sends", type=int, default=Plan.sends)
     parser.add_argument("--kills", type=int, default=Plan.kills)
     parser.add_argument("--persons", type=int, default=Plan.persons)
+    parser.add_argument("--json", type=Path, help="write the report there")
     options = parser.parse_args()
     plan = Plan(sends=options.sends, kills=options.kills, persons=options.persons)
-    with tempfile.TemporaryDirectory() as folder, running_stack(Path(folder), say) as stack:
-        system = System(
-            stack.run_dir, stack.children, stack.rabbit, stack.mongo, stack.sink, connections=plan.connections
-        )
-        report = run(system, plan, say)
+    with tempfile.TemporaryDirectory(dir=quick_folder()) as folder, running_stack(Path(folder), say) as stack:
+        report = run_apart(stack, plan)
     say(report.account)
     for line in [*report.lines(), *report.wrong[:50]]:
         say(line)
+    if options.json:
+        options.json.write_bytes(msgspec.json.encode(report))
     return 1 if report.wrong else 0
+
+
+def run_apart(stack: Stack, plan: Plan) -> Report:
+    """The run on a virtual host and a database of its own: servers that were given may hold other things."""
+    name = f"kill-run-{uuid.uuid4().hex[:8]}"
+    stack.rabbit.management.add_vhost(name)
+    system = System(
+        stack.run_dir / "preklic",
+        stack.children,
+        stack.rabbit,
+        stack.mongo,
+        stack.sink,
+        name,
+        name,
+        connections=plan.connections,
+    )
+    try:
+        return run(system, plan, say)
+    finally:
+        stack.rabbit.management.delete_vhost(name)
+        stack.mongo.drop(name, f"{name}_keys")
 
 
 def say(line: str) -> None:

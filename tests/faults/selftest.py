@@ -29,7 +29,14 @@ NO_REAPER = ("workers/preklic_workers/upkeep.py", 'if doc["_id"] in open_ones:',
 PLANTS = (
     Plant(
         "a gate that does not mind an open hand-over",
-        (NO_REAPER, ("workers/preklic_workers/store/person_docs.py", '{"$not": [closed]}, ', "")),
+        (
+            NO_REAPER,
+            (
+                "workers/preklic_workers/store/person_docs.py",
+                'closed = {"$in": [literal(message), "$open.message"]}',
+                "closed: Doc = literal(False)  # noqa: FBT003",
+            ),
+        ),
         "I2",
     ),
     Plant(
