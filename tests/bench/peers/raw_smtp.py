@@ -15,22 +15,28 @@ HERE = place()
 CONNECTIONS = 32
 
 
-async def carry(until: float, raw: bytes) -> int:
+async def connected() -> aiosmtplib.SMTP:
     client = aiosmtplib.SMTP(hostname="127.0.0.1", port=HERE.smtp, start_tls=False, local_hostname="bench.test")
     await client.connect()
+    return client
+
+
+async def carry(client: aiosmtplib.SMTP, until: float, raw: bytes) -> int:
     count = 0
     while time.monotonic() < until:
         await client.sendmail(BOUNCE, ["person0@example.test"], raw)
         count += 1
-    await client.quit()
     return count
 
 
 async def main(seconds: float) -> None:
     raw = as_bytes(HERE.templates, "0" * 8 + "-0000-4000-8000-" + "0" * 12, "person0@example.test", DATA)
+    clients = [await connected() for _ in range(CONNECTIONS)]
     began = time.monotonic()
-    counts = await asyncio.gather(*(carry(began + seconds, raw) for _ in range(CONNECTIONS)))
+    counts = await asyncio.gather(*(carry(client, began + seconds, raw) for client in clients))
     print(json.dumps({"jobs": sum(counts), "seconds": time.monotonic() - began}))
+    for client in clients:
+        await client.quit()
 
 
 if __name__ == "__main__":
