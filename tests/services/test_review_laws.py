@@ -4,14 +4,16 @@ import asyncio
 import datetime as dt
 import time
 
+import msgspec
 import pytest
 
 from preklic_shared.ids import new_id
-from preklic_shared.jobs import GrantJob, GrantPayload, Proof
+from preklic_shared.jobs import GrantJob, GrantPayload, Proof, RevokeJob, RevokePayload
 from preklic_workers import send
-from preklic_workers.outcomes import Done
+from preklic_workers.outcomes import Dead, Done, RetryLater
 from preklic_workers.record import Record
-from preklic_workers.runtime import Opened, no_reply
+from preklic_workers.revoke import Revoke
+from preklic_workers.runtime import Delivery, Opened, no_reply, read
 from preklic_workers.store import GatePassed, GateRefused
 from sending import open_desk, route, send_job
 from storing import (
@@ -144,3 +146,61 @@ async def test_a_job_that_was_cancelled_before_its_group_leaves_no_hand_over(sto
     assert isinstance(await gated(store, subject(TO), third), GatePassed)
     person = await store.persons.whole(subject(TO))
     assert {one.message for one in person.open} == {first, third}
+
+
+def no_of(job_id=None, **payload):
+    at = int(time.time() * 1000)
+    job = RevokeJob(
+        id=job_id or new_id(), producer="website", at=at, expires=at + 1000, purposes=("newsletter",), source="api"
+    )
+    return Opened(job, RevokePayload(**payload), 0, "website", False, lambda: True, no_reply)
+
+
+@pytest.mark.attack(16)
+async def test_a_no_under_an_old_idempotency_key_is_a_no_again(store):
+    revoke = Revoke(store, REGISTRY, RING.blind)
+    await grant(store, TO, at=now() - HOUR)
+    first = no_of(address=TO)
+    assert await revoke.handle(first) == Done()
+    made = now() + dt.timedelta(milliseconds=1)
+    assert await grant(store, TO, at=made, token_at=made) == {"newsletter": "granted"}
+    again = no_of(first.job.id, address=TO)
+    later = Opened(
+        msgspec.structs.replace(again.job, at=first.job.at + 60_000), again.payload, 0, None, False, bool, no_reply
+    )
+    assert await revoke.handle(later) == Done()
+    assert isinstance(await gated(store, subject(TO), await claimed(store, subject(TO))), GateRefused)
+
+
+async def test_a_no_by_ref_reaches_every_address_that_the_website_gave_that_name(store):
+    addresses = (TO, "ana@drugje.si")
+    for address in addresses:
+        await grant(store, address, at=now() - HOUR, ref="customer-7")
+    job = no_of(ref="customer-7")
+    assert await Revoke(store, REGISTRY, RING.blind).handle(job) == Done()
+    for address in addresses:
+        message = await claimed(store, subject(address))
+        assert isinstance(await gated(store, subject(address), message), GateRefused)
+    assert (await store.withdrawals.receipt(job.job.id))["applied"]
+    # With the last basis the name went too; the same delivery once more finds its receipt.
+    assert await Revoke(store, REGISTRY, RING.blind).handle(job) == Done()
+
+
+async def test_a_dead_job_that_is_replayed_and_takes_effect_is_applied(store):
+    revoke = Revoke(store, REGISTRY, RING.blind)
+    job = no_of(address=TO)
+    await store.messages.died(job.job.id, "revoke", "unknown_ref", producer="website", expires=now())
+    assert await revoke.handle(job) == Done()
+    shown = await store.messages.show(job.job.id)
+    assert (shown["state"], shown.get("reason")) == ("applied", None)
+
+
+def test_a_withdrawal_of_a_newer_version_waits_for_its_worker_however_long():
+    job = {"id": new_id(), "v": 2, "expires": 1}
+    outcomes = {}
+    for actor, queue in (("revoke", "revoke"), ("track", "track")):
+        envelope = {"queue_name": queue, "actor_name": actor, "args": [], "kwargs": {"job": job}, "options": {}}
+        body = msgspec.json.encode(envelope | {"message_id": job["id"], "message_timestamp": 1})
+        outcomes[queue] = read(Delivery(queue, body, lambda: True), {}, None)
+    assert isinstance(outcomes["revoke"], RetryLater)
+    assert outcomes["track"] == Dead("newer_version")

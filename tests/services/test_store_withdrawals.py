@@ -20,9 +20,9 @@ async def answer(store, purpose=NEWS):
 @pytest.mark.attack(16, guard="preklic_workers.store.person_docs:permitted")
 async def test_a_no_twice_is_one_no(store):
     await grant(store, ANA, at=now() - MINUTE)
-    job = new_id()
-    first = await withdraw(store, ANA, job=job)
-    assert await withdraw(store, ANA, job=job) == first
+    job, at = new_id(), now()
+    first = await withdraw(store, ANA, at=at, job=job)
+    assert await withdraw(store, ANA, at=at, job=job) == first
     assert await answer(store) == GateRefused("withdrawn")
     assert (await store.persons.whole(subject(ANA))).seq == first.seq
 

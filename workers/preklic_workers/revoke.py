@@ -45,40 +45,46 @@ class Revoke:
 
     async def _handle(self, opened: Opened) -> Outcome:
         job: RevokeJob = opened.job
-        subject = await self._subject(job, opened)
-        if not isinstance(subject, str):
-            return subject
-        no = withdrawal_of(job, subject, self.registry)
-        if no is None:
+        subjects = await self._subjects(job, opened)
+        if not isinstance(subjects, list):
+            return subjects
+        noes = [withdrawal_of(job, subject, self.registry) for subject in subjects]
+        closing = [no for no in noes if no is not None]
+        if not closing:
             return await self._end(job, Refused("purpose_denied"))
-        closed = await self.store.withdrawals.withdraw(no)
+        # Every gate is closed before the first drain is waited for.
+        captured = {no.subject: (await self.store.withdrawals.withdraw(no)).captured for no in closing}
         WITHDRAWAL_EFFECT.observe(max(0.0, time.time() - job.at / 1000))
-        left = await self._drain(subject, closed.captured)
-        waited = [one for one in closed.captured if one not in left]
+        left = [one for subject, under_way in captured.items() for one in await self._drain(subject, under_way)]
+        waited = [one for under_way in captured.values() for one in under_way if one not in left]
         await self.store.withdrawals.applied(job.id, waited, left)
         asked = job.erase
-        await self.store.persons.erase(subject, no.at, lambda person: kept_groups(person, self.registry, asked=asked))
+        for no in closing:
+            await self.store.persons.erase(
+                no.subject, no.at, lambda person: kept_groups(person, self.registry, asked=asked)
+            )
         return await self._end(job, Done())
 
-    async def _subject(self, job: RevokeJob, opened: Opened) -> str | Outcome:
-        """The person's id; or how the job ends without one."""
+    async def _subjects(self, job: RevokeJob, opened: Opened) -> list[str] | Outcome:
+        """The person's id, for a ref those of all its addresses; or how the job ends without one."""
         if job.person is not None:
             person = await self.store.persons.by_pid(bytes.fromhex(job.person))
-            return person.id if person else await self._end(job, Refused("unknown"))
+            return [person.id] if person else await self._end(job, Refused("unknown"))
         payload = opened.payload
         if not isinstance(payload, RevokePayload) or (payload.address is None) == (payload.ref is None):
             return Dead("malformed", "sealed")
         if payload.ref is not None:
             return await self._by_ref(job, payload.ref, opened.attempt)
         try:
-            return self.blind.subject(parse(payload.address or ""))
+            return [self.blind.subject(parse(payload.address or ""))]
         except BadAddress:
             return Dead("malformed", "address")
 
-    async def _by_ref(self, job: RevokeJob, ref: str, attempt: int) -> str | Outcome:
-        person = await self.store.persons.by_ref(ref)
-        if person is not None:
-            return person.id
+    async def _by_ref(self, job: RevokeJob, ref: str, attempt: int) -> list[str] | Outcome:
+        if subjects := await self.store.persons.all_by_ref(ref):
+            return subjects
+        if (await self.store.withdrawals.receipt(job.id) or {}).get("applied") is not None:
+            return await self._end(job, Done())  # its erasure took the ref away, and then this delivery came again
         if attempt < _UNKNOWN_REF_TRIES:
             return RetryLater(backoff.unending(attempt, "revoke", job.id), "unknown_ref")
         return Dead("unknown_ref", "ref")

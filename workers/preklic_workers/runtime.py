@@ -102,7 +102,7 @@ def read(
         return Dead(error.reason, error.field)
     except wire.NewerVersion as newer:
         delivery.message_id = newer.job_id
-        return park(newer, now)
+        return park(newer, now, unending=delivery.queue == RevokeJob.KIND)
     except KeyGone:
         return Dead("key_gone", "key")
     except Tampered:
@@ -133,9 +133,12 @@ def _read(
     )
 
 
-def park(newer: wire.NewerVersion, now: int) -> Dead | RetryLater:
-    """A newer version waits for a newer worker until it expires; its attempts are not counted."""
-    if newer.expires <= now:
+def park(newer: wire.NewerVersion, now: int, *, unending: bool = False) -> Dead | RetryLater:
+    """A newer version waits for a newer worker until it expires; its attempts are not counted.
+
+    `unending`: a withdrawal does not expire.
+    """
+    if newer.expires <= now and not unending:
         return Dead("newer_version")
     return RetryLater(PARKED_SECONDS, "newer_version", count=False)
 

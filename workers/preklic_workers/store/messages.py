@@ -99,11 +99,15 @@ class Messages:
     async def note(
         self, job: str, kind: str, state: str, *, producer: str, expires: dt.datetime, reason: str = ""
     ) -> None:
-        """Record the end of a job that is no mail; the first end stays."""
+        """Record the end of a job that is no mail; the first end stays, but for a dead job that was replayed."""
+        now = self._mongo.now()
         try:
-            await self._messages.insert(_note(Noted(job, kind, state, producer, expires, reason), self._mongo.now()))
+            await self._messages.insert(_note(Noted(job, kind, state, producer, expires, reason), now))
         except Duplicate:
-            return
+            # An empty reason is no reason: the one of its death would explain this end wrongly.
+            update: Doc = {"$set": {"state": state, "at": now} | ({"reason": reason} if reason else {})}
+            update |= {} if reason else {"$unset": {"reason": ""}}
+            await self._messages.change({"_id": job, "kind": kind, "state": "dead"}, update, {"_id": 1})
 
     async def note_many(self, notes: Sequence[Noted]) -> None:
         """`note` for a batch."""

@@ -56,6 +56,10 @@ class Persons:
         doc = await self._persons.find_one({"ref_hash": self._blind.ref(ref)}, FACTS)
         return person_of(doc) if doc else None
 
+    async def all_by_ref(self, ref: str) -> list[str]:
+        """The subject of every person whom a website calls `ref`: one who changed the address has two documents."""
+        return [doc["_id"] for doc in await self._persons.find({"ref_hash": self._blind.ref(ref)}, {"_id": 1})]
+
     async def by_lookup(self, address: Address) -> Person | None:
         """The person with this address, by the look-up hash: erased and merely suppressed ones have none."""
         doc = await self._persons.find_one({"lookup": self._blind.find(address)}, FACTS)

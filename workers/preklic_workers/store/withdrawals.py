@@ -67,7 +67,10 @@ class Withdrawals:
         self._receipts = mongo["withdrawals"]
 
     async def withdraw(self, no: Withdraw) -> Withdrawal:
-        """Close the gate for these purposes; an unknown person is recorded with the no. Twice is once."""
+        """Close the gate for these purposes; an unknown person is recorded with the no. Twice is once.
+
+        A later no under the same job (a website's idempotency key that serves again) closes it again.
+        """
         closed = await self._close(no)
         receipt = {
             "person": no.subject,
@@ -106,13 +109,13 @@ class Withdrawals:
         return await self._receipts.find_one({"_id": job})
 
     async def _close(self, no: Withdraw) -> Withdrawal:
-        fields = {"withdrawals": {"$elemMatch": {"job": no.job}}}
-        where = {"_id": no.subject, "withdrawals.job": {"$ne": no.job}}
+        fields = {"withdrawals": {"$elemMatch": {"job": no.job, "at": {"$gte": no.at}}}}
+        where = {"_id": no.subject, "withdrawals": {"$not": fields["withdrawals"]}}
         for _ in range(3):
             try:
                 doc = await self._persons.change(where, closing(no), fields, upsert=True)
             except Duplicate:  # made in this moment by another job, or this very withdrawal was here before
-                doc = await self._persons.find_one({"_id": no.subject, "withdrawals.job": no.job}, fields)
+                doc = await self._persons.find_one({"_id": no.subject} | fields, fields)
             if doc is not None:
                 entry = doc["withdrawals"][0]
                 return Withdrawal(entry["seq"], tuple(Captured(c["message"], c["epoch"]) for c in entry["captured"]))
