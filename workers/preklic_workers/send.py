@@ -172,15 +172,7 @@ async def _claim(opened: Opened, deps: SendDeps, plan: Plan, route: Route) -> At
         route.name,
         route.processor.name,
     )
-    return await attempt.in_doubt(EARLIER) if await _handed(deps.store, claim.id, answer.epoch) else attempt
-
-
-async def _handed(store: Store, message: str, epoch: int) -> bool:
-    """Whether an earlier epoch's hand-over is open: then a body may be out, and no plain no is true (law 1e)."""
-    if epoch == 1:
-        return False
-    person = (await store.messages.show(message) or {}).get("person")
-    return person is not None and bool(await store.persons.open_hand_overs({message: person}))
+    return await attempt.in_doubt(EARLIER) if await deps.store.handed(claim.id, answer.epoch) else attempt
 
 
 async def _still_talking(message: str, plan: Plan, store: Store) -> RetryLater | None:
@@ -226,7 +218,7 @@ async def _refuse(opened: Opened, deps: SendDeps, reason: str) -> Outcome:
     answer = await deps.store.messages.claim(_claim_of(opened, deps, None, None))
     if not isinstance(answer, Claimed):
         return _unclaimed(answer)
-    if await _handed(deps.store, opened.job.id, answer.epoch):
+    if await deps.store.handed(opened.job.id, answer.epoch):
         await deps.store.messages.settle(opened.job.id, answer.epoch, "in_doubt", reason=EARLIER)
         return Done()
     state = "expired" if reason == "expired" else "refused"

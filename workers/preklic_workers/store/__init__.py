@@ -114,6 +114,13 @@ class Store:
         if state in CERTAIN:
             await self.gate.pull(person, message, epoch)
 
+    async def handed(self, message: str, epoch: int) -> bool:
+        """Whether an epoch before `epoch` left its hand-over open: a body may be out, and no no is plain (law 1e)."""
+        if epoch == 1:
+            return False
+        person = (await self.messages.show(message) or {}).get("person")
+        return person is not None and bool(await self.persons.open_hand_overs({message: person}))
+
     async def once_more(self, message: str, person: str) -> bool:
         """Let a mail in doubt go out a second and last time: its hand-over goes to `stale`, then it may be claimed."""
         await self.persons.to_stale(person, message)
