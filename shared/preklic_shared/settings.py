@@ -34,7 +34,7 @@ class Relay(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     password_file: str | None = None
     processor: str
     rate: float = 0
-    connections: Annotated[int, Meta(ge=1, le=1000)] = 32
+    connections: Annotated[int, Meta(ge=1, le=1000)] = 64
     ca_file: str | None = None
 
 
@@ -75,7 +75,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     mail_domain: str = "localhost.localdomain"
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] | None = None
     outbox: Path | None = None
-    concurrency: Annotated[int, Meta(ge=1, le=4096)] = 64
+    concurrency: Annotated[int, Meta(ge=1, le=4096)] = 256
     trusted_proxies: tuple[str, ...] = ()
     relays: tuple[Relay, ...] = ()
     processors: tuple[Processor, ...] = ()
