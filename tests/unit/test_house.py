@@ -21,10 +21,7 @@ LONGER = {
     "workers/preklic_workers/store/withdrawals.py:closing": 35,
     "workers/preklic_workers/compose/links.py:link": 35,
     "workers/preklic_workers/smtp/pool.py:connect": 35,
-    "workers/preklic_workers/commands_respond.py:plan": 35,
     "shared/preklic_shared/amqp.py:open_link": 35,
-    "deploy/preklic_stack/demo.py:demo": 35,
-    "workers/preklic_workers/replay_run.py:run_plan": 30,
     "workers/preklic_workers/store/message_states.py:takeover": 30,
     "workers/preklic_workers/record.py:_grant": 30,
 }
