@@ -3,7 +3,7 @@ import email.policy
 import uuid
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from preklic_workers.compose import mime
@@ -167,6 +167,7 @@ def test_a_hostile_body_leaves_crlf_and_short_lines_and_no_lone_dot(body):
 
 @pytest.mark.attack(32, guard=GUARD + "quoted")
 @given(st.text(st.characters(exclude_categories=["Cs"])))
+@example("0000000" + "\x1f" * 3 + "\x80" * 10 + "\U00010000" * 6 + ".")  # a soft line break before the dot
 def test_any_text_survives_quoted_printable(body):
     lines = mime.quoted(body).split(b"\r\n")
     assert all(len(line) <= 76 and line != b"." and b"\n" not in line and b"\r" not in line for line in lines)

@@ -20,7 +20,7 @@ def keys(tmp_path, signer):
     private = X25519PrivateKey.generate()
     (tmp_path / "send-1.x25519").write_bytes(private.private_bytes_raw())
     public = {"send": ("send-1", private.public_key().public_bytes_raw())}
-    (tmp_path / "sealing.json").write_bytes(sign_public_file(public, signer, issued=NOW, expires=NOW + 60_000))
+    (tmp_path / "sealing.json").write_bytes(sign_public_file(public, signer, issued=NOW, expires=NOW + 3_600_000))
     return tmp_path
 
 
