@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from pymongo import MongoClient
@@ -38,6 +39,7 @@ CHUNK = 500
 # The lease (60 s), the longest tier that a busy job is given (2 min), and time to work off what came back.
 REST_SECONDS = 400
 STALL_SECONDS = 60
+STATISTICS_SECONDS = 15
 
 
 @dataclass(frozen=True)
@@ -213,14 +215,25 @@ def _audit(system: System, report: Report, database: Any) -> None:
     seen = evidence(report.published, states, ledger, report.exposed)
     report.states = Counter(states[job] for job in report.published if job in states)
     report.bodies = sum(seen.bodies.values())
-    unacked = {
-        queue["name"]: queue.get("messages_unacknowledged", 0)
-        for queue in system.rabbit.management.call("GET", f"queues/{system.vhost.replace('/', '%2F')}")
-    }
+    unacked = _unacked(system)
     report.wrong += violations(seen) + at_rest(database.persons.find({}, {"open": 1}), states, unacked)
     report.account = system.run("account", role="upkeep", expect=None)
     told = json.loads(system.run("account", "--json", role="upkeep", expect=None))
     report.wrong += [f"account: {told['unaccounted']} jobs are unaccounted"] * (told["unaccounted"] != 0)
+
+
+def _unacked(system: System) -> dict[str, int]:
+    """Unacked messages by queue. The broker's figures are seconds old: what is not 0 is looked at again for a while."""
+
+    def left() -> dict[str, int]:
+        queues = system.rabbit.management.call("GET", f"queues/{quote(system.vhost, safe='')}")
+        return {
+            queue["name"]: queue["messages_unacknowledged"] for queue in queues if queue.get("messages_unacknowledged")
+        }
+
+    with suppress(AssertionError):
+        until(lambda: not left(), STATISTICS_SECONDS)
+    return left()
 
 
 def main() -> int:

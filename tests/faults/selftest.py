@@ -28,13 +28,18 @@ class Plant:
 NO_REAPER = ("workers/preklic_workers/upkeep.py", 'if doc["_id"] in open_ones:', "if False:")
 PLANTS = (
     Plant(
-        "a gate that does not mind an open hand-over",
+        "nobody minds an open hand-over: not the reaper, not the claim, not the gate",
         (
             NO_REAPER,
             (
                 "workers/preklic_workers/store/person_docs.py",
                 'closed = {"$in": [literal(message), "$open.message"]}',
                 "closed: Doc = literal(False)  # noqa: FBT003",
+            ),
+            (
+                "workers/preklic_workers/send.py",
+                "if await deps.store.handed(claim.id, answer.epoch) else attempt",
+                "if False else attempt",
             ),
         ),
         "I2",
