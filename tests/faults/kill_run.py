@@ -36,15 +36,17 @@ PURPOSE, TEMPLATE = "newsletter", "newsletter"
 ARTICLES = [{"title": "One", "summary": "Nothing to read here.", "url": "https://lucrum.example/one"}]
 DATA = {"title": "A fault run", "intro": "Sent while workers die.", "articles": ARTICLES}
 CHUNK = 500
-# The lease (60 s), the longest tier that a busy job is given (2 min), and time to work off what came back.
-REST_SECONDS = 400
 STALL_SECONDS = 60
 STATISTICS_SECONDS = 15
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`minimum` hand-overs are open at each kill; the sink takes `slow` seconds for each mail, so that they can be."""
+    """`minimum` hand-overs are open at each kill; the sink takes `slow` seconds for each mail, so that they can be.
+
+    `rest` is how long (seconds) everything may take to come to an end: the lease of 60 s, the tier of 2 minutes that a
+    busy job is given, and time to work off what came back.
+    """
 
     sends: int = 20_000
     kills: int = 20
@@ -52,6 +54,7 @@ class Plan:
     minimum: int = 32
     connections: int = 64
     slow: float = 0.15
+    rest: float = 400
 
 
 @dataclass
@@ -97,7 +100,7 @@ def run(system: System, plan: Plan, say: Callable[[str], None]) -> Report:
             worker = _kills(system, plan, report, database, say)
         say(f"{len(report.published)} published, {plan.kills} kills; coming to rest")
         system.sink.mode("accept")
-        _rest(report, database)
+        _rest(plan, report, database)
         worker.stop(30)
         _audit(system, report, database)
     report.seconds = time.monotonic() - began
@@ -202,11 +205,11 @@ def _process_state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def _rest(report: Report, database: Any) -> None:
+def _rest(plan: Plan, report: Report, database: Any) -> None:
     """Wait until every published job is at an end, or long enough: the audit names those that are not."""
     ends = {"_id": {"$in": report.published}, "state": {"$in": sorted(ENDS)}}
     with suppress(AssertionError):
-        until(lambda: database.messages.count_documents(ends) == len(report.published), REST_SECONDS)
+        until(lambda: database.messages.count_documents(ends) == len(report.published), plan.rest)
 
 
 def _audit(system: System, report: Report, database: Any) -> None:
@@ -242,9 +245,10 @@ def main() -> int:
     parser.add_argument("--sends", type=int, default=Plan.sends)
     parser.add_argument("--kills", type=int, default=Plan.kills)
     parser.add_argument("--persons", type=int, default=Plan.persons)
+    parser.add_argument("--rest", type=float, default=Plan.rest, help="seconds")
     parser.add_argument("--json", type=Path, help="write the report there")
     options = parser.parse_args()
-    plan = Plan(sends=options.sends, kills=options.kills, persons=options.persons)
+    plan = Plan(sends=options.sends, kills=options.kills, persons=options.persons, rest=options.rest)
     with tempfile.TemporaryDirectory(dir=quick_folder()) as folder, running_stack(Path(folder), say) as stack:
         report = run_apart(stack, plan)
     say(report.account)

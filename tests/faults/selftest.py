@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("shared", "producers", "workers", "deploy", "tests")
-SMALL = ("--sends", "1500", "--kills", "3", "--persons", "300")
+SMALL = ("--sends", "1500", "--kills", "3", "--persons", "300", "--rest", "240")
 
 
 @dataclass(frozen=True)
