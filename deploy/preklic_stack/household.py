@@ -76,7 +76,9 @@ def make_users(system: System) -> dict[str, str]:
     if system.rabbit.child is None:
         return {}
     passwords = {user: secrets.token_urlsafe(18) for user in (*ROLES, "gateway", SITE)}
-    system.rabbit.management.call("POST", "definitions", definitions(passwords, system.vhost))
+    system.rabbit.management.call(
+        "POST", "definitions", definitions(passwords, system.vhost, system.rabbit.management.version())
+    )
     return passwords
 
 

@@ -53,6 +53,12 @@ class Management:
             text = answer.read()
         return json.loads(text) if text else None
 
+    def version(self) -> tuple[int, ...]:
+        """The broker's version, as `preklic_shared.topology.definitions` takes it."""
+        overview = self.call("GET", "overview")
+        assert isinstance(overview, dict)
+        return tuple(int(part) for part in str(overview["rabbitmq_version"]).split(".")[:2])
+
     def add_vhost(self, name: str) -> None:
         """A fresh virtual host on which this user may do everything, also set topic permissions."""
         self.call("PUT", f"vhosts/{quote(name, safe='')}")

@@ -80,7 +80,7 @@ def users(rabbit):
 
 @pytest.mark.attack(9, guard="preklic_shared.topology:keys_of")
 def test_each_user_publishes_only_its_kinds_and_under_its_own_name(rabbit, vhost, amqp_url, users):
-    definitions = topology.definitions(dict.fromkeys(users.values(), "word"), vhost)
+    definitions = topology.definitions(dict.fromkeys(users.values(), "word"), vhost, rabbit.management.version())
     rabbit.management.call("POST", "definitions", {name: definitions[name] for name in definitions if name != "vhosts"})
     assert check(amqp_url) == []
 
