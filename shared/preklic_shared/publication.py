@@ -34,3 +34,8 @@ class Publication:
     correlation_id: str | None = None
     expiration: int | None = None
     mandatory: bool = True
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """Message id, exchange and routing key: what a returned message is known by."""
+        return self.message_id, self.exchange, self.routing_key

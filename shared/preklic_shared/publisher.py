@@ -193,9 +193,9 @@ class Publisher:
         # A return comes before its confirm, and says which message it is only by what we put on it.
         if link is not self._link:
             return
+        back = (properties.message_id, returned.exchange, returned.routing_key)
         for item in self._pending.values():
-            held = item.publication
-            if held.message_id == properties.message_id and held.routing_key == returned.routing_key:
+            if item.publication.place == back:
                 item.returned = True
 
     async def _keep_connected(self) -> None:

@@ -41,6 +41,15 @@ async def test_unroutable_and_forbidden_name_only_the_publication_at_fault(url, 
     assert {body for _, body in queues.take("track")} == {each.body for each in good}
 
 
+async def test_a_returned_message_says_nothing_of_the_same_job_on_another_exchange(url, queues):
+    queues.channel.queue_unbind("dead", "dead", "")
+    job = track()
+    dead = Publication("dead", "track", b"{}", job.id, "track")
+    async with Publisher(url) as publisher:
+        failures = await publisher.publish_many([publication(job), dead])
+    assert {position: type(error) for position, error in failures.items()} == {1: Unroutable}
+
+
 async def test_each_single_call_raises_its_own_error(url):
     async with Publisher(url) as publisher:
         calls = [publisher.publish(each) for each in (publication(track()), to("jobs", "nobody"), to("nowhere", "x"))]
