@@ -1,7 +1,12 @@
 """Sealing: what is personal in a job is readable by the one role that must act on it.
 
-HPKE (RFC 9180) with DHKEM(X25519), HKDF-SHA256 and AES-256-GCM in base mode; the job's clear header is `info`, so that
-a header edited after sealing no longer opens. Producers get public keys in one signed file with an expiry:
+A content key is sealed with HPKE (RFC 9180: DHKEM(X25519), HKDF-SHA256, AES-256-GCM, base mode) and serves the jobs of
+one producer and one role for a minute; under it each job is encrypted with AES-256-GCM and a random nonce, the clear
+header as associated data, so that a header edited after sealing no longer opens. A sealed text is base64 of
+
+    80 octets content key by HPKE | 12 octets nonce | ciphertext and tag
+
+Producers get public keys in one signed file with an expiry:
 
     {"keys": {"<role>": {"id": "<key id>", "public": "<base64>"}}, "issued": ms, "expires": ms, "signature": "<base64>"}
 
@@ -11,21 +16,28 @@ named `<key id>.x25519` in a role's key directory.
 
 import base64
 import binascii
+import os
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from preklic_shared.wire import strict_json
 
 _SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+_INFO: Final = b"preklic content key"
+_WRAPPED, _NONCE = 80, 12
+# One HPKE operation costs what thirty jobs under a content key do; random nonces are safe far beyond so many.
+_KEY_SECONDS, _KEY_JOBS = 60.0, 10_000
+_MOST_KEYS: Final = 4096
 _FILE_LIMIT = 64 * 1024
 
 
@@ -54,11 +66,35 @@ class _PublicFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
+class _ContentKey:
+    """A key of ours for many jobs: `wrapped` is what the role alone can open."""
+
+    wrapped: bytes
+    cipher: AESGCM
+    until: float
+    uses: Iterator[int]
+
+    @classmethod
+    def fresh(cls, public: X25519PublicKey) -> "_ContentKey":
+        key = AESGCM.generate_key(256)
+        wrapped = _SUITE.encrypt(key, public, _INFO)
+        return cls(wrapped, AESGCM(key), time.monotonic() + _KEY_SECONDS, iter(range(_KEY_JOBS)))
+
+    def encrypt(self, plain: bytes, header: bytes) -> bytes | None:
+        """None when it has served its time."""
+        if time.monotonic() > self.until or next(self.uses, None) is None:
+            return None
+        nonce = os.urandom(_NONCE)
+        return self.wrapped + nonce + self.cipher.encrypt(nonce, plain, header)
+
+
+@dataclass(frozen=True, slots=True)
 class Sealer:
-    """The public side: seals a payload to a role. Thread-safe; holds no secret."""
+    """The public side: seals a payload to a role. Safe in threads and after a fork; it opens its own jobs alone."""
 
     keys: Mapping[str, tuple[str, X25519PublicKey]]
     expires: int
+    _content: dict[str, _ContentKey] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, path: Path, pin: bytes | None = None) -> "Sealer":
@@ -88,14 +124,21 @@ class Sealer:
 
     def seal(self, role: str, header: bytes, payload: object) -> str:
         """`payload` (a Struct of `jobs`) sealed to `role` under `header`, as base64 text."""
-        return base64.b64encode(_SUITE.encrypt(msgspec.json.encode(payload), self.keys[role][1], header)).decode()
+        plain = msgspec.json.encode(payload)
+        content = self._content.get(role)
+        sealed = None if content is None else content.encrypt(plain, header)
+        while sealed is None:
+            content = self._content[role] = _ContentKey.fresh(self.keys[role][1])
+            sealed = content.encrypt(plain, header)
+        return base64.b64encode(sealed).decode()
 
 
 @dataclass(frozen=True, slots=True)
 class Opener:
-    """The private side: the keys of one role, by key id."""
+    """The private side: the keys of one role, by key id. Content keys that were opened lately are kept."""
 
     keys: Mapping[str, X25519PrivateKey]
+    _content: dict[tuple[str, bytes], AESGCM] = field(default_factory=dict, repr=False)
 
     @classmethod
     def load(cls, directory: Path) -> "Opener":
@@ -105,13 +148,23 @@ class Opener:
 
     def open(self, key_id: str, header: bytes, sealed: str) -> bytes:
         """The payload's bytes. Raises KeyGone or Tampered."""
-        key = self.keys.get(key_id)
-        if key is None:
+        if key_id not in self.keys:
             raise KeyGone
         try:
-            return _SUITE.decrypt(base64.b64decode(sealed, validate=True), key, header)
+            octets = base64.b64decode(sealed, validate=True)
+            nonce, text = octets[_WRAPPED : _WRAPPED + _NONCE], octets[_WRAPPED + _NONCE :]
+            return self._cipher(key_id, octets[:_WRAPPED]).decrypt(nonce, text, header)
         except (InvalidTag, binascii.Error, ValueError):
             raise Tampered from None
+
+    def _cipher(self, key_id: str, wrapped: bytes) -> AESGCM:
+        known = self._content.get((key_id, wrapped))
+        if known is None:
+            known = AESGCM(_SUITE.decrypt(wrapped, self.keys[key_id], _INFO))
+            if len(self._content) >= _MOST_KEYS:
+                self._content.clear()
+            self._content[key_id, wrapped] = known
+        return known
 
 
 def sign_public_file(

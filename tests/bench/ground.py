@@ -147,7 +147,8 @@ class Ground:
 def ours_environment(ground: Ground, settings: dict[str, str]) -> dict[str, str]:
     """For processes of ours: nothing of the caller's own settings, the bench's instead."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREKLIC_")}
-    base = {"PREKLIC_AMQP_URL": ground.amqp, "PREKLIC_MONGO_URL": ground.mongo.url, "PYTHONPATH": str(ROOT / "tests")}
+    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(ROOT / "tests")]))
+    base = {"PREKLIC_AMQP_URL": ground.amqp, "PREKLIC_MONGO_URL": ground.mongo.url, "PYTHONPATH": path}
     return kept | base | settings
 
 

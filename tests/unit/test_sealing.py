@@ -1,3 +1,4 @@
+import base64
 import json
 import time
 
@@ -5,6 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from preklic_shared import sealing
 from preklic_shared.sealing import KeyGone, Opener, Sealer, SealingError, Tampered, sign_public_file
 
 NOW = int(time.time() * 1000)
@@ -35,6 +37,29 @@ def test_only_the_role_opens_and_only_under_the_same_header(keys):
         opener.open("send-1", b"header", sealed[:-8] + "AAAAAAA=")
     with pytest.raises(Tampered):
         opener.open("send-1", b"header", "AAAA")
+
+
+def test_jobs_share_a_content_key_and_each_stays_bound_to_its_own_header(keys):
+    sealer, opener = Sealer.load(keys / "sealing.json"), Opener.load(keys)
+    headers = [f"header {number}".encode() for number in range(20)]
+    sealed = [base64.b64decode(sealer.seal("send", header, {"n": 1})) for header in headers]
+    assert len({octets[:80] for octets in sealed}) == 1
+    assert len({octets[80:92] for octets in sealed}) == len(sealed)
+    for header, octets, other in zip(headers, sealed, sealed[1:], strict=False):
+        assert opener.open("send-1", header, base64.b64encode(octets).decode()) == b'{"n":1}'
+        with pytest.raises(Tampered):
+            opener.open("send-1", header, base64.b64encode(other).decode())
+
+
+def test_a_content_key_serves_for_a_while_and_two_producers_never_share_one(keys, monkeypatch):
+    monkeypatch.setattr(sealing, "_KEY_JOBS", 3)
+    sealers, opener = [Sealer.load(keys / "sealing.json") for _ in range(2)], Opener.load(keys)
+    sealed = [sealer.seal("send", b"h", {}) for sealer in sealers for _ in range(7)]
+    assert len({base64.b64decode(text)[:80] for text in sealed}) == 6
+    monkeypatch.setattr(sealing, "_MOST_KEYS", 2)
+    assert {opener.open("send-1", b"h", text) for text in sealed} == {b"{}"}
+    monkeypatch.setattr(sealing.time, "monotonic", lambda: float("inf"))
+    assert base64.b64decode(sealers[0].seal("send", b"h", {}))[:80] != base64.b64decode(sealed[6])[:80]
 
 
 def test_a_destroyed_key_is_gone(keys):
