@@ -11,6 +11,7 @@ from typing import Any, Final
 from pymongo import UpdateOne
 
 from preklic_workers.store.mongo import Doc
+from preklic_workers.store.person_docs import literal
 
 LEASE: Final = dt.timedelta(seconds=60)
 HISTORY: Final = 20
@@ -41,10 +42,9 @@ class Settlement:
 
 def settling(settlement: Settlement) -> list[UpdateOne]:
     """The updates that record it; their conditions exclude each other, so at most one matches."""
-    here: Doc = {"_id": settlement.id}
     if settlement.state == "sent":
-        return [_update(here | {"state": {"$nin": list(DELIVERED)}}, settlement, "sent", doubted=False)]
-    mine: Doc = here | {"epoch": settlement.epoch}
+        return [_delivered(settlement)]
+    mine: Doc = {"_id": settlement.id, "epoch": settlement.epoch}
     claimed: Doc = mine | {"state": "claimed"}
     if settlement.state == "in_doubt":
         return [_update(claimed, settlement, "in_doubt", doubted=True)]
@@ -97,17 +97,22 @@ def takeover(message: str, fixed: Doc, by: bytes) -> UpdateOne:
     return UpdateOne(where, [{"$set": fields}])
 
 
+def _delivered(settlement: Settlement) -> UpdateOne:
+    """`sent`, unless stronger news is there already.
+
+    The condition stands in the update: by `_id` alone MongoDB needs no query plan, which most mails are spared.
+    """
+    entry = {"at": settlement.at, "state": "sent", "epoch": settlement.epoch}
+    history = {"$slice": [{"$concatArrays": [{"$ifNull": ["$history", []]}, [literal(entry)]]}, -HISTORY]}
+    now: Doc = {"$mergeObjects": ["$$ROOT", literal(_facts(settlement, "sent")), {"history": history}]}
+    for gone in ("doubted", *(("reason",) if settlement.reason is None else ())):
+        now = {"$unsetField": {"field": gone, "input": now}}
+    known = {"$in": ["$state", literal(list(DELIVERED))]}
+    return UpdateOne({"_id": settlement.id}, [{"$replaceWith": {"$cond": [known, "$$ROOT", now]}}])
+
+
 def _update(where: Doc, settlement: Settlement, state: str, *, doubted: bool | None = None) -> UpdateOne:
-    given: dict[str, Any] = {
-        "reason": settlement.reason,
-        "relay": settlement.relay,
-        "processor": settlement.processor,
-        "reply": settlement.reply,
-    }
-    fields = {name: value for name, value in given.items() if value is not None}
-    fields |= {"state": state, "at": settlement.at}
-    if state == "sent":
-        fields["sent_at"] = settlement.at
+    fields = _facts(settlement, state)
     if state in CLAIMABLE:
         fields["lease"] = settlement.at
     if doubted:
@@ -121,3 +126,15 @@ def _update(where: Doc, settlement: Settlement, state: str, *, doubted: bool | N
     if unset := {name: "" for name, over in gone.items() if over}:
         update["$unset"] = unset
     return UpdateOne(where, update)
+
+
+def _facts(settlement: Settlement, state: str) -> Doc:
+    given: dict[str, Any] = {
+        "reason": settlement.reason,
+        "relay": settlement.relay,
+        "processor": settlement.processor,
+        "reply": settlement.reply,
+    }
+    fields = {name: value for name, value in given.items() if value is not None}
+    fields |= {"state": state, "at": settlement.at}
+    return fields | ({"sent_at": settlement.at} if state == "sent" else {})
