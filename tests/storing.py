@@ -59,6 +59,12 @@ async def gated(store, person, message, epoch=1, purpose=NEWS, **more):
     return await store.gate.pass_through(Handover(person, message, epoch, purpose, now() + HOUR, **more))
 
 
+async def sent(store, address, message, epoch=1):
+    """The relay took it: settled, then pulled (law 1d)."""
+    await store.messages.settle(message, epoch, "sent")
+    await store.gate.pull(subject(address), message, epoch)
+
+
 async def lease_passes(store, message):
     past = now() - HOUR
     await store.mongo["messages"].change({"_id": message}, {"$set": {"lease": past}}, {"_id": 1})

@@ -9,7 +9,7 @@ from preklic_workers.outcomes import Dead, Done, Refused, RetryLater
 from preklic_workers.revoke import Revoke
 from preklic_workers.runtime import Opened, no_reply
 from preklic_workers.store import GatePassed, GateRefused
-from storing import MINUTE, NEWS, OFFERS, PAYMENT, REGISTRY, RING, claimed, gated, grant, now, subject
+from storing import MINUTE, NEWS, OFFERS, PAYMENT, REGISTRY, RING, claimed, gated, grant, now, sent, subject
 from waiting import auntil
 
 ANA = "ana@primer.si"
@@ -66,7 +66,7 @@ async def test_a_no_waits_for_what_is_under_way_and_says_so(store, revoke):
     task = asyncio.create_task(patient.handle(job))
     await auntil(lambda: store.withdrawals.receipt(job.job.id), 10, "the gate is closed")
     assert "applied" not in await store.withdrawals.receipt(job.job.id)
-    await store.finish(message, 1, "sent", person=subject(ANA))
+    await sent(store, ANA, message)
     assert await task == Done()
     receipt = await store.withdrawals.receipt(job.job.id)
     assert receipt["waited"] == [{"message": message, "epoch": 1}]
@@ -94,7 +94,7 @@ async def test_a_no_whose_worker_died_is_finished_by_the_next(store, revoke):
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     first = await store.withdrawals.receipt(job.job.id)
-    await store.finish(message, 1, "sent", person=subject(ANA))
+    await sent(store, ANA, message)
     assert await revoke.handle(job) == Done()
     receipt = await store.withdrawals.receipt(job.job.id)
     assert (receipt["seq"], receipt["closed"]) == (first["seq"], first["closed"])

@@ -68,7 +68,7 @@ async def test_a_redelivery_pulls_what_a_killed_worker_left_between_settle_and_p
     assert phases(sink, job) == ["body", "accepted"]
 
 
-DENIED = pytest.mark.attack(13, guard="preklic_workers.send:purpose_denied")
+DENIED = pytest.mark.attack(13, guard="preklic_shared.registry:Registry.for_mail")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from preklic_shared.ids import new_id
 from preklic_workers.permission import grant_counts
 from preklic_workers.store import Captured, Drain, GatePassed, GateRefused
-from storing import MINUTE, NEWS, OFFERS, PAYMENT, claimed, gated, grant, now, subject, withdraw
+from storing import MINUTE, NEWS, OFFERS, PAYMENT, claimed, gated, grant, now, sent, subject, withdraw
 
 ANA = "ana@primer.si"
 
@@ -100,7 +100,7 @@ async def test_a_no_captures_what_is_under_way_and_drains_it(store):
     no = await withdraw(store, ANA, NEWS, job=job, at=now() + MINUTE)
     assert no.captured == (Captured(news, 1),)
     assert await store.withdrawals.drained(subject(ANA), no.captured) == Drain((Captured(news, 1),), ())
-    await store.finish(news, 1, "sent", person=subject(ANA))
+    await sent(store, ANA, news)
     assert await store.withdrawals.drained(subject(ANA), no.captured) == Drain((), ())
     await store.withdrawals.applied(job, no.captured, [])
     receipt = await store.withdrawals.receipt(job)

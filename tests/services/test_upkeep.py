@@ -5,7 +5,21 @@ from preklic_shared.jobs import GrantJob
 from preklic_shared.wire import encode
 from preklic_workers.store import Busy, Captured, Claimed, Ended, GatePassed
 from preklic_workers.upkeep import ASSUMED_AFTER, Upkeep, letter_of
-from storing import MINUTE, NEWS, PAYMENT, REGISTRY, claim_of, claimed, gated, grant, lease_passes, now, state, subject
+from storing import (
+    MINUTE,
+    NEWS,
+    PAYMENT,
+    REGISTRY,
+    claim_of,
+    claimed,
+    gated,
+    grant,
+    lease_passes,
+    now,
+    sent,
+    state,
+    subject,
+)
 
 ANA = "ana@primer.si"
 
@@ -80,7 +94,7 @@ async def test_once_more_moves_the_hand_over_aside_and_every_receipt_lists_it(st
     assert await store.once_more(message, subject(ANA))
     assert await store.messages.claim(claim_of(message, subject(ANA), PAYMENT)) == Claimed(2, doubted=True, again=True)
     assert isinstance(await gated(store, subject(ANA), message, 2, PAYMENT), GatePassed)
-    await store.finish(message, 2, "sent", person=subject(ANA))
+    await sent(store, ANA, message, 2)
     person = await store.persons.whole(subject(ANA))
     assert [Captured(one.message, one.epoch) for one in person.stale] == [Captured(message, 1)]
     assert person.open == ()

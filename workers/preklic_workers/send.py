@@ -13,7 +13,7 @@ from typing import Final, assert_never
 import msgspec
 
 from preklic_shared.addresses import Address, BadAddress, parse
-from preklic_shared.jobs import SendJob, SendPayload
+from preklic_shared.jobs import SendPayload
 from preklic_shared.registry import Purpose, Registry
 from preklic_workers.attempts import STOPPED_SECONDS, Attempt
 from preklic_workers.blind import Blind
@@ -98,23 +98,15 @@ def plan_of(opened: Opened, deps: SendDeps) -> Plan | str:
     assert isinstance(payload, SendPayload)
     if opened.expired:
         return "expired"
-    purpose = deps.registry.get(job.purpose)
-    if (denied := purpose_denied(purpose, job)) is not None:
-        return denied
-    assert purpose is not None
+    purpose = deps.registry.for_mail(job.purpose, job.template)
+    if purpose is None:
+        return "purpose_denied"
     try:
         address = parse(payload.to)
     except BadAddress:
         return "bad_address"
     routes = valid_routes(deps.routes, dt.datetime.now(dt.UTC).date())
     return Plan(payload, purpose, address, deps.blind.subject(address), routes) if routes else "processor_invalid"
-
-
-def purpose_denied(purpose: Purpose | None, job: SendJob) -> str | None:
-    """A mail names a registered purpose that is a mail's, and a template of that purpose."""
-    if purpose is None or not purpose.mail or job.template not in purpose.templates:
-        return "purpose_denied"
-    return None
 
 
 async def _after(opened: Opened, deps: SendDeps) -> RetryLater | str | None:

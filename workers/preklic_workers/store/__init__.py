@@ -3,7 +3,6 @@
 `store = await open_store(settings, ring)`; all its methods raise `Unavailable` when MongoDB is away or not certain.
 """
 
-import datetime as dt
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,7 +16,7 @@ from preklic_workers.store.gate import Gate, GateAnswer, GateBusy, GateLost, Gat
 from preklic_workers.store.grants import Grant, Grants, GrantState
 from preklic_workers.store.message_states import CERTAIN
 from preklic_workers.store.messages import Messages, Noted
-from preklic_workers.store.mongo import Doc, Mongo, Standalone, Unavailable
+from preklic_workers.store.mongo import Mongo, Standalone, Unavailable
 from preklic_workers.store.persons import Persons
 from preklic_workers.store.vault import Vault
 from preklic_workers.store.withdrawals import Captured, Drain, Withdraw, Withdrawal, Withdrawals
@@ -93,26 +92,6 @@ class Store:
     dead: DeadLetters
     controls: Controls
     vault: Vault
-
-    async def finish(
-        self,
-        message: str,
-        epoch: int,
-        state: str,
-        *,
-        person: str,
-        reason: str | None = None,
-        relay: str | None = None,
-        processor: str | None = None,
-        reply: Doc | None = None,
-        at: dt.datetime | None = None,
-    ) -> None:
-        """Law 1d: settle the message first; then, when the conversation ended for certain, pull its hand-over."""
-        await self.messages.settle(
-            message, epoch, state, reason=reason, relay=relay, processor=processor, reply=reply, at=at
-        )
-        if state in CERTAIN:
-            await self.gate.pull(person, message, epoch)
 
     async def handed(self, message: str, epoch: int) -> bool:
         """Whether an epoch before `epoch` left its hand-over open: a body may be out, and no no is plain (law 1e)."""
