@@ -19,6 +19,7 @@ from sending import open_desk, route, send_job
 from storing import (
     HOUR,
     MINUTE,
+    PAYMENT,
     REGISTRY,
     RING,
     claimed,
@@ -85,6 +86,22 @@ async def test_a_relay_that_refuses_after_a_lost_data_does_not_say_that_nothing_
     sink.mode("refuse_rcpt", code=550)
     await desk.send(job, TO)
     assert (await desk.state(job)).state == "in_doubt"
+
+
+async def test_a_late_answer_to_the_first_body_does_not_let_go_of_the_second(desk):
+    await desk.grant(TO, "payment")
+    job, person = send_job("payment"), desk.subject(TO)
+    await left_in_data(desk, job)
+    await desk.store.messages.settle(job.id, 1, "in_doubt", reason="lost_after_body")
+    assert await desk.store.once_more(job.id, person)
+    opened = desk.opened(job, TO)
+    claim = send._claim_of(opened, desk.deps, person, desk.deps.routes[0])
+    assert (await desk.store.messages.claim(claim)).epoch == 2
+    assert isinstance(await gated(desk.store, person, job.id, 2, PAYMENT), GatePassed)
+    await desk.store.messages.settle(job.id, 1, "sent")
+    await desk.store.gate.pull(person, job.id, 1)
+    assert await desk.send(job, TO) == Done()
+    assert [entry.epoch for entry in (await desk.person(TO)).open] == [2]
 
 
 @pytest.mark.attack(16)

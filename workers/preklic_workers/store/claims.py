@@ -39,7 +39,8 @@ class Claimed:
 class Ended:
     """Over, in this state; a repeated delivery is acked.
 
-    After a certain end the hand-over of `epoch` is to be pulled once more: its worker may have died before it did.
+    After a certain end the hand-over of `epoch` (the one that ended it, which need not be the latest) is to be pulled
+    once more: its worker may have died before it did.
     """
 
     state: str
@@ -99,4 +100,4 @@ def answer_to(claim: Claim, doc: Doc | None, by: bytes, now: dt.datetime) -> Cla
         return Claimed(doc["epoch"], doc.get("doubted", False), doc.get("again", False))
     if doc["state"] in CLAIMABLE:
         return Busy(max(1.0, (doc.get("lease", now) - now).total_seconds()))
-    return Ended(doc["state"], doc.get("reason"), doc.get("epoch", 0))
+    return Ended(doc["state"], doc.get("reason"), doc.get("ended") or doc.get("epoch", 0))

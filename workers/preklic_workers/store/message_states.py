@@ -66,7 +66,9 @@ def evidence(message: str, state: str, at: dt.datetime, reason: str) -> UpdateOn
     """News from outside (a DSN, a complaint, a relay's log): it resolves doubt, and never undoes a stronger fact."""
     stronger = DELIVERED[DELIVERED.index(state) :]
     where = {"_id": message, "state": {"$nin": list(stronger)}}
-    return UpdateOne(where, {"$set": {"state": state, "at": at, "reason": reason}, "$unset": {"doubted": ""}})
+    return UpdateOne(
+        where, {"$set": {"state": state, "at": at, "reason": reason}, "$unset": {"doubted": "", "ended": ""}}
+    )
 
 
 def takeover(message: str, fixed: Doc, by: bytes) -> UpdateOne:
@@ -137,4 +139,6 @@ def _facts(settlement: Settlement, state: str) -> Doc:
     }
     fields = {name: value for name, value in given.items() if value is not None}
     fields |= {"state": state, "at": settlement.at}
+    if state in CERTAIN:
+        fields["ended"] = settlement.epoch
     return fields | ({"sent_at": settlement.at} if state == "sent" else {})

@@ -20,7 +20,7 @@ from preklic_workers.store.grouping import Grouper
 from preklic_workers.store.message_states import HISTORY, Settlement, evidence, settling, takeover
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Duplicate, Mongo, Unavailable
 
-_VIEW: Final = {"state": 1, "reason": 1, "epoch": 1, "by": 1, "lease": 1, "body_hash": 1, "doubted": 1, "again": 1}
+_VIEW: Final = dict.fromkeys(("state", "reason", "epoch", "by", "lease", "body_hash", "doubted", "again", "ended"), 1)
 
 
 @dataclass(frozen=True, slots=True)

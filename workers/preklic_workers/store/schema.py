@@ -99,6 +99,7 @@ MESSAGE: Final = _object(
     sent_at=_DATE,
     doubted=_YES,
     again=_YES,
+    ended=_WHOLE,
     history=_list(_object(["at", "state", "epoch"], at=_DATE, state=_WORD, epoch=_WHOLE, reason=_WORD), 20),
 )
 WITHDRAWAL: Final = _object(
