@@ -18,12 +18,14 @@ class Pace:
     """How long a turn is, and how often. `jobs` replaces the number that fits the time: a smoke test needs few.
 
     `warm` is the time between the first job's end and the clock's start: all processes open their connections then.
+    `long` is the number of jobs of an endurance run.
     """
 
     seconds: float
     turns: int
     warm: float = 1.0
     jobs: int | None = None
+    long: int = 1_000_000
 
 
 @dataclass(frozen=True)

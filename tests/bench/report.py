@@ -28,6 +28,18 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """A figure of ours alone that must stay low: `key` of the samples' `more`, with the floor and the goal."""
+
+    title: str
+    group: str
+    ours: str
+    key: str
+    floor: float
+    goal: float
+
+
+@dataclass(frozen=True)
 class Spread:
     """Median, smallest and largest."""
 
@@ -97,7 +109,16 @@ def heading(machine: Mapping[str, Any]) -> str:
     return "\n".join([first.format(**machine), *map("{}: {}".format, ("ours", "peers"), sides), ""])
 
 
-def lines(rows: Sequence[Row], groups: Groups) -> list[str]:
+def kept(limit: Limit, groups: Groups) -> tuple[float, str] | None:
+    """The median of what was measured, and what it means beside floor and goal; None when it was not."""
+    found = spread(sample["more"][limit.key] for sample in groups.get(limit.group, {}).get(limit.ours, ()))
+    if found is None:
+        return None
+    word = "goal" if found.median <= limit.goal else "floor" if found.median <= limit.floor else "above the floor"
+    return found.median, word
+
+
+def lines(rows: Sequence[Row], limits: Sequence[Limit], groups: Groups) -> list[str]:
     """The closing table, and under it each contender's figures."""
     out = [f"{'':54} {'ratio':>8} {'(min - max)':>16} {'by CPU':>8} {'floor':>7} {'goal':>7}"]
     for row in rows:
@@ -109,6 +130,10 @@ def lines(rows: Sequence[Row], groups: Groups) -> list[str]:
             marks = f"{show(row, row.floor):>7} {show(row, row.goal):>7}"
             figure = show(row, found and found.median)
             out.append(f"{row.title:54} {figure:>8} {between:>16} {cpu:>8} {marks}  {verdict(row, found)}")
+    for limit in limits:
+        if (measured := kept(limit, groups)) is not None:
+            figure, word = measured
+            out.append(f"{limit.title:54} {figure:>8.3g} {'':26} {limit.floor:>7g} {limit.goal:>7g}  {word}")
     for name, contenders in groups.items():
         out += ["", f"{name:24} {'jobs/s, median (min - max)':>32}   CPU s per 10,000 jobs; memory MB"]
         out += [f"  {contender:22} {_figures(samples)}" for contender, samples in contenders.items()]

@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping
 from bench import ours, theirs
 from bench.contest import Contender
 from bench.ground import Ground
-from bench.report import Row
+from bench.life import Endurance, Idle
+from bench.report import Limit, Row
 
-Factory = Callable[[Ground], Contender]
+Factory = Callable[[Ground], Contender | Endurance | Idle]
 
 # In the order of their turns; `guess` is in jobs a second and bounds how many jobs are laid ready.
 GROUPS: Mapping[str, Mapping[str, Factory]] = {
@@ -44,7 +45,14 @@ GROUPS: Mapping[str, Mapping[str, Factory]] = {
         "preklic gateway": ours.click,
         "starlette, empty": theirs.empty_site,
     },
+    "life": {
+        "preklic, idle": ours.idle,
+        "preklic, long run": ours.endurance,
+    },
 }
+
+# A long run is long enough once.
+ONCE = frozenset({"life"})
 
 _SEND, _CLICK = "preklic 2 processes", "preklic gateway"
 
@@ -85,4 +93,10 @@ ROWS = (
     Row("track / stock dramatiq, insert_one", "track", _SEND, "dramatiq 2x8, insert_one", "times", 5, 15),
     Row("track as a share of pika and insert_many", "track", _SEND, "pika, insert_many", "share", 0.25, 0.65),
     Row("click over HTTP as a share of an empty Starlette", "click", _CLICK, "starlette, empty", "share", 0.15, 0.3),
+)
+
+LIMITS = (
+    Limit("memory of a worker after 1,000,000 jobs, MB", "life", "preklic, long run", "all_mb", 120, 90),
+    Limit("its growth since the first tenth of them, %", "life", "preklic, long run", "growth", 10, 5),
+    Limit("an idle worker, % of a core", "life", "preklic, idle", "percent", 2, 0.5),
 )

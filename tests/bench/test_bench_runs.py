@@ -8,7 +8,7 @@ import pytest
 from bench.__main__ import PACES, run_group
 from bench.ground import PEERS, Ground, prepared
 from bench.report import lines
-from bench.rows import GROUPS, ROWS
+from bench.rows import GROUPS, LIMITS, ROWS
 from preklic_stack.children import Children
 from preklic_stack.mailsink import MailSink
 from preklic_stack.mongo import Mongo
@@ -22,6 +22,7 @@ SOME = {
     "share": ("raw aiosmtplib pool",),
     "track": ("preklic 2 processes", "pika, insert_many"),
     "click": ("preklic gateway", "starlette, empty"),
+    "life": ("preklic, idle", "preklic, long run"),
 }
 
 
@@ -34,6 +35,8 @@ def ground(processes: Children, rabbit: Rabbit, mongo: Mongo, sink: MailSink, tm
 def test_every_row_names_contenders() -> None:
     for row in ROWS:
         assert {row.ours, row.theirs} <= set(GROUPS[row.group])
+    for limit in LIMITS:
+        assert limit.ours in GROUPS[limit.group]
 
 
 def test_the_benchmarks_run(ground: Ground) -> None:
@@ -44,4 +47,4 @@ def test_the_benchmarks_run(ground: Ground) -> None:
         assert not faults
         assert set(samples) == {c for c in chosen if c.startswith("preklic") or PEERS.exists()}
         found[name] = samples
-    assert len(lines(ROWS, found)) > len(ROWS)
+    assert len(lines(ROWS, LIMITS, found)) > len(ROWS) + len(LIMITS)

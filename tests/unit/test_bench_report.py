@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.report import Row, Spread, by_cpu, heading, lines, of, ratio, show, spread, verdict
+from bench.report import Limit, Row, Spread, by_cpu, heading, kept, lines, of, ratio, show, spread, verdict
 
 SEND = Row("send against celery", "send", "ours", "celery", "times", 3, 8)
 SHARE = Row("share of a raw pool", "share", "ours", "raw", "share", 0.12, 0.35)
@@ -54,7 +54,7 @@ def test_ratios_are_shown_as_the_targets_write_them() -> None:
 
 def test_the_table_names_every_contender_and_leaves_out_what_was_not_asked_for() -> None:
     groups = {"send": {"ours": [sample(900), sample(1000)], "celery": [sample(300), sample(310)], "without": []}}
-    text = "\n".join(lines([SEND, SHARE, GATE], groups))
+    text = "\n".join(lines([SEND, SHARE, GATE], [], groups))
     assert "send against celery" in text
     assert "3.1x" in text
     assert "worker 5" in text
@@ -76,3 +76,12 @@ def test_the_heading_names_versions() -> None:
     assert "2 cores" in text
     assert "pika 1.4.4" in text
     assert "celery 5.7.0" in text
+
+
+@pytest.mark.parametrize(("megabytes", "word"), [(80, "goal"), (90, "goal"), (119, "floor"), (121, "above the floor")])
+def test_a_limit_is_kept_from_above(megabytes: float, word: str) -> None:
+    limit = Limit("memory, MB", "life", "ours", "all_mb", 120, 90)
+    groups = {"life": {"ours": [sample(1) | {"more": {"all_mb": megabytes}}]}}
+    assert kept(limit, groups) == (megabytes, word)
+    assert word in "\n".join(lines([], [limit], groups))
+    assert kept(limit, {}) is None
