@@ -1,4 +1,4 @@
-"""`python -m bench [--quick] [GROUP...] [--json FILE]`: exit 0 when all ran, 1 when something did not."""
+"""`python -m bench [--quick] [GROUP...]`: exit 0 when all ran, 1 when something did not."""
 
 import argparse
 import json
@@ -46,6 +46,7 @@ def main() -> int:
     parser.add_argument("--quick", dest="pace", action="store_const", const="quick", default="full")
     parser.add_argument("--smoke", dest="pace", action="store_const", const="smoke", help="a few jobs each")
     parser.add_argument("--json", type=Path, help="write everything there")
+    parser.add_argument("--markdown", type=Path, help="write the table there, as the README shows it")
     options = parser.parse_args()
     if unknown := set(options.groups) - set(GROUPS):
         parser.error(f"no such group: {', '.join(sorted(unknown))}")
@@ -60,6 +61,8 @@ def main() -> int:
         print("\n".join(report.lines(ROWS, LIMITS, result["groups"])))
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
+    if options.markdown:
+        options.markdown.write_text("\n".join(report.markdown(ROWS, LIMITS, result["groups"])) + "\n")
     for fault in result["faults"]:
         print(f"DOES NOT RUN  {fault}", file=sys.stderr)
     return 1 if result["faults"] else 0

@@ -140,6 +140,22 @@ def lines(rows: Sequence[Row], limits: Sequence[Limit], groups: Groups) -> list[
     return out
 
 
+def markdown(rows: Sequence[Row], limits: Sequence[Limit], groups: Groups) -> list[str]:
+    """The closing table as it stands in the README."""
+    out = ["| what | seen | least and most of a turn | floor | goal |", "|---|---|---|---|---|"]
+    for row in rows:
+        if (found := of(row, groups)) is not None:
+            marks = f"{show(row, row.floor)} | {show(row, row.goal)}"
+            between = f"{show(row, found.low)} - {show(row, found.high)}"
+            out.append(f"| {row.title} | **{show(row, found.median)}** | {between} | {marks} |")
+    measured = [(limit, kept(limit, groups)) for limit in limits]
+    return out + [
+        f"| {limit.title} | **{figure[0]:.3g}** | | {limit.floor:g} | {limit.goal:g} |"
+        for limit, figure in measured
+        if figure is not None
+    ]
+
+
 def of(row: Row, groups: Groups) -> Spread | None:
     """The row's ratio from the samples (`rate` in each)."""
     contenders = groups.get(row.group, {})

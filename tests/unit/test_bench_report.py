@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.report import Limit, Row, Spread, by_cpu, heading, kept, lines, of, ratio, show, spread, verdict
+from bench.report import Limit, Row, Spread, by_cpu, heading, kept, lines, markdown, of, ratio, show, spread, verdict
 
 SEND = Row("send against celery", "send", "ours", "celery", "times", 3, 8)
 SHARE = Row("share of a raw pool", "share", "ours", "raw", "share", 0.12, 0.35)
@@ -85,3 +85,9 @@ def test_a_limit_is_kept_from_above(megabytes: float, word: str) -> None:
     assert kept(limit, groups) == (megabytes, word)
     assert word in "\n".join(lines([], [limit], groups))
     assert kept(limit, {}) is None
+
+
+def test_the_readmes_table_has_what_was_measured_and_nothing_else() -> None:
+    groups = {"send": {"ours": [sample(900)], "celery": [sample(300)]}}
+    limit = Limit("memory, MB", "life", "ours", "all_mb", 120, 90)
+    assert markdown([SEND, SHARE], [limit], groups)[2:] == ["| send against celery | **3x** | 3x - 3x | 3x | 8x |"]
