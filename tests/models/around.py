@@ -25,8 +25,7 @@ _AT_REST = Upkeep()
 
 def steps(setup: Setup, s: State) -> Steps:
     """Every step that is no worker's own."""
-    if setup.deaths:
-        yield from _faults(setup, s)
+    yield from _faults(setup, s)
     yield from _upkeep(setup, s)
     if setup.withdrawal:
         yield from _withdrawal(setup, s)
@@ -42,14 +41,16 @@ def steps(setup: Setup, s: State) -> Steps:
 
 def _faults(setup: Setup, s: State) -> Steps:
     """A worker dies, or loses its channel and works on; what it held comes again. Freezing is no step at all."""
+    caused = s if s.cause else s._replace(cause=True)
     for i, w in enumerate(s.workers):
         if w.at == "idle":
             continue
         name = f"of epoch {w.epoch}" if w.epoch else f"at '{w.at}'"
-        back = with_mail(s, w.mail, requeued(s.mails[w.mail], setup)) if w.held else s
-        yield f"the worker {name} dies", standing(back, i, IDLE)._replace(cause=True)
-        if w.held and w.at not in LEAVING:
-            yield f"the worker {name} loses its channel", standing(back, i, w._replace(held=False))._replace(cause=True)
+        back = with_mail(caused, w.mail, requeued(s.mails[w.mail], setup)) if w.held else caused
+        if setup.deaths:
+            yield f"the worker {name} dies", standing(back, i, IDLE)
+        if setup.channels and w.held and w.at not in LEAVING:
+            yield f"the worker {name} loses its channel", standing(back, i, w._replace(held=False))
 
 
 def _upkeep(setup: Setup, s: State) -> Steps:

@@ -72,11 +72,11 @@ def verified(t: Turn) -> Steps:
     """The last moment before DATA. The relay takes the body, refuses it, or says nothing that helps."""
     name, broken = f"epoch {t.w.epoch}: DATA", begun(t)
     body = t.mail._replace(bodies=t.mail.bodies + 1)
-    yield f"{name}, the relay has it", _more(broken, t.go("taken", mail=body))
-    yield f"{name}, cut off", _more(broken, _unheard(t))
+    yield f"{name}, the relay has it", _marked(broken, t.go("taken", mail=body))
+    yield f"{name}, cut off", _marked(broken, _unheard(t))
     if t.setup.refusals:
-        yield f"{name}, 4xx", _more(broken, t.go("told4"))
-        yield f"{name}, 5xx", _more(broken, t.go("failing_heard"))
+        yield f"{name}, 4xx", _marked(broken, t.go("told4"))
+        yield f"{name}, 5xx", _marked(broken, t.go("failing_heard"))
     yield f"epoch {t.w.epoch} is too late for DATA", t.go("give_back")
 
 
@@ -150,7 +150,8 @@ def begun(t: Turn) -> str:
     return ""
 
 
-def _more(broken: str, s: State) -> State:
+def _marked(broken: str, s: State) -> State:
+    """The state in which that fell, if anything did."""
     return s._replace(broken=broken) if broken else s
 
 

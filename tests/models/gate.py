@@ -69,8 +69,9 @@ def _search(setup: Setup, goals: tuple[str, ...], begun: float) -> Found:
         for goal in [goal for goal in missed if GOALS[goal](s)]:
             del missed[goal]
         for name, after in steps(setup, s):
-            if after not in came:
-                came[after] = (s, name)
+            known = len(came)
+            came.setdefault(after, (s, name))
+            if len(came) > known:
                 todo.append(after)
     return Found(setup, len(came), time.perf_counter() - begun, missed=tuple(missed))
 

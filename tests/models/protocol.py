@@ -102,6 +102,7 @@ class Setup:
     grants: bool = False
     unsure: bool = False  # outcomes of gate writes may be unknown
     deaths: bool = True
+    channels: bool = True  # channels are lost; who loses one and is never scheduled again might as well be dead
     dead: bool = False  # jobs die: dead letters, replayed from there
     replay: bool = False  # the whole log is published again, at any time
     reopens: bool = False  # a plan reopens refused and failed mails

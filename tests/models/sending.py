@@ -178,7 +178,7 @@ def _owns(t: Turn, owned: str) -> Steps:
         return
     over = "its lease has passed: " if mail.state == "claimed" else ""
     s = t.claimed(owned, mail._replace(state="claimed", epoch=number, ended=0))
-    yield f"{over}epoch {number} claims{_which(t, t.w.mail)}", s._replace(cause=s.cause or bool(over))
+    yield f"{over}epoch {number} claims{_which(t, t.w.mail)}", s._replace(cause=True) if over else s
 
 
 def _which(t: Turn, number: int) -> str:

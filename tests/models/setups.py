@@ -30,21 +30,20 @@ _SEARCHED = (
         Setup("grants", epochs=2, withdrawal=True, grants=True, deaths=False),
         ("sent", "refused", "applied", "a yes after the no, and sent"),
     ),
-    Searched(Setup("unknown outcomes", epochs=2, unsure=True), ("sent", "in doubt")),
     Searched(
-        Setup("unknown outcomes, and a no", epochs=2, unsure=True, withdrawal=True, deaths=False),
-        ("sent", "refused", "applied and lists"),
+        Setup("unknown outcomes", epochs=2, unsure=True, withdrawal=True, deaths=False),
+        ("sent", "refused", "in doubt", "applied and lists"),
     ),
     Searched(Setup("reopened", epochs=2, refusals=True, reopens=True), ("sent", "failed", "in doubt")),
     Searched(Setup("dead", epochs=2, dead=True, refusals=True), ("sent", "failed", "dead, replayed, sent")),
     Searched(Setup("replay", epochs=2, copies=2, replay=True, reopens=True), ("sent", "in doubt")),
     Searched(
-        Setup("proof", epochs=2, once=True, proof=True, withdrawal=True, deaths=False),
+        Setup("proof", epochs=2, once=True, proof=True, withdrawal=True, deaths=False, channels=False),
         ("sent", "a second body", "applied and lists"),
     ),
     Searched(Setup("expiry", epochs=2, once=True, expiry=True), ("sent", "expired", "a second body")),
     Searched(
-        Setup("two mails", mails=2, epochs=1, withdrawal=True, deaths=False),
+        Setup("two mails", mails=2, epochs=1, withdrawal=True, deaths=False, channels=False),
         ("both sent", "refused", "assumed", "applied and lists"),
     ),
 )

@@ -9,7 +9,7 @@ IDLE = Worker()
 LEAVING = frozenset({"ack", "retry", "burying"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Turn:
     """A worker that may take its next step, and the state it sees."""
 

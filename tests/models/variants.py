@@ -45,7 +45,7 @@ _BROKEN = (
     Variant("once_more_pulls", "once more, and a no", _LATE, "once more pulls instead of moving to stale"),
     Variant("once_more_twice", "once more, and refusals", _LOST + "deferred", "once more is not once"),
     Variant("grant_ignores_time", "grants", "a gate passed after the no", "a yes counts whenever it was said"),
-    Variant("unknown_is_yes", "unknown outcomes", _TWICE, "an unknown outcome of the gate is a yes"),
+    Variant("unknown_is_yes", "unknown outcomes", _LATE, "an unknown outcome of the gate is a yes"),
     Variant("unknown_is_no", "unknown outcomes", _CAUSE, "an unknown outcome is a no, and nothing is given back"),
     Variant("deferred_keeps", "three epochs", _CAUSE, "a 4xx leaves the hand-over open"),
     Variant("keeps_late", "three epochs", _CAUSE, "a gate that was passed too late is not given back"),
