@@ -165,7 +165,8 @@ def _claim(t: Turn, *, doubt: str = "ack", owned: str = "claimed", ended: str = 
     if mail.state in CLAIMABLE or skips:
         yield from _owns(t, owned)
     elif mail.state in CERTAIN:
-        epoch = mail.epoch if t.broken("ended_pulls_latest") else mail.ended
+        latest = t.broken("ended_pulls_latest") or (t.broken("proof_pulls_latest") and not mail.ended)
+        epoch = mail.epoch if latest else mail.ended
         yield f"it is {mail.state}", t.remembers(ended, epoch)
     else:
         in_doubt = mail.state == "in_doubt"

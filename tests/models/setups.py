@@ -1,4 +1,7 @@
-"""The configurations that are searched: each takes a few features together, within bounds that keep it small."""
+"""The configurations that are searched: each takes a few features together, within bounds that keep it small.
+
+Where there are no deaths, a worker that loses its channel and is never scheduled again stands for a dead one.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +22,8 @@ _SEARCHED = (
         Setup("never twice", epochs=2, refusals=True, withdrawal=True),
         ("sent", "refused", "failed", "in doubt", "assumed", "applied", "applied and lists", "sent after a 4xx"),
     ),
-    Searched(Setup("three epochs", refusals=True), ("sent", "failed", "in doubt", "assumed")),
-    Searched(Setup("once more", once=True), ("sent", "in doubt", "a second body")),
+    Searched(Setup("three epochs", refusals=True, deaths=False), ("sent", "failed", "in doubt", "assumed")),
+    Searched(Setup("once more", once=True, deaths=False), ("sent", "in doubt", "a second body")),
     Searched(
         Setup("once more, and a no", epochs=2, once=True, withdrawal=True),
         ("sent", "refused", "a second body", "applied and lists"),
@@ -34,11 +37,11 @@ _SEARCHED = (
         Setup("unknown outcomes", epochs=2, unsure=True, withdrawal=True, deaths=False),
         ("sent", "refused", "in doubt", "applied and lists"),
     ),
-    Searched(Setup("reopened", epochs=2, refusals=True, reopens=True), ("sent", "failed", "in doubt")),
+    Searched(Setup("reopened", epochs=2, refusals=True, reopens=True, deaths=False), ("sent", "failed", "in doubt")),
     Searched(Setup("dead", epochs=2, dead=True, refusals=True), ("sent", "failed", "dead, replayed, sent")),
-    Searched(Setup("replay", epochs=2, copies=2, replay=True, reopens=True), ("sent", "in doubt")),
+    Searched(Setup("replay", epochs=2, copies=2, replay=True, reopens=True, deaths=False), ("sent", "in doubt")),
     Searched(
-        Setup("proof", epochs=2, once=True, proof=True, withdrawal=True, deaths=False, channels=False),
+        Setup("proof", epochs=2, once=True, proof=True, replay=True, withdrawal=True, deaths=False, channels=False),
         ("sent", "a second body", "applied and lists"),
     ),
     Searched(Setup("expiry", epochs=2, once=True, expiry=True), ("sent", "expired", "a second body")),

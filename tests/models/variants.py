@@ -44,6 +44,7 @@ _BROKEN = (
     Variant("once_more_keeps_open", "once more, and refusals", "", "once more leaves the hand-over open"),
     Variant("once_more_pulls", "once more, and a no", _LATE, "once more pulls instead of moving to stale"),
     Variant("once_more_twice", "once more, and refusals", _LOST + "deferred", "once more is not once"),
+    Variant("ended_pulls_latest", "once more, and a no", _LATE, "a redelivery after the end pulls the latest epoch"),
     Variant("grant_ignores_time", "grants", "a gate passed after the no", "a yes counts whenever it was said"),
     Variant("unknown_is_yes", "unknown outcomes", _LATE, "an unknown outcome of the gate is a yes"),
     Variant("unknown_is_no", "unknown outcomes", _CAUSE, "an unknown outcome is a no, and nothing is given back"),
@@ -70,11 +71,11 @@ _GAPS = (
         "message_states.settling",
     ),
     Variant(
-        "ended_pulls_latest",
-        "once more, and a no",
+        "proof_pulls_latest",
+        "proof",
         _LATE,
-        "a redelivery after a certain end pulls the latest epoch, not the one that ended",
-        "send._claim, claims.answer_to",
+        "a redelivery after proof pulls the latest epoch, for proof names none",
+        "claims.answer_to (nobody calls Upkeep.proven yet)",
     ),
     Variant(
         "proof_clears_all",
