@@ -5,8 +5,8 @@ the last entry at the start, so that a busy log is not read for ever.
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from preklic_shared.wire import Malformed, strict_json
 
 _PREFETCH: Final = 500
 _QUIET: Final = 1.0  # seconds without a delivery that mean that a stream has no more
+_PATIENT: Final = 10.0  # the same where an end is known to be written: an offset may be the broker's own, and no entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,14 @@ class Entry:
         return self.queue == VOID
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The log's first entry, and the offset of its last."""
+
+    first: Entry
+    last: int
+
+
 def entries(url: str, since: dt.datetime | None = None) -> Iterator[Entry]:
     """The log from about `since` (aware; None: all that is kept) up to its end now. Raises Unavailable."""
     last = _last_offset(url)
@@ -50,14 +59,43 @@ def entries(url: str, since: dt.datetime | None = None) -> Iterator[Entry]:
             return
 
 
-def within(entry: Entry, since: dt.datetime | None, until: dt.datetime | None) -> bool:
-    """Whether the job's own time (its envelope's `message_timestamp`, ms) lies in the window; without one, no."""
+def between(url: str, first: int, until: int) -> Iterator[Entry]:
+    """The log from offset `first` up to, and without, `until`, which must be written already. Raises Unavailable."""
+    for entry in _read(url, first, quiet=_PATIENT) if first < until else ():
+        if entry.offset >= until:
+            return
+        yield entry
+        if entry.offset == until - 1:
+            return
+
+
+def offset_at(url: str, at: dt.datetime) -> int | None:
+    """The offset of the first entry since about `at` (aware), else the one after the last; None: the log is empty."""
+    since = _first(url, at.astimezone(dt.UTC).replace(tzinfo=None))
+    if since is not None:
+        return since.offset
+    last = _last_offset(url)
+    return None if last is None else last + 1
+
+
+def extent(url: str) -> Extent | None:
+    """What retention has left of the log; None when it is empty. Raises Unavailable."""
+    first, last = _first(url, "first"), _last_offset(url)
+    return None if first is None or last is None else Extent(first, last)
+
+
+def made(entry: Entry) -> dt.datetime | None:
+    """The job's own time (its envelope's `message_timestamp`, ms), None when it has none."""
     try:
-        millis = strict_json(entry.body)["message_timestamp"]
-        at = dt.datetime.fromtimestamp(millis / 1000, dt.UTC)
+        return dt.datetime.fromtimestamp(strict_json(entry.body)["message_timestamp"] / 1000, dt.UTC)
     except (Malformed, KeyError, TypeError, ValueError, OverflowError, OSError):
-        return False
-    return (since is None or at >= since) and (until is None or at < until)
+        return None
+
+
+def within(entry: Entry, since: dt.datetime | None, until: dt.datetime | None) -> bool:
+    """Whether the job's own time lies in the window; without one, no."""
+    at = made(entry)
+    return at is not None and (since is None or at >= since) and (until is None or at < until)
 
 
 def depths(url: str) -> Mapping[str, int]:
@@ -77,16 +115,21 @@ def _depth(connection: Any, name: str) -> int:
     return count
 
 
+def _first(url: str, offset: Any) -> Entry | None:
+    with closing(_read(url, offset)) as read:
+        return next(read, None)
+
+
 def _last_offset(url: str) -> int | None:
     offsets = [entry.offset for entry in _read(url, "last")]
     return max(offsets, default=None)
 
 
-def _read(url: str, offset: Any) -> Iterator[Entry]:
+def _read(url: str, offset: Any, quiet: float = _QUIET) -> Generator[Entry]:
     with _connected(url) as connection:
         channel = connection.channel()
         channel.basic_qos(prefetch_count=_PREFETCH)
-        deliveries = channel.consume(LOG, arguments={"x-stream-offset": offset}, inactivity_timeout=_QUIET)
+        deliveries = channel.consume(LOG, arguments={"x-stream-offset": offset}, inactivity_timeout=quiet)
         for method, properties, body in deliveries:
             if method is None:
                 return
