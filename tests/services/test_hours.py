@@ -22,13 +22,20 @@ FAR = HOUR + SETTLED_AFTER
 
 @pytest.fixture
 def hours(url, store, monkeypatch):
-    monkeypatch.setattr("preklic_workers.hours._PATIENCE", 0.0)
+    quick(monkeypatch)
     return Hours(url, store)
 
 
 @pytest.fixture
 def accounts(store):
     return Accounts(store.mongo)
+
+
+def quick(monkeypatch):
+    """No waiting for what a worker may hold, and a short one for the end of the log."""
+    monkeypatch.setattr("preklic_workers.hours._PATIENCE", 0.0)
+    monkeypatch.setattr("preklic_workers.audit.PATIENCE", 0.0)
+    monkeypatch.setattr("preklic_workers.joblog._QUIET", 0.3)
 
 
 async def publish(url, *jobs):
@@ -122,12 +129,11 @@ async def test_an_empty_log_has_no_hours(url, hours, accounts):
 
 
 async def test_the_metric_covers_closed_hours_and_the_recent_window(url, store, queues, monkeypatch):
-    monkeypatch.setattr("preklic_workers.hours._PATIENCE", 0.0)
+    quick(monkeypatch)
     await publish(url, track())
     queues.take("track")
     await Hours(url, store).round(now() + FAR)
     audit = Audit(url, store)
-    monkeypatch.setattr("preklic_workers.audit.PATIENCE", 0.0)
     monkeypatch.setattr("preklic_workers.audit.WINDOW", dt.timedelta(seconds=-60))
     assert (await audit.once()).unaccounted == 0
     assert metrics.REGISTRY.get_sample_value("preklic_jobs_unaccounted") == 1
@@ -151,7 +157,7 @@ async def test_a_relays_log_is_compared_with_the_mails_of_the_log(url, store, qu
 
 def test_the_first_hour_is_the_oldest_jobs_as_far_as_its_clock_is_believed():
     at = dt.datetime(2026, 11, 25, 12, 30, tzinfo=dt.UTC)
-    due = dt.datetime(2026, 11, 25, 9, tzinfo=dt.UTC)
-    assert first_hour(at - dt.timedelta(days=2), at) == due - dt.timedelta(days=2) + 3 * HOUR
-    assert first_hour(None, at) == first_hour(at + HOUR, at) == due
-    assert first_hour(dt.datetime(1970, 1, 1, tzinfo=dt.UTC), at) == at.replace(minute=0) - dt.timedelta(days=14)
+    noon = at.replace(minute=0)
+    assert first_hour(at - dt.timedelta(days=2), at) == noon - dt.timedelta(days=2)
+    assert first_hour(None, at) == first_hour(at + HOUR, at) == noon
+    assert first_hour(dt.datetime(1970, 1, 1, tzinfo=dt.UTC), at) == noon - dt.timedelta(days=14)

@@ -12,6 +12,7 @@ from typing import Final
 from preklic_shared import telemetry
 from preklic_shared.topology import LOG_DAYS
 from preklic_workers import joblog
+from preklic_workers.accounting import Account
 from preklic_workers.judging import Logged, judge, logged
 from preklic_workers.store import Store
 from preklic_workers.store.accounts import Accounts, Stretch
@@ -39,26 +40,24 @@ class Hours:
 
     async def round(self, now: dt.datetime) -> int:
         """Close what is due by `now`; how many jobs of closed hours are nowhere. Raises both rooms' Unavailable."""
+        there = await asyncio.to_thread(joblog.extent, self._url)
+        if there is None:
+            return await self._accounts.unaccounted()
         again = await self._accounts.unsettled(_LOOKED_AT_AGAIN)
         for _ in range(_CLOSED_AT_ONCE):
-            stretch = await self._due(now)
+            stretch = await self._due(now, there)
             if stretch is None:
                 break
-            await self._accounts.close(
-                stretch, await judge(self._store, self._url, await self._part(stretch), _PATIENCE)
-            )
+            await self._accounts.close(stretch, await self._judge(stretch, there))
             if stretch.lost:
                 log.error("the log was cut before its account was closed", count=stretch.lost)
         for stretch in again:
-            await self._look(stretch, now)
+            await self._look(stretch, now, there)
         return await self._accounts.unaccounted()
 
-    async def _due(self, now: dt.datetime) -> Stretch | None:
-        """The next hour to close, None while it is too young or the log holds nothing."""
+    async def _due(self, now: dt.datetime, there: joblog.Extent) -> Stretch | None:
+        """The next hour to close, None while it is too young."""
         before = await self._accounts.last()
-        there = await asyncio.to_thread(joblog.extent, self._url)
-        if there is None:
-            return None
         hour = first_hour(joblog.made(there.first), now) if before is None else before.hour + HOUR
         if hour + HOUR + SETTLED_AFTER > now:
             return None
@@ -66,31 +65,29 @@ class Hours:
         begun = there.first.offset if before is None or before.next > there.last + 1 else before.next
         first = max(begun, there.first.offset)
         end = await asyncio.to_thread(joblog.offset_at, self._url, hour + HOUR)
-        return Stretch(hour, first, max(first, end or 0), first - begun)
+        return Stretch(hour, first, max(first, there.last + 1 if end is None else end), first - begun)
 
-    async def _look(self, stretch: Stretch, now: dt.datetime) -> None:
-        there = await asyncio.to_thread(joblog.extent, self._url)
-        if there is None or there.first.offset > stretch.first or there.last + 1 < stretch.next:
+    async def _look(self, stretch: Stretch, now: dt.datetime, there: joblog.Extent) -> None:
+        if there.first.offset > stretch.first or there.last + 1 < stretch.next:
             await self._accounts.settle(stretch)
             return
-        result = await judge(self._store, self._url, await self._part(stretch), _PATIENCE)
-        await self._accounts.look(stretch, result, final=now - stretch.hour > LAST_LOOK)
+        await self._accounts.look(stretch, await self._judge(stretch, there), final=now - stretch.hour > LAST_LOOK)
 
-    async def _part(self, stretch: Stretch) -> Logged:
-        return await asyncio.to_thread(part_of, self._url, stretch)
+    async def _judge(self, stretch: Stretch, there: joblog.Extent) -> Account:
+        part = await asyncio.to_thread(part_of, self._url, stretch, there.last + 1)
+        return await judge(self._store, self._url, part, _PATIENCE)
 
 
 def first_hour(made: dt.datetime | None, now: dt.datetime) -> dt.datetime:
     """The hour to begin with: that of the oldest job, as far as a producer's clock can be believed. Pure."""
-    due = now - SETTLED_AFTER - HOUR
-    believed = due if made is None else max(min(made, due), now - dt.timedelta(days=LOG_DAYS))
+    believed = now if made is None else max(min(made, now), now - dt.timedelta(days=LOG_DAYS))
     return believed.replace(minute=0, second=0, microsecond=0)
 
 
-def part_of(url: str, stretch: Stretch) -> Logged:
-    """The jobs of the stretch, and what was voided in it or soon after it. Raises Unavailable."""
-    voided_until = joblog.offset_at(url, stretch.hour + HOUR + _VOIDED_WITHIN) or stretch.next
-    return logged(_of(url, stretch, max(voided_until, stretch.next)))
+def part_of(url: str, stretch: Stretch, end: int) -> Logged:
+    """The jobs of the stretch, and what was voided in it or soon after; `end` is the log's. Raises Unavailable."""
+    voids_end = joblog.offset_at(url, stretch.hour + HOUR + _VOIDED_WITHIN)
+    return logged(_of(url, stretch, max(end if voids_end is None else voids_end, stretch.next)))
 
 
 def _of(url: str, stretch: Stretch, until: int) -> Iterator[joblog.Entry]:

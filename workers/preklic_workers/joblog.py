@@ -5,6 +5,7 @@ the last entry at the start, so that a busy log is not read for ever.
 """
 
 import datetime as dt
+import time
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -50,13 +51,12 @@ class Extent:
 
 def entries(url: str, since: dt.datetime | None = None) -> Iterator[Entry]:
     """The log from about `since` (aware; None: all that is kept) up to its end now. Raises Unavailable."""
-    last = _last_offset(url)
-    if last is None:
+    there = extent(url)
+    if there is None:
         return
-    for entry in _read(url, "first" if since is None else since.astimezone(dt.UTC).replace(tzinfo=None)):
-        yield entry
-        if entry.offset >= last:
-            return
+    first = there.first.offset if since is None else offset_at(url, since)
+    if first is not None:
+        yield from between(url, first, there.last + 1)
 
 
 def between(url: str, first: int, until: int) -> Iterator[Entry]:
@@ -70,12 +70,9 @@ def between(url: str, first: int, until: int) -> Iterator[Entry]:
 
 
 def offset_at(url: str, at: dt.datetime) -> int | None:
-    """The offset of the first entry since about `at` (aware), else the one after the last; None: the log is empty."""
-    since = _first(url, at.astimezone(dt.UTC).replace(tzinfo=None))
-    if since is not None:
-        return since.offset
-    last = _last_offset(url)
-    return None if last is None else last + 1
+    """The offset of the first entry since about `at` (aware), None when nothing came since. Raises Unavailable."""
+    since = _first(url, _clock(at))
+    return None if since is None else since.offset
 
 
 def extent(url: str) -> Extent | None:
@@ -115,26 +112,38 @@ def _depth(connection: Any, name: str) -> int:
     return count
 
 
+def _clock(at: dt.datetime) -> dt.datetime:
+    """A time as pika encodes it: naive, in UTC."""
+    return at.astimezone(dt.UTC).replace(tzinfo=None)
+
+
 def _first(url: str, offset: Any) -> Entry | None:
-    with closing(_read(url, offset)) as read:
+    with closing(_read(url, offset, prefetch=1)) as read:
         return next(read, None)
 
 
 def _last_offset(url: str) -> int | None:
-    offsets = [entry.offset for entry in _read(url, "last")]
-    return max(offsets, default=None)
+    """The offset of the last entry of now, or of a moment later: on a busy log there is always one more."""
+    last, enough = None, float("inf")
+    with closing(_read(url, "last")) as read:
+        for entry in read:
+            last, enough = entry.offset, min(enough, time.monotonic() + _QUIET)
+            if time.monotonic() > enough:
+                break
+    return last
 
 
-def _read(url: str, offset: Any, quiet: float = _QUIET) -> Generator[Entry]:
+def _read(url: str, offset: Any, quiet: float | None = None, prefetch: int = _PREFETCH) -> Generator[Entry]:
     with _connected(url) as connection:
         channel = connection.channel()
-        channel.basic_qos(prefetch_count=_PREFETCH)
-        deliveries = channel.consume(LOG, arguments={"x-stream-offset": offset}, inactivity_timeout=quiet)
+        channel.basic_qos(prefetch_count=prefetch)
+        deliveries = channel.consume(LOG, arguments={"x-stream-offset": offset}, inactivity_timeout=quiet or _QUIET)
         for method, properties, body in deliveries:
             if method is None:
                 return
-            channel.basic_ack(method.delivery_tag)
             yield _entry(method, properties, body)
+            # A reader that has seen enough leaves before the ack, which would bring more.
+            channel.basic_ack(method.delivery_tag)
 
 
 def _entry(method: Any, properties: Any, body: bytes) -> Entry:
