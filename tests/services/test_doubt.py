@@ -193,7 +193,17 @@ async def test_evidence_spares_the_second_mail(store):
     await store.once_more(message, subject(ANA))
     await doubt.heard(store, [event(message, "delivered")])
     assert await store.messages.claim(claim_of(message, subject(ANA), PAYMENT)) == Ended("sent", "delivered", 1)
-    assert await hand_overs(store) == ([], [])
+
+
+async def test_a_proof_after_two_hand_overs_pulls_none_for_nobody_knows_of_which_it_is(store):
+    message = await in_doubt(store, PAYMENT)
+    await store.once_more(message, subject(ANA))
+    await store.messages.claim(claim_of(message, subject(ANA), PAYMENT))
+    await gated(store, subject(ANA), message, 2, PAYMENT)
+    await store.messages.settle(message, 2, "in_doubt", reason="lost_after_body")
+    assert await doubt.heard(store, [event(message, "delivered")]) == 1
+    assert await state(store, message) == "sent"
+    assert await hand_overs(store) == ([], [message, message])
 
 
 async def test_a_second_hand_over_that_is_under_way_is_not_pulled_by_evidence_of_the_first(store):

@@ -3,7 +3,7 @@
 import getpass
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show,
 from preklic_shared.ids import is_id
 from preklic_shared.registry import load_registry
 from preklic_workers import answers, looking, relaylog, store
-from preklic_workers.answers import Resolved
+from preklic_workers.answers import Answer, Resolved
 from preklic_workers.reasons import given
 
 ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
@@ -23,6 +23,13 @@ ends_with(answers.TooSoon, Code.POLICY, "nothing was changed; proof (--as sent, 
 doubt = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Mails that may or may not have arrived: listed, and resolved."
 )
+Jobs = Annotated[list[str] | None, typer.Argument(metavar="JOB...", help="The mails' job ids.")]
+Outcome = Annotated[
+    Answer | None, typer.Option("--as", help="sent: you know that it arrived; assumed: nobody will ever know.")
+]
+RelayLog = Annotated[
+    Path | None, typer.Option("--relay-log", help="A relay's log (Postfix) that says what became of our mails.")
+]
 _LISTED = ("job", "purpose", "since", "state", "policy", "relay", "reason", "known", "message_id")
 
 
@@ -44,15 +51,10 @@ def list_doubts(
 
 @doubt.command()
 def resolve(
-    jobs: Annotated[list[str] | None, typer.Argument(metavar="JOB...", help="The mails' job ids.")] = None,
+    jobs: Jobs = None,
     *,
-    outcome: Annotated[
-        Literal["sent", "assumed"] | None,
-        typer.Option("--as", help="sent: you know that it arrived; assumed: nobody will ever know."),
-    ] = None,
-    relay_log: Annotated[
-        Path | None, typer.Option("--relay-log", help="A relay's log (Postfix) that says what became of our mails.")
-    ] = None,
+    outcome: Outcome = None,
+    relay_log: RelayLog = None,
     reason: Annotated[str, typer.Option(help="Why; it is recorded in the mail's history. No address in it.")],
     as_json: Json = False,
 ) -> None:
@@ -63,24 +65,27 @@ def resolve(
     why = given(reason)
     if why is None:
         raise Stop(Code.USAGE, "--reason is a text of at most 500 characters without an address")
-    if (relay_log is None) == (not jobs) or (relay_log is None) == (outcome is None):
+    if relay_log is not None and jobs is None and outcome is None:
+        _tell(_by_log(relay_log, why), as_json=as_json)
+    elif relay_log is None and jobs and outcome is not None:
+        _by_word(jobs, outcome, why, as_json=as_json)
+    else:
         raise Stop(Code.USAGE, "give job ids with --as, or --relay-log", "preklic doubt resolve --help")
-    by = getpass.getuser()
-    if relay_log is not None:
-        _tell(_by_log(relay_log, by, why), as_json=as_json)
-        return
-    assert jobs is not None
-    assert outcome is not None
+
+
+def _by_word(jobs: list[str], outcome: Answer, why: str, *, as_json: bool) -> None:
     if strange := [job for job in jobs if not is_id(job)]:
         raise Stop(Code.USAGE, f"{len(strange)} of these are no job ids", "36 characters, lower case, as in doubt list")
+    by = getpass.getuser()
     resolved = looking.with_store(lambda opened, _: answers.resolve(opened, jobs, outcome, by=by, why=why))
     _tell(resolved, as_json=as_json)
     if not all(one.in_doubt for one in resolved):
         raise typer.Exit(Code.FINDING)
 
 
-def _by_log(file: Path, by: str, why: str) -> list[Resolved]:
+def _by_log(file: Path, why: str) -> list[Resolved]:
     """What the log resolves. It is read to its end before anything is changed."""
+    by = getpass.getuser()
     proofs = answers.proofs_of(file, load_registry(settings().registry))
     return looking.with_store(lambda opened, _: answers.by_log(opened, proofs, by=by, why=why))
 

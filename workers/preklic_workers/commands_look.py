@@ -28,6 +28,12 @@ ends_with(relaylog.TooMuch, Code.USAGE)
 ends_with(relaylog.Unreadable, Code.USAGE)
 ends_with(store.Standalone, Code.USAGE, "start MongoDB with --replSet and initiate the set")
 
+Hours = Annotated[float | None, typer.Option(help="Look back so many hours; without it, all of the log.")]
+Patience = Annotated[float, typer.Option(min=0, help="Seconds to look again at what a worker may be about to record.")]
+RelayLog = Annotated[
+    Path | None, typer.Option("--relay-log", help="Compare with a relay's log (Postfix) of the same time, too.")
+]
+
 _EVERY = 2.0
 _NAMED = 20
 
@@ -72,13 +78,9 @@ def why(
 
 def account(
     *,
-    hours: Annotated[float | None, typer.Option(help="Look back so many hours; without it, all of the log.")] = None,
-    patience: Annotated[
-        float, typer.Option(min=0, help="Seconds to look again at what a worker may be about to record.")
-    ] = 5,
-    relay_log: Annotated[
-        Path | None, typer.Option("--relay-log", help="Compare with a relay's log (Postfix) of the same time, too.")
-    ] = None,
+    hours: Hours = None,
+    patience: Patience = 5,
+    relay_log: RelayLog = None,
     closed: Annotated[bool, typer.Option("--closed", help="List the hours that were closed instead.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -94,11 +96,7 @@ def account(
     result, compared = looking.with_store(
         lambda opened, config: judging.whole(opened, config.amqp_url, since, patience, proofs)
     )
-    if as_json:
-        figures = {name: getattr(result, name) for name in result.__slots__} | {"unaccounted": result.unaccounted}
-        show_json(figures | ({"relay_log": compared} if compared else {}))
-    else:
-        _tell_account(result, compared)
+    _tell_account(result, compared, as_json=as_json)
     if result.unaccounted or (compared is not None and not compared.agrees):
         raise typer.Exit(Code.FINDING)
 
@@ -112,7 +110,11 @@ def _closed_hours(hours: float | None, *, as_json: bool) -> None:
         raise typer.Exit(Code.FINDING)
 
 
-def _tell_account(result: Account, compared: Compared | None) -> None:
+def _tell_account(result: Account, compared: Compared | None, *, as_json: bool) -> None:
+    if as_json:
+        figures = {name: getattr(result, name) for name in result.__slots__} | {"unaccounted": result.unaccounted}
+        show_json(figures | ({"relay_log": compared} if compared else {}))
+        return
     Console().print(account_table(result))
     _name("nowhere, by the oldest of their queue", result.missing)
     _name("in a state that no rule knows", result.strange)

@@ -95,9 +95,12 @@ async def prove(store: Store, doubt: Doc, state: str, reason: str, *, by: str = 
     """End a doubt with proof: `sent`, `bounced` or `complained`; False when it was resolved in the meantime.
 
     The hand-over goes first: a crash between leaves a doubt that is proven again, and no withdrawal waits for it.
-    Nothing can claim the mail meanwhile but a second turn, and that one's hand-over has a higher epoch.
+    Nothing can claim the mail meanwhile but a second turn, and that one's hand-over has a higher epoch. Which of two
+    conversations a proof is of nobody knows, so after a second turn began they are listed, not pulled.
     """
-    if "person" in doubt:
+    if "person" in doubt and doubt.get("again"):
+        await store.persons.to_stale(doubt["person"], doubt["_id"])
+    elif "person" in doubt:
         await store.persons.clear(doubt["person"], doubt["_id"], doubt.get("epoch", 0))
     return await store.messages.resolve(doubt["_id"], state, reason, by=by, why=why)
 
