@@ -37,7 +37,6 @@ async def gate(store, purpose):
     return await gated(store, subject(ANA), await claimed(store, subject(ANA), purpose), purpose=purpose)
 
 
-@pytest.mark.attack(14, guard="preklic_workers.upkeep:says_no")
 @pytest.mark.parametrize("body", [None, b"[ no job at all"])
 async def test_a_dead_withdrawal_closes_the_gate_for_all_marketing_and_no_other_mail(store, upkeep, body):
     await grant(store, ANA, NEWS, OFFERS, PAYMENT)

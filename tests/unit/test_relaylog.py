@@ -73,6 +73,8 @@ def test_a_strangers_reply_inside_a_line_proves_nothing_of_another_mail(read):
     reply = f"to=<x@evil.example>, relay=evil, dsn=4.0.0, status=deferred (450 {named} status=bounced ("
     lines = [accepted("AAAAA1", mine), postfix("AAAAA1", reply), postfix("AAAAA1", named)]
     assert read(*lines, ended("AAAAA1", "sent")) == {mine: "sent"}
+    said = "host evil[192.0.2.9] said: 450 to=<x@evil.example>, status=bounced (in reply to RCPT TO command)"
+    assert read(accepted("AAAAA1", mine), postfix("AAAAA1", said)) == {}
 
 
 def test_other_programs_lines_an_iso_time_and_an_instances_name_are_understood(read):
@@ -100,7 +102,7 @@ def test_a_file_that_is_none_is_named(tmp_path):
 
 def test_a_line_without_an_end_is_passed_over_and_costs_no_memory(read):
     job = new_id()
-    endless = postfix("AAAAA1", "x" * (50 * LINE_LIMIT) + f" message-id=<{job}@lucrum.example> status=sent")
+    endless = postfix("AAAAA1", "x" * (50 * LINE_LIMIT)).rstrip() + b" " + ended("CCCCC3", "sent")
     assert read(endless, accepted("BBBBB2", job), ended("BBBBB2", "sent")) == {job: "sent"}
     assert read(accepted("CCCCC3", job), endless) == {}
 
