@@ -47,11 +47,30 @@ IN_DOUBT: Final = Gauge(
     "Mails whose hand-over ended unknown and that nobody resolved. Page when it is over 50, or grows for an hour.",
     registry=REGISTRY,
 )
+ASKED: Final = Gauge(
+    "preklic_in_doubt_asked",
+    "Those of the mails in doubt that wait for a person's answer (preklic doubt list). "
+    "Page when it is not 0 for a working day.",
+    registry=REGISTRY,
+)
 DEAD: Final = Gauge(
     "preklic_dead",
     "Dead letters that wait for a person, by fingerprint of queue, actor and reason. "
     "Page when any of the queue revoke is there: all marketing stands still until it is resolved.",
     ("fingerprint",),
+    registry=REGISTRY,
+)
+DEAD_REVOCATIONS: Final = Gauge(
+    "preklic_dead_revocations",
+    "Dead letters from the queue revoke that wait for a person: each may be a no that nobody has applied, so all "
+    "marketing stands still. Page when it is not 0.",
+    registry=REGISTRY,
+)
+STOPPED: Final = Gauge(
+    "preklic_stopped",
+    "Kill switches that are on (all, marketing, purpose:<key>, relay:<name>), 1 for each. "
+    "Page when all or marketing is there, or any that nobody ordered.",
+    ("switch",),
     registry=REGISTRY,
 )
 OUTBOX_AGE: Final = Gauge(

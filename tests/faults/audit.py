@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 # How a send may end. A body in the sink's ledger belongs to one of WITH_BODY; `sent` needs one.
-ENDS = {"sent", "bounced", "complained", "failed", "refused", "expired", "cancelled", "in_doubt", "assumed", "dead"}
-WITH_BODY = {"sent", "bounced", "complained", "in_doubt", "assumed"}
+WITH_BODY = {"sent", "bounced", "complained", "in_doubt", "asked", "assumed"}
+ENDS = WITH_BODY | {"failed", "refused", "expired", "cancelled", "dead"}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Random walks through the gate protocol on the real store, with the faults that the model searches (law 1).
 
-Two workers, deaths and freezes at every step, leases that pass, the reaper, doubt assumed or sent once more, and one
-withdrawal; what the model calls a fault must never be seen here either.
+Two workers, deaths and freezes at every step, leases that pass, the reaper, doubt assumed, asked or sent once more,
+late evidence, and one withdrawal; what the model calls a fault must never be seen here either.
 """
 
 import asyncio
@@ -11,9 +11,9 @@ from contextlib import suppress
 import pytest
 
 from preklic_shared.ids import new_id
+from preklic_workers import doubt
 from preklic_workers.store import Captured, Claimed, Ended, GateBusy, GatePassed, GateRefused, Withdraw
-from preklic_workers.upkeep import Upkeep
-from storing import MINUTE, OFFERS, PAYMENT, REGISTRY, claim_of, gated, grant, lease_passes, now, state, subject
+from storing import MINUTE, OFFERS, PAYMENT, claim_of, gated, grant, lease_passes, now, state, subject
 
 WALKS, STEPS, AT_ONCE = 200, 40, 20
 
@@ -33,7 +33,6 @@ class Walk:
         self.purpose = OFFERS
         self.workers = [None, None]
         self.bodies, self.no, self.listed, self.trace = 0, None, None, []
-        self.upkeep = Upkeep(store, REGISTRY)
 
     async def go(self):
         await grant(self.store, self.address, OFFERS, PAYMENT, at=now() - 10 * MINUTE)
@@ -62,7 +61,8 @@ class Walk:
             self.workers[number] = None
 
     async def world(self, _number):
-        await self.random.choice([self.lease, self.reap, self.assume, self.withdraw, self.apply])()
+        steps = [self.lease, self.reap, self.set_aside, self.prove, self.withdraw, self.apply]
+        await self.random.choice(steps)()
 
     async def worker(self, number):
         """Each `yield` is a place to die or to freeze."""
@@ -99,8 +99,8 @@ class Walk:
     async def claim(self, number):
         claim = claim_of(self.message, self.person, self.purpose)
         answer = await self.store.messages.claim(claim)
-        doubt = isinstance(answer, Ended) and answer.state == "in_doubt"
-        if doubt and self.once and await self.store.once_more(self.message, self.person):
+        unknown = isinstance(answer, Ended) and answer.state == "in_doubt"
+        if unknown and self.once and await self.store.once_more(self.message, self.person):
             answer = await self.store.messages.claim(claim)
         self.trace.append(f"{number} claim {answer}")
         return answer.epoch if isinstance(answer, Claimed) else None
@@ -115,9 +115,16 @@ class Walk:
             if doc["_id"] == self.message and await self.store.persons.open_hand_overs(people):
                 self.trace.append(f"reaped {await self.store.messages.reap(self.message, doc['epoch'])}")
 
-    async def assume(self):
-        if not self.once and await self.recorded() == "in_doubt":
-            self.trace.append(f"assumed {await self.upkeep.assume(self.message, self.person, 'nothing_heard')}")
+    async def set_aside(self):
+        if self.once:
+            return
+        for doc in await self.store.messages.doubtful([self.message]):
+            end = self.random.choice(["assumed", "asked"])
+            self.trace.append(f"{end} {await doubt.set_aside(self.store, doc, end, 'nothing_heard')}")
+
+    async def prove(self):
+        for doc in await self.store.messages.doubtful([self.message]) if self.bodies else ():
+            self.trace.append(f"proven {await doubt.prove(self.store, doc, 'sent', 'delivered')}")
 
     async def withdraw(self):
         if self.no is None:

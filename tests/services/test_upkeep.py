@@ -3,8 +3,10 @@ import pytest
 from preklic_shared.ids import new_id
 from preklic_shared.jobs import GrantJob
 from preklic_shared.wire import encode
+from preklic_workers import doubt
+from preklic_workers.doubt import ASSUMED_AFTER
 from preklic_workers.store import Busy, Captured, Claimed, Ended, GatePassed
-from preklic_workers.upkeep import ASSUMED_AFTER, Upkeep, letter_of
+from preklic_workers.upkeep import Upkeep, letter_of
 from storing import (
     MINUTE,
     NEWS,
@@ -66,8 +68,8 @@ async def test_a_claim_whose_lease_runs_is_nobodys_business(store, upkeep):
 async def test_marketing_in_doubt_is_assumed_in_the_end_and_never_sent_again(store, upkeep):
     message = await lost_in_data(store)
     await upkeep.reap(now())
-    assert (await upkeep.reap(now() + ASSUMED_AFTER / 2)).assumed == 0
-    assert (await upkeep.reap(now() + ASSUMED_AFTER + MINUTE)).assumed == 1
+    assert (await upkeep.reap(now() + ASSUMED_AFTER / 2)).round.assumed == 0
+    assert (await upkeep.reap(now() + ASSUMED_AFTER + MINUTE)).round.assumed == 1
     assert await store.messages.claim(claim_of(message, subject(ANA))) == Ended("assumed", "nothing_heard", 1)
     person = await store.persons.whole(subject(ANA))
     assert (person.open, [one.message for one in person.stale]) == ((), [message])
@@ -76,14 +78,15 @@ async def test_marketing_in_doubt_is_assumed_in_the_end_and_never_sent_again(sto
 async def test_a_payment_in_doubt_is_not_assumed(store, upkeep):
     message = await lost_in_data(store, PAYMENT)
     await upkeep.reap(now())
-    assert (await upkeep.reap(now() + 2 * ASSUMED_AFTER)).assumed == 0
-    assert await state(store, message) == "in_doubt"
+    assert (await upkeep.reap(now() + 2 * ASSUMED_AFTER)).round.assumed == 0
+    assert await state(store, message) == "asked"
 
 
 async def test_proof_resolves_doubt_and_takes_the_hand_over_away(store, upkeep):
     message = await lost_in_data(store)
     await upkeep.reap(now())
-    await upkeep.proven(message, subject(ANA), "bounced", "dsn")
+    [doc] = await store.messages.doubts()
+    assert await doubt.prove(store, doc, "bounced", "dsn")
     assert await state(store, message) == "bounced"
     assert (await store.persons.whole(subject(ANA))).open == ()
 

@@ -15,7 +15,7 @@ states = st.sampled_from(sorted(STATES))
 
 def test_the_accounts_words_are_all_states():
     named = {"sent", "bounced", "failed", "refused", "expired", "cancelled", "in_doubt", "assumed", "dead", "discarded"}
-    assert named <= ACCOUNTED <= STATES
+    assert named | {"asked"} <= ACCOUNTED <= STATES
     assert {"waiting", "claimed", "deferred"}.isdisjoint(ACCOUNTED)
 
 
@@ -41,14 +41,14 @@ def test_a_doubted_mail_goes_back_to_doubt(end):
     assert settle_as("sent", doubted=True) == "sent"
 
 
-@pytest.mark.parametrize("state", ["sent", "bounced", "complained", "assumed"])
+@pytest.mark.parametrize("state", ["sent", "bounced", "complained", "assumed", "asked"])
 def test_what_may_have_arrived_is_never_claimed_again(state):
     assert not may_move(state, "claimed")
     assert state in lifecycle.POSSIBLY_SENT
 
 
 def test_the_sources_of_a_move_are_the_tables():
-    assert sources("complained") == {"sent", "bounced", "in_doubt", "assumed"}
+    assert sources("complained") == {"sent", "bounced", "in_doubt", "asked", "assumed", "deferred"}
     assert all((old, new) in MOVES for new in STATES for old in sources(new))
 
 

@@ -3,6 +3,7 @@
 import datetime as dt
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,16 +15,27 @@ from rich.table import Table
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show, show_json
 from preklic_shared.ids import is_id
 from preklic_shared.publication import Unavailable as BrokerAway
-from preklic_workers import joblog, looking, store
-from preklic_workers.accounting import Account
-from preklic_workers.audit import read_account
+from preklic_shared.registry import load_registry
+from preklic_workers import answers, joblog, judging, looking, relaylog, store
+from preklic_workers.accounting import Account, Compared
 from preklic_workers.reasons import meaning
+from preklic_workers.store.accounts import Accounts
 
 ends_with(BrokerAway, Code.AWAY, "is RabbitMQ running, and PREKLIC_AMQP_URL right? try: preklic doctor")
 ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
+ends_with(relaylog.UnknownFormat, Code.USAGE, "Postfix's syslog lines are read, not packed")
+ends_with(relaylog.TooMuch, Code.USAGE)
+ends_with(relaylog.Unreadable, Code.USAGE)
 ends_with(store.Standalone, Code.USAGE, "start MongoDB with --replSet and initiate the set")
 
+Hours = Annotated[float | None, typer.Option(help="Look back so many hours; without it, all of the log.")]
+Patience = Annotated[float, typer.Option(min=0, help="Seconds to look again at what a worker may be about to record.")]
+RelayLog = Annotated[
+    Path | None, typer.Option("--relay-log", help="Compare with a relay's log (Postfix) of the same time, too.")
+]
+
 _EVERY = 2.0
+_NAMED = 20
 
 
 def queues(
@@ -66,24 +78,57 @@ def why(
 
 def account(
     *,
-    hours: Annotated[float | None, typer.Option(help="Look back so many hours; without it, all of the log.")] = None,
-    patience: Annotated[
-        float, typer.Option(min=0, help="Seconds to look again at what a worker may be about to record.")
-    ] = 5,
+    hours: Hours = None,
+    patience: Patience = 5,
+    relay_log: RelayLog = None,
+    closed: Annotated[bool, typer.Option("--closed", help="List the hours that were closed instead.")] = False,
     as_json: Json = False,
 ) -> None:
     """Compare the log with what is recorded, by job id: every job is in exactly one state, or this ends with 1.
 
     Example: `preklic account --hours 24`
     """
+    if closed:
+        _closed_hours(hours, as_json=as_json)
+        return
     since = None if hours is None else dt.datetime.now(dt.UTC) - dt.timedelta(hours=hours)
-    result = looking.with_store(lambda opened, config: read_account(opened, config.amqp_url, since, patience))
-    if as_json:
-        show_json({**{name: getattr(result, name) for name in result.__slots__}, "unaccounted": result.unaccounted})
-    else:
-        Console().print(account_table(result))
-    if result.unaccounted:
+    proofs = None if relay_log is None else answers.proofs_of(relay_log, load_registry(settings().registry))
+    result, compared = looking.with_store(
+        lambda opened, config: judging.whole(opened, config.amqp_url, since, patience, proofs)
+    )
+    _tell_account(result, compared, as_json=as_json)
+    if result.unaccounted or (compared is not None and not compared.agrees):
         raise typer.Exit(Code.FINDING)
+
+
+def _closed_hours(hours: float | None, *, as_json: bool) -> None:
+    limit = 0 if hours is None else max(1, round(hours))
+    rows = looking.with_store(lambda opened, _: Accounts(opened.mongo).recent(limit))
+    columns = ("_id", "logged", "void", "waiting", "unaccounted", "lost", "settled", "states")
+    show(rows, columns, title="Closed hours of the log", as_json=as_json)
+    if any(row["unaccounted"] or row.get("lost") for row in rows):
+        raise typer.Exit(Code.FINDING)
+
+
+def _tell_account(result: Account, compared: Compared | None, *, as_json: bool) -> None:
+    if as_json:
+        figures = {name: getattr(result, name) for name in result.__slots__} | {"unaccounted": result.unaccounted}
+        show_json(figures | ({"relay_log": compared} if compared else {}))
+        return
+    Console().print(account_table(result))
+    _name("nowhere, by the oldest of their queue", result.missing)
+    _name("in a state that no rule knows", result.strange)
+    if compared is not None:
+        say(f"the relay's log proves something of {compared.lines} mails")
+        _name("sent, but not in the relay's log", compared.sent_without_line)
+        _name("in the relay's log, but not sent", compared.line_without_sent)
+
+
+def _name(what: str, jobs: Sequence[str]) -> None:
+    if jobs:
+        say(f"[bold red]{len(jobs)}[/] {what}" + (f" (the first {_NAMED}; all with --json):" if jobs[_NAMED:] else ":"))
+        for job in jobs[:_NAMED]:
+            say(f"  {job}")
 
 
 def account_table(result: Account) -> Table:
@@ -92,7 +137,7 @@ def account_table(result: Account) -> Table:
     for state, count in result.states.items():
         table.add_row(state, str(count))
     if result.unrecorded:
-        table.add_row("queued, or in a tier", str(min(result.waiting, len(result.unrecorded))))
+        table.add_row("queued, or in a tier", str(len(result.unrecorded) - len(result.missing)))
     table.add_section()
     table.add_row("in the log", str(result.logged))
     table.add_row("void", str(result.void))
@@ -146,7 +191,8 @@ def _say_state(message: Mapping[str, Any]) -> None:
 def _say_history(history: Sequence[Mapping[str, Any]]) -> None:
     for entry in history:
         reason = f" ({escape(entry['reason'])})" if entry.get("reason") else ""
-        say(f"    {entry['at']:%Y-%m-%d %H:%M:%S.%f} epoch {entry.get('epoch', 0)} {entry['state']}{reason}")
+        said = f" by {escape(entry['by'])}: {escape(entry.get('why', ''))}" if entry.get("by") else ""
+        say(f"    {entry['at']:%Y-%m-%d %H:%M:%S.%f} epoch {entry.get('epoch', 0)} {entry['state']}{reason}{said}")
 
 
 def _say_receipt(receipt: Mapping[str, Any]) -> None:

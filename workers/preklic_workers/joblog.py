@@ -5,8 +5,9 @@ the last entry at the start, so that a busy log is not read for ever.
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from preklic_shared.wire import Malformed, strict_json
 
 _PREFETCH: Final = 500
 _QUIET: Final = 1.0  # seconds without a delivery that mean that a stream has no more
+_PATIENT: Final = 10.0  # the same where an end is known to be written: an offset may be the broker's own, and no entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +41,58 @@ class Entry:
         return self.queue == VOID
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The log's first entry, and the offset of its last."""
+
+    first: Entry
+    last: int
+
+
 def entries(url: str, since: dt.datetime | None = None) -> Iterator[Entry]:
     """The log from about `since` (aware; None: all that is kept) up to its end now. Raises Unavailable."""
-    last = _last_offset(url)
-    if last is None:
+    there = extent(url)
+    if there is None:
         return
-    for entry in _read(url, "first" if since is None else since.astimezone(dt.UTC).replace(tzinfo=None)):
+    first = there.first.offset if since is None else offset_at(url, since)
+    if first is not None:
+        yield from between(url, first, there.last + 1)
+
+
+def between(url: str, first: int, until: int) -> Iterator[Entry]:
+    """The log from offset `first` up to, and without, `until`, which must be written already. Raises Unavailable."""
+    for entry in _read(url, first, quiet=_PATIENT) if first < until else ():
+        if entry.offset >= until:
+            return
         yield entry
-        if entry.offset >= last:
+        if entry.offset == until - 1:
             return
 
 
-def within(entry: Entry, since: dt.datetime | None, until: dt.datetime | None) -> bool:
-    """Whether the job's own time (its envelope's `message_timestamp`, ms) lies in the window; without one, no."""
+def offset_at(url: str, at: dt.datetime) -> int | None:
+    """The offset of the first entry since about `at` (aware), None when nothing came since. Raises Unavailable."""
+    since = _first(url, _clock(at))
+    return None if since is None else since.offset
+
+
+def extent(url: str) -> Extent | None:
+    """What retention has left of the log; None when it is empty. Raises Unavailable."""
+    first, last = _first(url, "first"), _last_offset(url)
+    return None if first is None or last is None else Extent(first, last)
+
+
+def made(entry: Entry) -> dt.datetime | None:
+    """The job's own time (its envelope's `message_timestamp`, ms), None when it has none."""
     try:
-        millis = strict_json(entry.body)["message_timestamp"]
-        at = dt.datetime.fromtimestamp(millis / 1000, dt.UTC)
+        return dt.datetime.fromtimestamp(strict_json(entry.body)["message_timestamp"] / 1000, dt.UTC)
     except (Malformed, KeyError, TypeError, ValueError, OverflowError, OSError):
-        return False
-    return (since is None or at >= since) and (until is None or at < until)
+        return None
+
+
+def within(entry: Entry, since: dt.datetime | None, until: dt.datetime | None) -> bool:
+    """Whether the job's own time lies in the window; without one, no."""
+    at = made(entry)
+    return at is not None and (since is None or at >= since) and (until is None or at < until)
 
 
 def depths(url: str) -> Mapping[str, int]:
@@ -77,21 +112,38 @@ def _depth(connection: Any, name: str) -> int:
     return count
 
 
+def _clock(at: dt.datetime) -> dt.datetime:
+    """A time as pika encodes it: naive, in UTC."""
+    return at.astimezone(dt.UTC).replace(tzinfo=None)
+
+
+def _first(url: str, offset: Any) -> Entry | None:
+    with closing(_read(url, offset, prefetch=1)) as read:
+        return next(read, None)
+
+
 def _last_offset(url: str) -> int | None:
-    offsets = [entry.offset for entry in _read(url, "last")]
-    return max(offsets, default=None)
+    """The offset of the last entry of now, or of a moment later: on a busy log there is always one more."""
+    last, enough = None, float("inf")
+    with closing(_read(url, "last")) as read:
+        for entry in read:
+            last, enough = entry.offset, min(enough, time.monotonic() + _QUIET)
+            if time.monotonic() > enough:
+                break
+    return last
 
 
-def _read(url: str, offset: Any) -> Iterator[Entry]:
+def _read(url: str, offset: Any, quiet: float | None = None, prefetch: int = _PREFETCH) -> Generator[Entry]:
     with _connected(url) as connection:
         channel = connection.channel()
-        channel.basic_qos(prefetch_count=_PREFETCH)
-        deliveries = channel.consume(LOG, arguments={"x-stream-offset": offset}, inactivity_timeout=_QUIET)
+        channel.basic_qos(prefetch_count=prefetch)
+        deliveries = channel.consume(LOG, arguments={"x-stream-offset": offset}, inactivity_timeout=quiet or _QUIET)
         for method, properties, body in deliveries:
             if method is None:
                 return
-            channel.basic_ack(method.delivery_tag)
             yield _entry(method, properties, body)
+            # A reader that has seen enough leaves before the ack, which would bring more.
+            channel.basic_ack(method.delivery_tag)
 
 
 def _entry(method: Any, properties: Any, body: bytes) -> Entry:

@@ -31,6 +31,16 @@ MOVES: Final[Mapping[tuple[str, str], str]] = {
     ("in_doubt", "failed"): "late evidence: the relay's log shows the refusal",
     ("in_doubt", "complained"): "late evidence: a complaint proves that it arrived",
     ("in_doubt", "assumed"): "the purpose says never again, and nobody will learn more",
+    ("in_doubt", "asked"): "the relay's time to answer is over, and the purpose leaves it to a person",
+    ("asked", "sent"): "late evidence, or the person's own",
+    ("asked", "bounced"): "late evidence: a DSN names the person",
+    ("asked", "complained"): "late evidence: a complaint proves that it arrived",
+    ("asked", "failed"): "the worker that was thought dead has the relay's refusal",
+    ("asked", "deferred"): "the worker that was thought dead has the relay's 4xx",
+    ("asked", "assumed"): "the person lets it rest: nobody will learn more",
+    ("deferred", "sent"): "late evidence about the first hand-over, before the second one",
+    ("deferred", "bounced"): "likewise",
+    ("deferred", "complained"): "likewise",
     ("assumed", "sent"): "late evidence outlives the assumption",
     ("assumed", "bounced"): "late evidence outlives the assumption",
     ("assumed", "complained"): "late evidence outlives the assumption",
@@ -61,11 +71,11 @@ ENDED: Final = frozenset(
     }
 )
 # Counted as one of the ends in the account, though evidence or a person may still resolve it (law 3).
-ACCOUNTED: Final = ENDED | {"in_doubt"}
+ACCOUNTED: Final = ENDED | {"in_doubt", "asked"}
 # A mail that was once in doubt may have arrived: these would claim that it did not (law 1e).
 NOT_AFTER_DOUBT: Final = frozenset({"refused", "expired", "cancelled"})
 # From these a relay has, or may have, the mail: no replay sends it again (law 2).
-POSSIBLY_SENT: Final = frozenset({"sent", "bounced", "complained", "in_doubt", "assumed"})
+POSSIBLY_SENT: Final = frozenset({"sent", "bounced", "complained", "in_doubt", "asked", "assumed"})
 
 
 def may_move(old: str, new: str, *, doubted: bool = False) -> bool:

@@ -20,6 +20,12 @@ MEANINGS: Final[Mapping[str, str]] = {
     "undeliverable_smtputf8": "the address needs SMTPUTF8 and the relay does not offer it",
     "template_error": "the template could not be filled with what the job brought",
     "store_away": "MongoDB was away: no mail may leave without its gate",
+    "lost_after_body": "the relay's answer to the whole mail was lost: it may have arrived",
+    "earlier_hand_over": "an earlier attempt's conversation never ended: it may have arrived",
+    "nothing_heard": "nobody reported anything within five days; it is never sent again",
+    "left_to_a_person": "nobody knows whether it arrived, and its purpose leaves the answer to a person",
+    "relay_log": "the relay's own log shows what became of it",
+    "answered": "a person answered what had become of it",
     "lease_over": "the worker that held the mail did not settle it in time",
     "bad_envelope": "the body is no dramatiq message of ours",
     "bad_options": "the message asked for options that jobs may not choose",
@@ -33,6 +39,19 @@ MEANINGS: Final[Mapping[str, str]] = {
     "tampered": "the job's clear header was changed after sealing",
     "unexpected": "the handler failed in a way that nobody foresaw; the log names the exception and where",
 }
+
+
+LONGEST: Final = 500  # characters of a person's reason
+
+
+def given(text: str) -> str | None:
+    """A person's reason as it may be recorded, None when it is empty, too long, or holds what may be an address.
+
+    >>> given(" called us, case 17 "), given("ana@primer.example asked")
+    ('called us, case 17', None)
+    """
+    trimmed = text.strip()
+    return trimmed if 0 < len(trimmed) <= LONGEST and "@" not in trimmed and trimmed.isprintable() else None
 
 
 def meaning(reason: str) -> str:

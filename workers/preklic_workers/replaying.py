@@ -15,7 +15,7 @@ import msgspec
 from preklic_shared.jobs import Job, SendJob
 from preklic_shared.registry import Registry
 from preklic_shared.wire import Malformed, NewerVersion, decode
-from preklic_workers.lifecycle import ENDED
+from preklic_workers.lifecycle import ACCOUNTED
 from preklic_workers.permission import Person, may
 
 WOULD_RUN: Final = "would run"
@@ -49,7 +49,7 @@ def preview(body: bytes, queue: str, facts: Facts, registry: Registry, now: dt.d
     except NewerVersion:
         return "dead again: newer_version"
     state = facts.states.get(job.id)
-    if state in ENDED - {"dead"} or state == "in_doubt":
+    if state in ACCOUNTED - {"dead"}:
         return f"nothing: it is {state}"
     if job.expires <= now.timestamp() * 1000:
         return "expired"

@@ -105,7 +105,7 @@ def upkeep_duty(means: Means) -> Duty:
     """Dead letters, the reaper, the gauges."""
     upkeep = Upkeep(means.store, means.registry)
     url = means.settings.amqp_url
-    return Duty(beside=[Burials(url, upkeep), Rounds(upkeep, means.store), Audit(url, means.store)])
+    return Duty(beside=[Burials(url, upkeep), Rounds(upkeep, means.store, url), Audit(url, means.store)])
 
 
 DUTIES: Final[Mapping[str, Callable[[Means], Duty]]] = {

@@ -4,8 +4,10 @@ import asyncio
 from typing import Final
 
 from preklic_shared import metrics, telemetry
+from preklic_shared.publication import PublishError
+from preklic_workers.repeats import Repeats
 from preklic_workers.store import Store, Unavailable
-from preklic_workers.upkeep import Upkeep
+from preklic_workers.upkeep import REVOKE, Upkeep
 
 _EVERY: Final = 10.0  # seconds between rounds: a sixth of a lease
 
@@ -13,11 +15,12 @@ log = telemetry.logger(__name__)
 
 
 class Rounds:
-    """Runs rounds in the background. A store that is away costs a round, nothing else."""
+    """Runs rounds in the background. A store or a broker that is away costs a round, nothing else."""
 
-    def __init__(self, upkeep: Upkeep, store: Store, every: float = _EVERY) -> None:
+    def __init__(self, upkeep: Upkeep, store: Store, url: str, every: float = _EVERY) -> None:
         self._upkeep = upkeep
         self._store = store
+        self._repeats = Repeats(url)
         self._every = every
         self._task: asyncio.Task[None] | None = None
 
@@ -32,13 +35,23 @@ class Rounds:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def once(self) -> None:
-        """One round. Raises store.Unavailable."""
-        reaped = await self._upkeep.reap(self._store.mongo.now())
-        if reaped.in_doubt or reaped.assumed:
+        """One round. Raises store.Unavailable, PublishError."""
+        now = self._store.mongo.now()
+        reaped = await self._upkeep.reap(now)
+        if reaped.in_doubt:
             log.warning("mails in doubt", count=reaped.in_doubt)
+        if reaped.round.assumed or reaped.round.asked:
+            log.warning("doubts set aside", count=reaped.round.assumed + reaped.round.asked)
         metrics.DEAD.clear()
         for group in await self._store.dead.groups():
             metrics.DEAD.labels(group.fingerprint).set(group.count)
+        metrics.DEAD_REVOCATIONS.set(await self._store.dead.count(REVOKE))
+        metrics.STOPPED.clear()
+        for switch in await self._store.controls.all():
+            if switch.stopped:
+                metrics.STOPPED.labels(switch.name).set(1)
+        if await self._repeats.publish(reaped.round.repeat, now):
+            log.warning("mails brought back once more", count=len(reaped.round.repeat))
 
     async def _run(self) -> None:
         while True:
@@ -46,6 +59,8 @@ class Rounds:
                 await self.once()
             except Unavailable:
                 log.warning("round without a store")
+            except PublishError:
+                log.warning("round without a broker")
             except Exception:  # one bad document must not end the rounds
                 log.exception("round failed")
             await asyncio.sleep(self._every)

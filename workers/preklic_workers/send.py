@@ -23,7 +23,7 @@ from preklic_workers.outcomes import Done, Outcome, Refused, RetryLater
 from preklic_workers.permission import Person, may, rests_on_choice
 from preklic_workers.runtime import Opened
 from preklic_workers.smtp.routes import Route, valid_routes
-from preklic_workers.store import CERTAIN, Busy, Claim, Claimed, Conflict, Ended, Store, Unavailable, moment
+from preklic_workers.store import CERTAIN, Busy, Claim, Claimed, Conflict, Ended, Store, Unavailable, moment, switches
 
 UNKNOWN_SECONDS: Final = 30.0  # an unknown person's grant may still be on its way
 SOON_SECONDS: Final = 5.0
@@ -135,7 +135,7 @@ async def _route(plan: Plan, deps: SendDeps) -> Route | None:
     """The first relay that no kill switch holds, None when mail, this purpose, or every relay is stopped."""
     stopped = deps.store.controls.stopped
     for route in plan.routes:
-        if await stopped("all", f"purpose:{plan.purpose.key}", f"relay:{route.name}") is None:
+        if await stopped(*switches(plan.purpose), f"relay:{route.name}") is None:
             return route
     return None
 

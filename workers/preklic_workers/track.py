@@ -10,7 +10,7 @@ from typing import Final
 
 from preklic_shared.jobs import TrackJob
 from preklic_shared.metrics import TRACK_EVENTS
-from preklic_workers import backoff
+from preklic_workers import backoff, doubt
 from preklic_workers.moments import moment
 from preklic_workers.outcomes import Done, Outcome, Refused, RetryLater
 from preklic_workers.permission import Person, may_track
@@ -30,7 +30,7 @@ class Track:
     store: Store
 
     async def handle(self, batch: Sequence[Opened]) -> list[Outcome]:
-        """An outcome for each job of the batch: three grouped calls to the store, whatever its size."""
+        """An outcome for each job of the batch: four grouped calls to the store, whatever its size."""
         try:
             return await self._handle(batch)
         except Unavailable:
@@ -54,6 +54,7 @@ class Track:
     async def _record(self, jobs: Sequence[TrackJob], people: Mapping[bytes, Person]) -> None:
         events = events_of(jobs, people)
         fresh = await self.store.events.record(events)
+        await doubt.heard(self.store, events)
         for event, new in zip(events, fresh, strict=True):
             TRACK_EVENTS.labels(event.kind, event.verdict if new else "repeated").inc()
 

@@ -1,8 +1,7 @@
 """Upkeep: the reaper, which says what is in doubt, and the taking of dead letters into the store.
 
-The reaper never pulls a hand-over (law 1e): only proof of how a conversation ended does that. What the purpose says
-about doubt is done here for `never` (assumed: nobody sends it again); `once_more` is the redelivered job's own
-business, and `ask` waits for a person.
+The reaper never pulls a hand-over (law 1e): only proof of how a conversation ended does that. What follows from a doubt
+is decided in `doubt`.
 """
 
 import datetime as dt
@@ -11,22 +10,22 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from preklic_shared.jobs import SendJob
-from preklic_shared.metrics import IN_DOUBT
+from preklic_shared.metrics import ASKED, IN_DOUBT
 from preklic_shared.registry import Registry
 from preklic_shared.wire import Malformed, NewerVersion, decode
+from preklic_workers import doubt
 from preklic_workers.moments import moment
-from preklic_workers.store import DeadLetter, Store
+from preklic_workers.store import MARKETING, DeadLetter, Store
 
-# A doubt that nothing resolved for so long is assumed: relays report within five days (RFC 5321, 4.5.4.1).
-ASSUMED_AFTER: Final = dt.timedelta(days=5)
+REVOKE: Final = "revoke"  # the queue of withdrawals, and their actor
 
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
-    """What one round did."""
+    """What one round did: claims marked in doubt, what became of the doubts, and how many are left."""
 
     in_doubt: int
-    assumed: int
+    round: doubt.Round
     left: int
 
 
@@ -46,36 +45,27 @@ class Upkeep:
         for doc in overdue:
             if doc["_id"] in open_ones:
                 marked += await self.store.messages.reap(doc["_id"], doc["epoch"])
-        doubts = await self.store.messages.in_doubt()
-        assumed = 0
-        for doc in doubts:
-            if self._never(doc) and now - doc["at"] > ASSUMED_AFTER:
-                assumed += await self.assume(doc["_id"], doc.get("person"), "nothing_heard")
-        IN_DOUBT.set(len(doubts) - assumed)
-        return Reaped(marked, assumed, len(doubts) - assumed)
-
-    async def assume(self, message: str, person: str | None, reason: str) -> bool:
-        """End a doubt without proof: the hand-over moves to `stale` first, where every receipt lists it."""
-        if person is not None:
-            await self.store.persons.to_stale(person, message)
-        return await self.store.messages.resolve(message, "assumed", reason)
-
-    async def proven(self, message: str, person: str, state: str, reason: str) -> None:
-        """End a doubt with proof (a relay's log, a DSN): `sent`, `bounced` or `complained`; the hand-over goes."""
-        await self.store.messages.evidence(message, state, reason)
-        await self.store.persons.clear(person, message)
+        looked = await doubt.look(self.store, self.registry, now)
+        left = await self.store.messages.count_doubts()
+        IN_DOUBT.set(sum(left.values()))
+        ASKED.set(left["asked"])
+        return Reaped(marked, looked, sum(left.values()))
 
     async def bury(self, letter: DeadLetter) -> None:
-        """Keep a dead letter, and say `dead` of its job."""
+        """Keep a dead letter, and say `dead` of its job. A dead withdrawal stops all marketing."""
         await self.store.dead.add(letter)
+        if says_no(letter):
+            why = f"the withdrawal {letter.job or letter.id} is dead: {letter.reason}"
+            await self.store.controls.stop(MARKETING, reason=why, by="upkeep")
         job = job_of(letter)
         if job is not None:
             kind, producer, expires = job
             await self.store.messages.died(str(letter.job), kind, letter.reason, producer=producer, expires=expires)
 
-    def _never(self, doc: Mapping[str, Any]) -> bool:
-        purpose = self.registry.get(doc["purpose"])
-        return purpose is not None and purpose.in_doubt == "never"
+
+def says_no(letter: DeadLetter) -> bool:
+    """Whether it may be somebody's no: all that was taken from `revoke`, for what cannot be read may be one. Pure."""
+    return REVOKE in {letter.queue, letter.actor}
 
 
 def letter_of(body: bytes, message_id: str, headers: Mapping[str, Any]) -> DeadLetter:

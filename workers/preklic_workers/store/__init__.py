@@ -9,7 +9,7 @@ from typing import Protocol
 from preklic_workers.keyring import KeyRing
 from preklic_workers.moments import millis, moment
 from preklic_workers.store.claims import Busy, Claim, ClaimAnswer, Claimed, Conflict, Ended
-from preklic_workers.store.controls import Control, Controls
+from preklic_workers.store.controls import ALL, MARKETING, Control, Controls, switches
 from preklic_workers.store.dead import DeadGroup, DeadLetter, DeadLetters
 from preklic_workers.store.events import Event, Events
 from preklic_workers.store.gate import Gate, GateAnswer, GateBusy, GateLost, GatePassed, GateRefused, Handover
@@ -22,7 +22,9 @@ from preklic_workers.store.vault import Vault
 from preklic_workers.store.withdrawals import Captured, Drain, Withdraw, Withdrawal, Withdrawals
 
 __all__ = [
+    "ALL",
     "CERTAIN",
+    "MARKETING",
     "Busy",
     "Captured",
     "Claim",
@@ -34,6 +36,7 @@ __all__ = [
     "DeadGroup",
     "DeadLetter",
     "DeadLetters",
+    "Doc",
     "Drain",
     "Ended",
     "Event",
@@ -61,6 +64,7 @@ __all__ = [
     "millis",
     "moment",
     "open_store",
+    "switches",
 ]
 
 

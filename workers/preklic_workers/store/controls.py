@@ -1,25 +1,34 @@
-"""Kill switches: what incident responders stop (all mail, a purpose, a relay) until they let it go again."""
+"""Kill switches: what incident responders stop (all mail, marketing, a purpose, a relay) until they let it go again."""
 
 import datetime as dt
 import time
 from dataclasses import dataclass
 from typing import Final
 
+from preklic_shared.registry import Purpose
 from preklic_workers.store.grouping import Grouper
 from preklic_workers.store.mongo import Mongo
 
 FRESH: Final = 1.0  # seconds that an answer is believed
+ALL: Final = "all"
+# A switch of its own: what stops all marketing must not be let go by letting one purpose go, nor the other way round.
+MARKETING: Final = "marketing"
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """One switch: `name` is `all`, `purpose:<key>`, `relay:<name>` or `campaign:<id>`."""
+    """One switch: `name` is `all`, `marketing`, `purpose:<key>`, `relay:<name>` or `campaign:<id>`."""
 
     name: str
     stopped: bool
     reason: str
     by: str
     at: dt.datetime
+
+
+def switches(purpose: Purpose) -> tuple[str, ...]:
+    """The names of the switches that hold mail of this purpose, whatever relay carries it. Pure."""
+    return (ALL, *((MARKETING,) if purpose.marketing else ()), f"purpose:{purpose.key}")
 
 
 class Controls:

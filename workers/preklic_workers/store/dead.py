@@ -80,6 +80,10 @@ class DeadLetters:
         found = await self._dead.aggregate(stages)
         return [DeadGroup(g["_id"], g["queue"], g["reason"], g["count"], g["first"], g["last"]) for g in found]
 
+    async def count(self, queue: str) -> int:
+        """How many from this queue wait for a person."""
+        return await self._dead.count({"state": "dead", "queue": queue})
+
     async def show(self, letter: str) -> Doc | None:
         """One dead letter with its sealed body; by its own id or the job's."""
         return await self._dead.find_one({"_id": letter}) or await self._dead.find_one({"job": letter})

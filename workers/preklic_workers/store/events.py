@@ -44,10 +44,12 @@ class Events:
     async def of(self, message: str) -> list[Event]:
         """The events of a mail, by time."""
         docs = await self._events.find({"message": message}, sort=[("at", 1)])
-        return [
-            Event(d["_id"], d["message"], d["person"], d["kind"], d["verdict"], d["at"], d.get("link"), d["rules"])
-            for d in docs
-        ]
+        return [_event(doc) for doc in docs]
+
+    async def of_all(self, messages: Sequence[str]) -> list[Event]:
+        """The events of these mails, by time."""
+        docs = await self._events.find({"message": {"$in": list(messages)}}, sort=[("at", 1)])
+        return [_event(doc) for doc in docs]
 
     async def _record_group(self, events: list[Event]) -> list[bool | Exception]:
         now = self._mongo.now()
@@ -57,6 +59,10 @@ class Events:
         if other := {code for code in result.failed.values() if code != DUPLICATE}:
             raise ValueError(f"the store refused an event (codes {sorted(other)})")
         return [index not in result.failed for index in range(len(events))]
+
+
+def _event(d: Doc) -> Event:
+    return Event(d["_id"], d["message"], d["person"], d["kind"], d["verdict"], d["at"], d.get("link"), d["rules"])
 
 
 def _doc(event: Event, now: dt.datetime) -> Doc:

@@ -14,7 +14,7 @@ from pymongo import UpdateOne
 
 from preklic_shared.registry import Purpose
 from preklic_workers.permission import may
-from preklic_workers.store.controls import Controls
+from preklic_workers.store.controls import Controls, switches
 from preklic_workers.store.grouping import Grouper
 from preklic_workers.store.messages import Messages
 from preklic_workers.store.mongo import Doc, Mongo, Unavailable
@@ -85,7 +85,7 @@ class Gate:
         """Ask for this hand-over. After `GatePassed` the caller has 2 s by its own clock to begin DATA."""
         if not handover.purpose.mail:
             return GateRefused("purpose_denied")
-        if (stopped := await self._controls.stopped("all", f"purpose:{handover.purpose.key}")) is not None:
+        if (stopped := await self._controls.stopped(*switches(handover.purpose))) is not None:
             return GateBusy(f"stopped:{stopped}")
         try:
             return await self._gates(handover)

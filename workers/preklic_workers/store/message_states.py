@@ -22,6 +22,8 @@ CLAIMABLE: Final = ("claimed", "deferred", "dead")
 DELIVERED: Final = ("sent", "bounced", "complained")
 # Claims that no body went out. After doubt that is not known, so they turn into `in_doubt`.
 NEVER_LEFT: Final = ("refused", "expired", "cancelled", "failed", "dead", "discarded")
+# Nobody knows whether it arrived: a purpose's rule, a person or late evidence ends that.
+DOUBTS: Final = ("in_doubt", "asked")
 # Certain ends of a conversation: they also end a doubt about that very conversation, and pull its hand-over.
 CERTAIN: Final = ("sent", "failed", "bounced", "deferred")
 
@@ -57,7 +59,7 @@ def settling(settlement: Settlement) -> list[UpdateOne]:
         ]
     if settlement.state in CERTAIN:
         # The reaper was early: the relay's answer to this epoch came after its lease, and nobody went on since.
-        own_doubt = mine | {"state": "in_doubt", "again": {"$ne": True}}
+        own_doubt = mine | {"state": {"$in": list(DOUBTS)}, "again": {"$ne": True}}
         updates.append(_update(own_doubt, settlement, settlement.state, doubted=False))
     return updates
 
@@ -69,6 +71,28 @@ def evidence(message: str, state: str, at: dt.datetime, reason: str) -> UpdateOn
     return UpdateOne(
         where, {"$set": {"state": state, "at": at, "reason": reason}, "$unset": {"doubted": "", "ended": ""}}
     )
+
+
+def resolvable(state: str) -> Doc:
+    """The messages in doubt that may become `state`.
+
+    Proof outlives an assumption, and comes in time for a second turn that has not begun; a hand-over that is under way
+    again is its own worker's business.
+    """
+    if state == "asked":
+        return {"state": "in_doubt"}
+    if state == "assumed":
+        return {"state": {"$in": list(DOUBTS)}}
+    return {"$or": [{"state": {"$in": [*DOUBTS, "assumed"]}}, {"state": "deferred", "doubted": True}]}
+
+
+def resolving(state: str, reason: str, by: str, why: str) -> list[Doc]:
+    """The update that ends a doubt, with who said so and why in the message's history."""
+    said: Doc = {"at": "$$NOW", "state": state, "epoch": {"$ifNull": ["$epoch", 0]}}
+    said |= {name: literal(text) for name, text in (("reason", reason), ("by", by), ("why", why)) if text}
+    history = {"$slice": [{"$concatArrays": [{"$ifNull": ["$history", []]}, [said]]}, -HISTORY]}
+    fields: Doc = {"state": state, "reason": literal(reason), "at": "$$NOW", "history": history}
+    return [{"$set": fields}] + ([{"$unset": "doubted"}] if state in DELIVERED else [])
 
 
 def takeover(message: str, fixed: Doc, by: bytes) -> UpdateOne:

@@ -17,10 +17,22 @@ from preklic_workers.store.claims import (
     fixed_fields,
 )
 from preklic_workers.store.grouping import Grouper
-from preklic_workers.store.message_states import HISTORY, Settlement, evidence, settling, takeover
+from preklic_workers.store.message_states import (
+    DOUBTS,
+    HISTORY,
+    Settlement,
+    evidence,
+    resolvable,
+    resolving,
+    settling,
+    takeover,
+)
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Duplicate, Mongo, Unavailable
 
 _VIEW: Final = dict.fromkeys(("state", "reason", "epoch", "by", "lease", "body_hash", "doubted", "again", "ended"), 1)
+_DOUBT: Final[Doc] = dict.fromkeys(
+    ("state", "epoch", "person", "purpose", "relay", "again", "at", "expires", "created", "reason", "history"), 1
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +90,13 @@ class Messages:
         fields = {"state": "deferred", "again": True, "doubted": True, "lease": now, "at": now}
         return await self._messages.change(where, {"$set": fields}, {"_id": 1}) is not None
 
-    async def resolve(self, message: str, state: str, reason: str) -> bool:
-        """What a person or a rule decided of a message in doubt: `assumed`, `sent`; False when it is not in doubt."""
-        fields = {"state": state, "reason": reason, "at": self._mongo.now()}
-        where = {"_id": message, "state": "in_doubt"}
-        return await self._messages.change(where, {"$set": fields}, {"_id": 1}) is not None
+    async def resolve(self, message: str, state: str, reason: str, *, by: str = "", why: str = "") -> bool:
+        """End a doubt as `asked`, `assumed`, `sent`, `bounced` or `complained`; False when it is none to be ended so.
+
+        `by` and `why` are a person's, for the message's history.
+        """
+        where = {"_id": message, **resolvable(state)}
+        return await self._messages.change(where, resolving(state, reason, by, why), {"_id": 1}) is not None
 
     async def reopen(self, message: str) -> bool:
         """Let a refused or failed mail be claimed again, for a replay plan; False when it is in another state."""
@@ -138,10 +152,18 @@ class Messages:
         fields = {"epoch": 1, "person": 1, "purpose": 1}
         return await self._messages.find(where, fields, sort=[("lease", 1)], limit=limit)
 
-    async def in_doubt(self, limit: int = 500) -> list[Doc]:
-        """The mails in doubt, the longest first."""
-        fields = {"epoch": 1, "person": 1, "purpose": 1, "again": 1, "at": 1, "reason": 1}
-        return await self._messages.find({"state": "in_doubt"}, fields, sort=[("lease", 1)], limit=limit)
+    async def doubts(self, limit: int = 5000) -> list[Doc]:
+        """The mails that are in doubt or were asked about, the longest first."""
+        where = {"state": {"$in": list(DOUBTS)}}
+        return await self._messages.find(where, _DOUBT, sort=[("at", 1)], limit=limit)
+
+    async def count_doubts(self) -> dict[str, int]:
+        """How many are `in_doubt`, how many `asked`."""
+        return {state: await self._messages.count({"state": state}) for state in DOUBTS}
+
+    async def doubtful(self, messages: Sequence[str]) -> list[Doc]:
+        """Those of these mails that proof may still resolve."""
+        return await self._messages.find({"_id": {"$in": list(messages)}, **resolvable("sent")}, _DOUBT)
 
     async def reap(self, message: str, epoch: int) -> bool:
         """Mark an overdue claim as in doubt; False when it was settled or claimed in the meantime."""

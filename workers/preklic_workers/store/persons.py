@@ -182,10 +182,10 @@ class Persons:
 
         await self.change(subject, moved)
 
-    async def clear(self, subject: str, message: str) -> None:
-        """Take all hand-overs of a message off: there is proof of how its conversations ended."""
+    async def clear(self, subject: str, message: str, epoch: int) -> None:
+        """Take a message's hand-overs off up to this epoch: there is proof of how those conversations ended."""
         there = {"_id": subject, "$or": [{"open.message": message}, {"stale.message": message}]}
-        entry = {"message": message}
+        entry = {"message": message, "epoch": {"$lte": epoch}}
         await self._persons.change(there, {"$pull": {"open": entry, "stale": entry}, "$inc": {"seq": 1}}, {"_id": 1})
 
     async def open_hand_overs(self, messages: Mapping[str, str]) -> set[str]:

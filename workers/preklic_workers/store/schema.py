@@ -9,6 +9,7 @@ from preklic_workers.lifecycle import STATES
 from preklic_workers.store.mongo import Doc, Mongo
 
 KEEP_SECONDS: Final = 395 * 24 * 3600  # claims are kept 13 months, longer than log and dead letters
+NAMED: Final = 1000  # jobs that an hour's account names; the rest is counted
 
 _TEXT: Final[Doc] = {"bsonType": "string", "maxLength": 1000}
 _WORD: Final[Doc] = {"bsonType": "string", "pattern": "^[A-Za-z0-9_.:@ -]{0,200}$"}
@@ -100,7 +101,9 @@ MESSAGE: Final = _object(
     doubted=_YES,
     again=_YES,
     ended=_WHOLE,
-    history=_list(_object(["at", "state", "epoch"], at=_DATE, state=_WORD, epoch=_WHOLE, reason=_WORD), 20),
+    history=_list(
+        _object(["at", "state", "epoch"], at=_DATE, state=_WORD, epoch=_WHOLE, reason=_WORD, by=_TEXT, why=_TEXT), 20
+    ),
 )
 WITHDRAWAL: Final = _object(
     ["_id", "person", "purposes", "reason", "seq", "accepted", "closed"],
@@ -124,6 +127,12 @@ DEAD: Final = _object(
 CONTROL: Final = _object(
     ["_id", "stopped", "reason", "by", "at"], _id=_WORD, stopped=_YES, reason=_TEXT, by=_TEXT, at=_DATE
 )
+ACCOUNT: Final = _object(
+    ["_id", "hour", "first", "next", "closed", "at", "logged", "void", "states", "waiting", "unaccounted", "settled"],
+    _id=_WORD, hour=_DATE, first=_WHOLE, next=_WHOLE, lost=_WHOLE, closed=_DATE, at=_DATE, logged=_WHOLE, void=_WHOLE,
+    states={"bsonType": "object", "additionalProperties": _WHOLE}, waiting=_WHOLE, unaccounted=_WHOLE,
+    missing=_list(_JOB, NAMED), settled=_YES,
+)  # fmt: skip
 KEY: Final = _object(
     ["_id", "wrapped", "epoch"],
     _id=_object(["p", "g"], p=_HASH, g={"enum": list(GROUPS)}),
@@ -139,6 +148,7 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "permissions": PERMISSION,
     "dead": DEAD,
     "controls": CONTROL,
+    "accounts": ACCOUNT,
 }
 
 
@@ -152,6 +162,7 @@ class Index:
 
 
 _STUCK: Final = {"partialFilterExpression": {"state": {"$in": ["claimed", "in_doubt", "deferred", "dead"]}}}
+_DOUBT: Final = {"partialFilterExpression": {"state": {"$in": ["in_doubt", "asked"]}}}
 INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     "persons": (
         Index("pid", (("pid", 1),), {"unique": True}),
@@ -160,8 +171,13 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     ),
     "messages": (
         Index("stuck", (("state", 1), ("lease", 1)), _STUCK),
+        Index("doubt", (("state", 1), ("at", 1)), _DOUBT),
         Index("person", (("person", 1),), {"sparse": True}),
         Index("age", (("created", 1),), {"expireAfterSeconds": KEEP_SECONDS}),
+    ),
+    "accounts": (
+        Index("unsettled", (("settled", 1), ("at", 1))),
+        Index("age", (("hour", 1),), {"expireAfterSeconds": KEEP_SECONDS}),
     ),
     "withdrawals": (Index("person", (("person", 1),)),),
     "events": (Index("message", (("message", 1),)),),
