@@ -99,7 +99,7 @@ async def test_a_purpose_that_asks_lays_the_mail_before_a_person_and_every_recei
     assert await state(store, message) == "asked"
     assert await hand_overs(store) == ([], [message])
     assert await store.messages.claim(claim_of(message, subject(ANA), PAYMENT)) == Ended("asked", "left_to_a_person", 1)
-    assert not await store.once_more(message, subject(ANA))
+    assert not await store.once_more(message, subject(ANA), 1)
     assert (await withdraw(store, ANA, PAYMENT)).captured == (Captured(message, 1),)
     again = await asking.reap(now() + 10 * ASSUMED_AFTER)
     assert (again.round.asked, again.round.assumed, again.left) == (0, 0, 1)
@@ -108,14 +108,15 @@ async def test_a_purpose_that_asks_lays_the_mail_before_a_person_and_every_recei
 async def test_the_workers_own_late_answer_ends_what_was_asked(store, asking):
     message = await in_doubt(store, PAYMENT)
     await asking.reap(now() + UNTIL + MINUTE)
-    await store.finish(message, 1, "failed", person=subject(ANA), reason="failed")
+    await store.messages.settle(message, 1, "failed", reason="failed", heard=True)
+    await store.gate.pull(subject(ANA), message, 1)
     assert await state(store, message) == "failed"
     assert await hand_overs(store) == ([], [])
 
 
 async def test_a_second_turn_that_ends_in_doubt_is_asked_about(store, upkeep):
     message = await in_doubt(store, PAYMENT)
-    assert await store.once_more(message, subject(ANA))
+    assert await store.once_more(message, subject(ANA), 1)
     assert await store.messages.claim(claim_of(message, subject(ANA), PAYMENT)) == Claimed(2, doubted=True, again=True)
     await store.messages.settle(message, 2, "in_doubt", reason="lost_after_body")
     looked = (await upkeep.reap(now() + UNTIL + MINUTE)).round
@@ -147,7 +148,7 @@ async def test_the_second_turn_of_a_job_that_nobody_holds_is_brought_back_from_t
     (properties, again), *none = queues.take("retry.5s")
     assert (again, none, properties.headers["by"]) == (body, [], "guest")
     assert decode(again, "send.now")[1].id == job.id
-    assert await store.once_more(job.id, subject(ANA))
+    assert await store.once_more(job.id, subject(ANA), 1)
 
 
 @pytest.mark.parametrize(
@@ -190,14 +191,14 @@ async def test_evidence_outlives_an_assumption(store, upkeep):
 
 async def test_evidence_spares_the_second_mail(store):
     message = await in_doubt(store, PAYMENT)
-    await store.once_more(message, subject(ANA))
+    await store.once_more(message, subject(ANA), 1)
     await doubt.heard(store, [event(message, "delivered")])
-    assert await store.messages.claim(claim_of(message, subject(ANA), PAYMENT)) == Ended("sent", "delivered", 1)
+    assert await store.messages.claim(claim_of(message, subject(ANA), PAYMENT)) == Ended("sent", "delivered", 0)
 
 
 async def test_a_proof_after_two_hand_overs_pulls_none_for_nobody_knows_of_which_it_is(store):
     message = await in_doubt(store, PAYMENT)
-    await store.once_more(message, subject(ANA))
+    await store.once_more(message, subject(ANA), 1)
     await store.messages.claim(claim_of(message, subject(ANA), PAYMENT))
     await gated(store, subject(ANA), message, 2, PAYMENT)
     await store.messages.settle(message, 2, "in_doubt", reason="lost_after_body")
@@ -208,7 +209,7 @@ async def test_a_proof_after_two_hand_overs_pulls_none_for_nobody_knows_of_which
 
 async def test_a_second_hand_over_that_is_under_way_is_not_pulled_by_evidence_of_the_first(store):
     message = await in_doubt(store, PAYMENT)
-    await store.once_more(message, subject(ANA))
+    await store.once_more(message, subject(ANA), 1)
     await store.messages.claim(claim_of(message, subject(ANA), PAYMENT))
     assert isinstance(await gated(store, subject(ANA), message, 2, PAYMENT), GatePassed)
     assert await doubt.heard(store, [event(message, "delivered")]) == 0

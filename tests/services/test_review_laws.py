@@ -93,7 +93,7 @@ async def test_a_late_answer_to_the_first_body_does_not_let_go_of_the_second(des
     job, person = send_job("payment"), desk.subject(TO)
     await left_in_data(desk, job)
     await desk.store.messages.settle(job.id, 1, "in_doubt", reason="lost_after_body")
-    assert await desk.store.once_more(job.id, person)
+    assert await desk.store.once_more(job.id, person, 1)
     opened = desk.opened(job, TO)
     claim = send._claim_of(opened, desk.deps, person, desk.deps.routes[0])
     assert (await desk.store.messages.claim(claim)).epoch == 2

@@ -69,11 +69,11 @@ async def test_a_message_once_in_doubt_returns_to_it(store, end):
     message = await claimed(store, subject(ANA))
     await store.messages.settle(message, 1, "in_doubt", reason="lost_after_body")
     assert await store.messages.claim(claim_of(message, subject(ANA))) == Ended("in_doubt", "lost_after_body", 1)
-    assert await store.once_more(message, subject(ANA))
+    assert await store.once_more(message, subject(ANA), 1)
     assert await store.messages.claim(claim_of(message, subject(ANA))) == Claimed(2, doubted=True, again=True)
     await store.messages.settle(message, 2, end, reason="why")
     assert await state(store, message) == "in_doubt"
-    assert not await store.once_more(message, subject(ANA))
+    assert not await store.once_more(message, subject(ANA), 1)
 
 
 async def test_an_answer_that_comes_after_the_reaper_ends_its_own_doubt(store):
@@ -81,8 +81,18 @@ async def test_an_answer_that_comes_after_the_reaper_ends_its_own_doubt(store):
     await lease_passes(store, message)
     assert await store.messages.reap(message, 1)
     assert await state(store, message) == "in_doubt"
-    await store.messages.settle(message, 1, "deferred", reason="greylisted")
-    assert await store.messages.claim(claim_of(message, subject(ANA))) == Claimed(2)
+    await store.messages.settle(message, 1, "failed", reason="relay_busy")
+    assert await state(store, message) == "in_doubt"
+    await store.messages.settle(message, 1, "failed", reason="mailbox_gone", heard=True)
+    assert await state(store, message) == "failed"
+
+
+async def test_not_now_that_comes_after_the_reaper_is_an_end_for_its_job_may_be_gone(store):
+    message = await claimed(store, subject(ANA))
+    await lease_passes(store, message)
+    assert await store.messages.reap(message, 1)
+    await store.messages.settle(message, 1, "deferred", reason="greylisted", heard=True)
+    assert await state(store, message) == "failed"
 
 
 async def test_a_deferred_mail_may_be_claimed_at_once(store):
@@ -93,10 +103,9 @@ async def test_a_deferred_mail_may_be_claimed_at_once(store):
 
 async def test_a_bounce_that_comes_before_the_settlement_is_not_overwritten(store):
     message = await claimed(store, subject(ANA))
-    await store.messages.evidence(message, "bounced", "dsn")
+    await store.messages.settle(message, 1, "in_doubt", reason="lost_after_body")
+    assert await store.messages.resolve(message, "bounced", "dsn")
     await store.messages.settle(message, 1, "sent")
-    assert await state(store, message) == "bounced"
-    await store.messages.evidence(message, "sent", "relay log")
     assert await state(store, message) == "bounced"
 
 

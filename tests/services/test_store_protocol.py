@@ -100,7 +100,7 @@ class Walk:
         claim = claim_of(self.message, self.person, self.purpose)
         answer = await self.store.messages.claim(claim)
         unknown = isinstance(answer, Ended) and answer.state == "in_doubt"
-        if unknown and self.once and await self.store.once_more(self.message, self.person):
+        if unknown and self.once and await self.store.once_more(self.message, self.person, answer.epoch):
             answer = await self.store.messages.claim(claim)
         self.trace.append(f"{number} claim {answer}")
         return answer.epoch if isinstance(answer, Claimed) else None

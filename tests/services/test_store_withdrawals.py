@@ -115,7 +115,7 @@ async def test_what_is_assumed_blocks_no_gate_and_every_receipt_lists_it(store):
     lost = await claimed(store, subject(ANA))
     await gated(store, subject(ANA), lost)
     await store.messages.settle(lost, 1, "in_doubt", reason="lost_after_body")
-    await store.persons.to_stale(subject(ANA), lost)
+    await store.persons.to_stale(subject(ANA), lost, 1)
     assert await store.messages.resolve(lost, "assumed", "nothing_heard")
     assert isinstance(await answer(store), GatePassed)
     no = await withdraw(store, ANA, at=now() + MINUTE)

@@ -94,7 +94,7 @@ async def test_proof_resolves_doubt_and_takes_the_hand_over_away(store, upkeep):
 async def test_once_more_moves_the_hand_over_aside_and_every_receipt_lists_it(store, upkeep):
     message = await lost_in_data(store, PAYMENT)
     await upkeep.reap(now())
-    assert await store.once_more(message, subject(ANA))
+    assert await store.once_more(message, subject(ANA), 1)
     assert await store.messages.claim(claim_of(message, subject(ANA), PAYMENT)) == Claimed(2, doubted=True, again=True)
     assert isinstance(await gated(store, subject(ANA), message, 2, PAYMENT), GatePassed)
     await sent(store, ANA, message, 2)

@@ -80,11 +80,11 @@ class Attempt:
             case Verdict.POLICY_STOP:
                 return await self._stopped(answer.reply, handed=handed)
             case Verdict.BOUNCED:
-                await self._finish("bounced", verdict.value, answer.reply)
+                await self._finish("bounced", verdict.value, answer.reply, heard=handed)
                 await self._suppress()
                 return Refused(verdict.value)
             case Verdict.FAILED:
-                await self._finish("failed", verdict.value, answer.reply)
+                await self._finish("failed", verdict.value, answer.reply, heard=handed)
                 return Refused(verdict.value)
             case Verdict.SENT:
                 raise ValueError("a rejection is no acceptance")
@@ -111,11 +111,11 @@ class Attempt:
     async def _deferred(self, reply: Reply, *, handed: bool) -> Outcome:
         seconds = backoff.tier_for(self.number, self.purpose.retry, self.job.id)
         if seconds is None:
-            await self._finish("failed", "patience_ended", reply)
+            await self._finish("failed", "patience_ended", reply, heard=handed)
             return Refused("patience_ended")
         if handed:
             await self._pull()
-        await self._settle("deferred", "deferred", reply)
+        await self._settle("deferred", "deferred", reply, heard=handed)
         return RetryLater(seconds, "deferred")
 
     async def _stopped(self, reply: Reply, *, handed: bool) -> Outcome:
@@ -124,7 +124,7 @@ class Attempt:
             await self._pull()
         why = f"relay {self.relay} answered {reply.code} {reply.enhanced}"
         await self.store.controls.stop(f"purpose:{self.purpose.key}", reason=why, by="send")
-        await self._settle("deferred", "policy_stop", reply)
+        await self._settle("deferred", "policy_stop", reply, heard=handed)
         return RetryLater(STOPPED_SECONDS, "policy_stop", count=False)
 
     async def _suppress(self) -> None:
@@ -134,18 +134,18 @@ class Attempt:
         await surely(lambda: store.withdrawals.withdraw(no))
         await surely(lambda: store.withdrawals.applied(self.job.id, (), ()))
 
-    async def _finish(self, state: str, reason: str | None, reply: Reply) -> None:
-        await surely(lambda: self._settle(state, reason, reply))
+    async def _finish(self, state: str, reason: str | None, reply: Reply, *, heard: bool = True) -> None:
+        await surely(lambda: self._settle(state, reason, reply, heard=heard))
         await self._pull()
 
     async def _pull(self) -> None:
         await surely(lambda: self.store.gate.pull(self.subject, self.job.id, self.epoch))
 
-    async def _settle(self, state: str, reason: str | None, reply: Reply | None = None) -> None:
+    async def _settle(self, state: str, reason: str | None, reply: Reply | None = None, *, heard: bool = False) -> None:
         codes = None if reply is None else {"code": reply.code, "enhanced": reply.enhanced}
         relay, processor = (self.relay, self.processor) if reply is not None else (None, None)
         await self.store.messages.settle(
-            self.job.id, self.epoch, state, reason=reason, relay=relay, processor=processor, reply=codes
+            self.job.id, self.epoch, state, reason=reason, relay=relay, processor=processor, reply=codes, heard=heard
         )
 
 

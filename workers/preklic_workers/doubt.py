@@ -99,7 +99,7 @@ async def prove(store: Store, doubt: Doc, state: str, reason: str, *, by: str = 
     conversations a proof is of nobody knows, so after a second turn began they are listed, not pulled.
     """
     if "person" in doubt and doubt.get("again"):
-        await store.persons.to_stale(doubt["person"], doubt["_id"])
+        await store.persons.to_stale(doubt["person"], doubt["_id"], doubt.get("epoch", 0))
     elif "person" in doubt:
         await store.persons.clear(doubt["person"], doubt["_id"], doubt.get("epoch", 0))
     return await store.messages.resolve(doubt["_id"], state, reason, by=by, why=why)
@@ -108,7 +108,7 @@ async def prove(store: Store, doubt: Doc, state: str, reason: str, *, by: str = 
 async def set_aside(store: Store, doubt: Doc, state: str, reason: str, *, by: str = "", why: str = "") -> bool:
     """End a doubt without proof, as `assumed` or `asked`: its hand-over moves to `stale` first."""
     if "person" in doubt:
-        await store.persons.to_stale(doubt["person"], doubt["_id"])
+        await store.persons.to_stale(doubt["person"], doubt["_id"], doubt.get("epoch", 0))
     return await store.messages.resolve(doubt["_id"], state, reason, by=by, why=why)
 
 

@@ -1,6 +1,7 @@
 """The rounds of upkeep: the reaper and the gauges, every few seconds until stopped."""
 
 import asyncio
+import datetime as dt
 from typing import Final
 
 from preklic_shared import metrics, telemetry
@@ -10,6 +11,8 @@ from preklic_workers.store import Store, Unavailable
 from preklic_workers.upkeep import REVOKE, Upkeep
 
 _EVERY: Final = 10.0  # seconds between rounds: a sixth of a lease
+# How far back ended mails are looked at for open hand-overs: after a start, for a weekend without upkeep.
+_SWEEP, _FIRST_SWEEP = dt.timedelta(hours=1), dt.timedelta(days=3)
 
 log = telemetry.logger(__name__)
 
@@ -22,6 +25,7 @@ class Rounds:
         self._store = store
         self._repeats = Repeats(url)
         self._every = every
+        self._swept = _FIRST_SWEEP
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -38,6 +42,9 @@ class Rounds:
         """One round. Raises store.Unavailable, PublishError."""
         now = self._store.mongo.now()
         reaped = await self._upkeep.reap(now)
+        if left := await self._upkeep.sweep(now - self._swept):
+            log.warning("hand-overs left open", count=left)
+        self._swept = _SWEEP
         if reaped.in_doubt:
             log.warning("mails in doubt", count=reaped.in_doubt)
         if reaped.round.assumed or reaped.round.asked:

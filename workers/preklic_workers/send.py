@@ -24,9 +24,11 @@ from preklic_workers.permission import Person, may, rests_on_choice
 from preklic_workers.runtime import Opened
 from preklic_workers.smtp.routes import Route, valid_routes
 from preklic_workers.store import CERTAIN, Busy, Claim, Claimed, Conflict, Ended, Store, Unavailable, moment, switches
+from preklic_workers.store.message_states import LEASE, UNDER_WAY
 
 UNKNOWN_SECONDS: Final = 30.0  # an unknown person's grant may still be on its way
 SOON_SECONDS: Final = 5.0
+LOST_CLAIM: Final = 30.0
 EARLIER: Final = "earlier_hand_over"
 AFTER_FAILED: Final = frozenset({"refused", "expired", "cancelled", "dead", "discarded", "failed"})
 # How old a job is (seconds) -> how long it waits before it asks again for the job that it stands on.
@@ -60,10 +62,21 @@ class Plan:
 
 async def handle(opened: Opened, deps: SendDeps) -> Outcome:
     """One mail to one person, at most once. Without a store no mail goes out, and none is lost."""
+    begun = deps.clock()
     try:
-        return await _send(opened, deps)
+        outcome = await _send(opened, deps)
+        if isinstance(outcome, Done | Refused) and deps.clock() - begun >= LEASE.total_seconds():
+            return await _still_ours(opened, deps, outcome)
     except Unavailable:
         return RetryLater(SOON_SECONDS, "store_away", count=False)
+    return outcome
+
+
+async def _still_ours(opened: Opened, deps: SendDeps, outcome: Outcome) -> Outcome:
+    """After its lease an end may have matched nothing: who claimed since may hold no copy of the job, so ours stays."""
+    if await deps.store.messages.state(opened.job.id) in UNDER_WAY:
+        return RetryLater(LOST_CLAIM, "lost_claim", count=False)
+    return outcome
 
 
 async def _send(opened: Opened, deps: SendDeps) -> Outcome:
@@ -146,13 +159,11 @@ async def _claim(opened: Opened, deps: SendDeps, plan: Plan, route: Route) -> At
     if isinstance(answer, Ended) and answer.state == "in_doubt" and plan.purpose.in_doubt == "once_more":
         if (wait := await _still_talking(claim.id, plan, deps.store)) is not None:
             return wait
-        if await deps.store.once_more(claim.id, plan.subject):
-            answer = await deps.store.messages.claim(claim)
-    if isinstance(answer, Ended) and answer.state in CERTAIN:
-        # Whoever settled it may have died before the pull (law 1d): a drain would wait for nothing.
-        await deps.store.gate.pull(plan.subject, claim.id, answer.epoch)
+        # Whoever of two comes second claims again too: the first may have no channel to bring the job back by.
+        await deps.store.once_more(claim.id, plan.subject, answer.epoch)
+        answer = await deps.store.messages.claim(claim)
     if not isinstance(answer, Claimed):
-        return _unclaimed(answer)
+        return await _unclaimed(answer, claim, plan.subject, deps)
     attempt = Attempt(
         deps.store,
         opened.job,
@@ -193,9 +204,12 @@ def _claim_of(opened: Opened, deps: SendDeps, subject: str | None, route: Route 
     )
 
 
-def _unclaimed(answer: Busy | Ended | Conflict) -> Outcome:
+async def _unclaimed(answer: Busy | Ended | Conflict, claim: Claim, subject: str | None, deps: SendDeps) -> Outcome:
     match answer:
-        case Ended():
+        case Ended(state, _, epoch):
+            if state in CERTAIN and epoch and subject is not None:
+                # Whoever settled it may have died before the pull (law 1d): a drain would wait for nothing.
+                await deps.store.gate.pull(subject, claim.id, epoch)
             return Done()
         case Busy(seconds):
             return RetryLater(seconds, "busy", count=False)
@@ -207,15 +221,23 @@ def _unclaimed(answer: Busy | Ended | Conflict) -> Outcome:
 
 async def _refuse(opened: Opened, deps: SendDeps, reason: str) -> Outcome:
     """End a mail that never began: claimed all the same, so that its end is recorded once."""
-    answer = await deps.store.messages.claim(_claim_of(opened, deps, None, None))
+    claim = _claim_of(opened, deps, None, None)
+    answer = await deps.store.messages.claim(claim)
     if not isinstance(answer, Claimed):
-        return _unclaimed(answer)
+        return await _unclaimed(answer, claim, _subject(opened, deps), deps)
     if await deps.store.handed(opened.job.id, answer.epoch):
         await deps.store.messages.settle(opened.job.id, answer.epoch, "in_doubt", reason=EARLIER)
         return Done()
     state = "expired" if reason == "expired" else "refused"
     await deps.store.messages.settle(opened.job.id, answer.epoch, state, reason=reason)
     return Refused(reason)
+
+
+def _subject(opened: Opened, deps: SendDeps) -> str | None:
+    try:
+        return deps.blind.subject(parse(opened.payload.to)) if isinstance(opened.payload, SendPayload) else None
+    except BadAddress:
+        return None
 
 
 async def _person(attempt: Attempt, plan: Plan) -> Person | None:

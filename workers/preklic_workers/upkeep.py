@@ -37,14 +37,12 @@ class Upkeep:
     registry: Registry
 
     async def reap(self, now: dt.datetime) -> Reaped:
-        """One round: overdue claims with an open hand-over become in doubt; the others are left to redelivery."""
-        overdue = await self.store.messages.overdue()
-        subjects = {doc["_id"]: doc["person"] for doc in overdue if "person" in doc}
-        open_ones = await self.store.persons.open_hand_overs(subjects) if subjects else set()
-        marked = 0
-        for doc in overdue:
-            if doc["_id"] in open_ones:
-                marked += await self.store.messages.reap(doc["_id"], doc["epoch"])
+        """One round: overdue claims with an open hand-over become in doubt; the others are left to redelivery.
+
+        Those that nobody can redeliver in time are over.
+        """
+        marked = await self._reap_claims()
+        await self._lapse()
         looked = await doubt.look(self.store, self.registry, now)
         left = await self.store.messages.count_doubts()
         IN_DOUBT.set(sum(left.values()))
@@ -61,6 +59,43 @@ class Upkeep:
         if job is not None:
             kind, producer, expires = job
             await self.store.messages.died(str(letter.job), kind, letter.reason, producer=producer, expires=expires)
+            await self._doubt_dead(str(letter.job))
+
+    async def sweep(self, since: dt.datetime) -> int:
+        """Let go of hand-overs that mails which ended since then left open; how many mails did.
+
+        How the epoch that ended a mail ended is proven, and its hand-over goes; of the others it is not known.
+        """
+        ended = {doc["_id"]: doc for doc in await self.store.messages.retried(since) if "person" in doc}
+        left = await self._open({message: doc["person"] for message, doc in ended.items()})
+        for message in left:
+            doc = ended[message]
+            if "ended" in doc:
+                await self.store.gate.pull(doc["person"], message, doc["ended"])
+            await self.store.persons.to_stale(doc["person"], message, doc["epoch"])
+        return len(left)
+
+    async def _reap_claims(self) -> int:
+        overdue = await self.store.messages.overdue()
+        open_ones = await self._open({doc["_id"]: doc["person"] for doc in overdue if "person" in doc})
+        due = [doc for doc in overdue if doc["_id"] in open_ones]
+        return sum([await self.store.messages.reap(doc["_id"], doc["epoch"]) for doc in due])
+
+    async def _lapse(self) -> None:
+        """A mail whose time is over and whose job is gone would wait for ever."""
+        lapsed = await self.store.messages.lapsed()
+        open_ones = await self._open({doc["_id"]: doc["person"] for doc in lapsed if "person" in doc})
+        if over := [doc for doc in lapsed if doc["_id"] not in open_ones]:
+            await self.store.messages.lapse(over)
+
+    async def _doubt_dead(self, job: str) -> None:
+        """Its mail may be in DATA. One looks when the death is recorded: nobody opens a hand-over of it any more."""
+        doc = await self.store.messages.show(job) or {}
+        if doc.get("state") == "dead" and "person" in doc and await self._open({job: doc["person"]}):
+            await self.store.messages.doubt(job, "dead_in_data")
+
+    async def _open(self, subjects: Mapping[str, str]) -> set[str]:
+        return await self.store.persons.open_hand_overs(subjects) if subjects else set()
 
 
 def says_no(letter: DeadLetter) -> bool:

@@ -6,6 +6,7 @@ sent; after it only a reply tells. A 4yz or 5yz reply is certain at any time.
 
 import asyncio
 import re
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,7 @@ from preklic_workers.smtp.replies import Phase, Reply, read
 ENVELOPE_SECONDS: Final = 30.0  # MAIL and RCPT together: well inside the claim's lease of 60 s
 DATA_SECONDS: Final = 120.0  # RFC 5321 4.5.3.2.5
 BODY_SECONDS: Final = 600.0  # RFC 5321 4.5.3.2.6
+WHOLE_SECONDS: Final = 650.0  # DATA and body together: inside the hand-over's 11 minutes
 
 _LOSSES: Final = (aiosmtplib.SMTPException, OSError, TimeoutError)
 # One mailbox and nothing else: aiosmtplib's own reading takes the first of two.
@@ -49,11 +51,12 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Deadlines in seconds: for MAIL and RCPT together, for the answer to DATA, and from the body to its answer."""
+    """Deadlines in seconds: MAIL and RCPT together, DATA to its answer, body to its answer, DATA and body together."""
 
     envelope: float = ENVELOPE_SECONDS
     data: float = DATA_SECONDS
     body: float = BODY_SECONDS
+    whole: float = WHOLE_SECONDS
 
 
 def deadline(seconds: float) -> asyncio.Timeout:
@@ -106,6 +109,7 @@ class Connection:
 
     async def data(self, stuffed: bytes) -> Accepted | Rejected | Lost:
         """DATA, and after 354 the body, which `stuff` made."""
+        over = time.monotonic() + self._patience.whole
         try:
             async with deadline(self._patience.data):
                 reply = await self._command(b"DATA")
@@ -116,11 +120,11 @@ class Connection:
         protocol = self._client.protocol
         if reply.code != aiosmtplib.SMTPStatus.start_input or protocol is None or not protocol.is_connected:
             return self._lost(Phase.DATA)
-        return await self._body(protocol, stuffed)
+        return await self._body(protocol, stuffed, min(self._patience.body, over - time.monotonic()))
 
-    async def _body(self, protocol: SMTPProtocol, stuffed: bytes) -> Accepted | Rejected | Lost:
+    async def _body(self, protocol: SMTPProtocol, stuffed: bytes, seconds: float) -> Accepted | Rejected | Lost:
         try:
-            async with deadline(self._patience.body):
+            async with deadline(seconds):
                 # No await stands between the two, so the reply cannot arrive before it is expected.
                 protocol.write(stuffed)
                 answer = await protocol.read_response()

@@ -16,7 +16,7 @@ from preklic_workers.store.gate import Gate, GateAnswer, GateBusy, GateLost, Gat
 from preklic_workers.store.grants import Grant, Grants, GrantState
 from preklic_workers.store.message_states import CERTAIN
 from preklic_workers.store.messages import Messages, Noted
-from preklic_workers.store.mongo import Mongo, Standalone, Unavailable
+from preklic_workers.store.mongo import Doc, Mongo, Standalone, Unavailable
 from preklic_workers.store.persons import Persons
 from preklic_workers.store.vault import Vault
 from preklic_workers.store.withdrawals import Captured, Drain, Withdraw, Withdrawal, Withdrawals
@@ -104,9 +104,9 @@ class Store:
         person = (await self.messages.show(message) or {}).get("person")
         return person is not None and bool(await self.persons.open_hand_overs({message: person}))
 
-    async def once_more(self, message: str, person: str) -> bool:
-        """Let a mail in doubt go out a second and last time: its hand-over goes to `stale`, then it may be claimed."""
-        await self.persons.to_stale(person, message)
+    async def once_more(self, message: str, person: str, epoch: int) -> bool:
+        """Let a mail whose `epoch` is in doubt go out a second and last time: its hand-over goes to `stale` first."""
+        await self.persons.to_stale(person, message, epoch)
         return await self.messages.once_more(message)
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass
 
-from preklic_workers.store.message_states import CLAIMABLE, LEASE
+from preklic_workers.store.message_states import CERTAIN, CLAIMABLE, LEASE
 from preklic_workers.store.mongo import Doc
 
 
@@ -39,8 +39,8 @@ class Claimed:
 class Ended:
     """Over, in this state; a repeated delivery is acked.
 
-    After a certain end the hand-over of `epoch` (the one that ended it, which need not be the latest) is to be pulled
-    once more: its worker may have died before it did.
+    After a certain end `epoch` is the one that ended it, which need not be the latest (0: proof from outside did): its
+    hand-over is to be pulled once more, for its worker may have died before it did. Else it is the latest.
     """
 
     state: str
@@ -100,4 +100,5 @@ def answer_to(claim: Claim, doc: Doc | None, by: bytes, now: dt.datetime) -> Cla
         return Claimed(doc["epoch"], doc.get("doubted", False), doc.get("again", False))
     if doc["state"] in CLAIMABLE:
         return Busy(max(1.0, (doc.get("lease", now) - now).total_seconds()))
-    return Ended(doc["state"], doc.get("reason"), doc.get("ended") or doc.get("epoch", 0))
+    epoch = "ended" if doc["state"] in CERTAIN else "epoch"
+    return Ended(doc["state"], doc.get("reason"), doc.get(epoch, 0))

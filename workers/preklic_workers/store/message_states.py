@@ -18,6 +18,8 @@ HISTORY: Final = 20
 
 # A delivery may take these up again once the lease is over; a settled `deferred` or `dead` has none.
 CLAIMABLE: Final = ("claimed", "deferred", "dead")
+# Not over yet: somebody holds it, or a tier does.
+UNDER_WAY: Final = ("claimed", "deferred")
 # Nothing changes these but news from outside: a delivered mail may still bounce or be complained about.
 DELIVERED: Final = ("sent", "bounced", "complained")
 # Claims that no body went out. After doubt that is not known, so they turn into `in_doubt`.
@@ -30,7 +32,7 @@ CERTAIN: Final = ("sent", "failed", "bounced", "deferred")
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How an attempt ended. `reply` is {code, enhanced}; `at` is UTC."""
+    """How an attempt ended. `reply` is {code, enhanced}; `at` is UTC; `heard`: the relay answered to DATA or later."""
 
     id: str
     epoch: int
@@ -40,6 +42,7 @@ class Settlement:
     relay: str | None = None
     processor: str | None = None
     reply: Doc | None = None
+    heard: bool = False
 
 
 def settling(settlement: Settlement) -> list[UpdateOne]:
@@ -57,20 +60,27 @@ def settling(settlement: Settlement) -> list[UpdateOne]:
             _update(claimed | {"doubted": {"$ne": True}}, settlement, settlement.state),
             _update(claimed | {"doubted": True}, settlement, "in_doubt"),
         ]
-    if settlement.state in CERTAIN:
-        # The reaper was early: the relay's answer to this epoch came after its lease, and nobody went on since.
+    if settlement.heard:
+        # The reaper was early: the relay's answer to this epoch came after its lease, and nobody went on since. The job
+        # may be acked by then, so a 4xx is an end as well: nobody would come for a deferred one.
         own_doubt = mine | {"state": {"$in": list(DOUBTS)}, "again": {"$ne": True}}
-        updates.append(_update(own_doubt, settlement, settlement.state, doubted=False))
+        late = "failed" if settlement.state == "deferred" else settlement.state
+        updates.append(_update(own_doubt, settlement, late, doubted=False))
     return updates
 
 
-def evidence(message: str, state: str, at: dt.datetime, reason: str) -> UpdateOne:
-    """News from outside (a DSN, a complaint, a relay's log): it resolves doubt, and never undoes a stronger fact."""
-    stronger = DELIVERED[DELIVERED.index(state) :]
-    where = {"_id": message, "state": {"$nin": list(stronger)}}
-    return UpdateOne(
-        where, {"$set": {"state": state, "at": at, "reason": reason}, "$unset": {"doubted": "", "ended": ""}}
-    )
+def ending(doc: Doc, state: str, reason: str, at: dt.datetime) -> UpdateOne:
+    """End a mail that no attempt will end: `state`, or in doubt if it ever was. `doc` as it was read, or nothing."""
+    doubted = bool(doc.get("doubted"))
+    where: Doc = {"_id": doc["_id"], "state": doc["state"], "epoch": doc.get("epoch")}
+    where["doubted"] = True if doubted else {"$ne": True}
+    settlement = Settlement(doc["_id"], doc.get("epoch", 0), "in_doubt" if doubted else state, at, reason)
+    return _update(where, settlement, settlement.state)
+
+
+def doubting(reason: str) -> list[Doc]:
+    """The update that puts a mail in doubt whatever its epoch."""
+    return [*resolving("in_doubt", reason, "", ""), {"$set": {"doubted": True}}]
 
 
 def resolvable(state: str) -> Doc:
@@ -92,7 +102,7 @@ def resolving(state: str, reason: str, by: str, why: str) -> list[Doc]:
     said |= {name: literal(text) for name, text in (("reason", reason), ("by", by), ("why", why)) if text}
     history = {"$slice": [{"$concatArrays": [{"$ifNull": ["$history", []]}, [said]]}, -HISTORY]}
     fields: Doc = {"state": state, "reason": literal(reason), "at": "$$NOW", "history": history}
-    return [{"$set": fields}] + ([{"$unset": "doubted"}] if state in DELIVERED else [])
+    return [{"$set": fields}] + ([{"$unset": ["doubted", "ended"]}] if state in DELIVERED else [])
 
 
 def takeover(message: str, fixed: Doc, by: bytes) -> UpdateOne:
@@ -120,7 +130,7 @@ def takeover(message: str, fixed: Doc, by: bytes) -> UpdateOne:
         "lease": {"$add": ["$$NOW", LEASE // dt.timedelta(milliseconds=1)]},
         "history": {"$slice": [history, -HISTORY]},
     }
-    return UpdateOne(where, [{"$set": fields}])
+    return UpdateOne(where, [{"$set": fields}, {"$unset": "ended"}])
 
 
 def _delivered(settlement: Settlement) -> UpdateOne:

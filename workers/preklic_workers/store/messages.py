@@ -20,8 +20,10 @@ from preklic_workers.store.grouping import Grouper
 from preklic_workers.store.message_states import (
     DOUBTS,
     HISTORY,
+    UNDER_WAY,
     Settlement,
-    evidence,
+    doubting,
+    ending,
     resolvable,
     resolving,
     settling,
@@ -70,15 +72,12 @@ class Messages:
         relay: str | None = None,
         processor: str | None = None,
         reply: Doc | None = None,
+        heard: bool = False,
         at: dt.datetime | None = None,
     ) -> None:
         """Record how this epoch's attempt ended, by the rules of `message_states`; repeating it changes nothing."""
         moment = at or self._mongo.now()
-        await self._settlements(Settlement(message, epoch, state, moment, reason, relay, processor, reply))
-
-    async def evidence(self, message: str, state: str, reason: str) -> None:
-        """News from outside about a mail: `sent`, `bounced` or `complained`. It resolves doubt."""
-        await self._bulk([evidence(message, state, self._mongo.now(), reason)])
+        await self._settlements(Settlement(message, epoch, state, moment, reason, relay, processor, reply, heard))
 
     async def once_more(self, message: str) -> bool:
         """Let a message in doubt be claimed a second and last time; False when it is not in doubt or had its turn.
@@ -131,11 +130,16 @@ class Messages:
             raise Unavailable("notes")
 
     async def died(self, job: str, kind: str, reason: str, *, producer: str, expires: dt.datetime) -> None:
-        """A job is dead: a claimed mail becomes so (or in doubt, if it ever was), an unrecorded job is recorded."""
+        """A job is dead: a mail under way becomes so (or in doubt, if it ever was), an unrecorded job is recorded."""
         await self.note(job, kind, "dead", producer=producer, expires=expires, reason=reason)
-        doc = await self._messages.find_one({"_id": job}, {"epoch": 1, "state": 1})
-        if doc is not None and doc["state"] == "claimed":
-            await self.settle(job, doc["epoch"], "dead", reason=reason)
+        doc = await self._messages.find_one({"_id": job}, {"epoch": 1, "state": 1, "doubted": 1})
+        if doc is not None and doc["state"] in UNDER_WAY:
+            await self._bulk([ending(doc, "dead", reason, self._mongo.now())])
+
+    async def doubt(self, message: str, reason: str) -> bool:
+        """A dead mail may have left all the same: it is in doubt; False when it is not dead."""
+        where = {"_id": message, "state": "dead"}
+        return await self._messages.change(where, doubting(reason), {"_id": 1}) is not None
 
     async def state(self, job: str) -> str | None:
         """The state of any job, None when nothing of it is recorded."""
@@ -151,6 +155,23 @@ class Messages:
         where = {"state": "claimed", "$expr": {"$lte": ["$lease", "$$NOW"]}}
         fields = {"epoch": 1, "person": 1, "purpose": 1}
         return await self._messages.find(where, fields, sort=[("lease", 1)], limit=limit)
+
+    async def lapsed(self, limit: int = 5000) -> list[Doc]:
+        """Mails that wait for a next attempt although their time is over, the oldest first."""
+        over: Doc = {"$and": [{"$lte": ["$lease", "$$NOW"]}, {"$lte": ["$expires", "$$NOW"]}]}
+        where = {"state": {"$in": list(UNDER_WAY)}, "$expr": over}
+        fields = {"epoch": 1, "person": 1, "state": 1, "doubted": 1}
+        return await self._messages.find(where, fields, sort=[("lease", 1)], limit=limit)
+
+    async def lapse(self, docs: Sequence[Doc]) -> None:
+        """End these as expired, or in doubt if they ever were; what went on in the meantime stays."""
+        now = self._mongo.now()
+        await self._bulk([ending(doc, "expired", "expired", now) for doc in docs])
+
+    async def retried(self, since: dt.datetime, limit: int = 5000) -> list[Doc]:
+        """Mails of more than one epoch that came to their end since then: `_id`, `person`, `epoch`, `ended`."""
+        where = {"epoch": {"$gte": 2}, "at": {"$gte": since}, "state": {"$nin": [*UNDER_WAY, *DOUBTS, "dead"]}}
+        return await self._messages.find(where, {"person": 1, "epoch": 1, "ended": 1}, sort=[("at", -1)], limit=limit)
 
     async def doubts(self, limit: int = 5000) -> list[Doc]:
         """The mails that are in doubt or were asked about, the longest first."""

@@ -170,14 +170,17 @@ class Persons:
             await self._vault.destroy(subject, keep=answer)
         return answer
 
-    async def to_stale(self, subject: str, message: str) -> None:
-        """Move a message's hand-overs aside: they block no gate and no drain, and every receipt lists them."""
+    async def to_stale(self, subject: str, message: str, upto: int) -> None:
+        """Move a message's hand-overs aside: they block no gate and no drain, and every receipt lists them.
+
+        Only those up to the epoch `upto`: a second turn may have begun since somebody read that the first is in doubt.
+        """
 
         def moved(doc: Doc) -> Doc | None:
-            going = [entry for entry in doc["open"] if entry["message"] == message]
+            going = [entry for entry in doc["open"] if entry["message"] == message and entry["epoch"] <= upto]
             if not going:
                 return None
-            staying = [entry for entry in doc["open"] if entry["message"] != message]
+            staying = [entry for entry in doc["open"] if entry not in going]
             return {"$set": {"open": staying, "stale": [*doc["stale"], *going]}}
 
         await self.change(subject, moved)
