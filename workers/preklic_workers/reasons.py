@@ -20,6 +20,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     "undeliverable_smtputf8": "the address needs SMTPUTF8 and the relay does not offer it",
     "template_error": "the template could not be filled with what the job brought",
     "store_away": "MongoDB was away: no mail may leave without its gate",
+    "withdrawals_late": "a gateway's mark or the queue of withdrawals is late: bulk mail waits until all are known",
+    "channel_gone": "the worker had lost its broker channel; another one has the job",
     "lease_over": "the worker that held the mail did not settle it in time",
     "bad_envelope": "the body is no dramatiq message of ours",
     "bad_options": "the message asked for options that jobs may not choose",

@@ -124,6 +124,9 @@ DEAD: Final = _object(
 CONTROL: Final = _object(
     ["_id", "stopped", "reason", "by", "at"], _id=_WORD, stopped=_YES, reason=_TEXT, by=_TEXT, at=_DATE
 )
+MARK: Final = _object(
+    ["_id", "at", "published", "seen", "left"], _id=_WORD, at=_DATE, published=_DATE, seen=_DATE, left=_YES
+)
 KEY: Final = _object(
     ["_id", "wrapped", "epoch"],
     _id=_object(["p", "g"], p=_HASH, g={"enum": list(GROUPS)}),
@@ -139,6 +142,7 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "permissions": PERMISSION,
     "dead": DEAD,
     "controls": CONTROL,
+    "marks": MARK,
 }
 
 
@@ -166,6 +170,9 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     "withdrawals": (Index("person", (("person", 1),)),),
     "events": (Index("message", (("message", 1),)),),
     "permissions": (Index("person", (("person", 1), ("at", 1))),),
+    "marks": (
+        Index("left", (("seen", 1),), {"expireAfterSeconds": 86_400, "partialFilterExpression": {"left": True}}),
+    ),
     "dead": (Index("groups", (("state", 1), ("fingerprint", 1))), Index("job", (("job", 1),), {"sparse": True})),
 }
 
