@@ -5,6 +5,8 @@ import pytest
 
 from preklic_shared.ids import new_id
 from preklic_shared.jobs import RevokeJob, RevokePayload
+from preklic_workers.commands_look import _explain
+from preklic_workers.looking import about
 from preklic_workers.outcomes import Dead, Done, Refused, RetryLater
 from preklic_workers.revoke import Revoke
 from preklic_workers.runtime import Opened, no_reply
@@ -158,6 +160,34 @@ async def test_an_unknown_ref_waits_for_its_grant_and_then_for_a_person(store, r
     assert await revoke.handle(waits) == Done()
     assert await answer(store) == GateRefused("erased")
     assert await revoke.handle(opened("all", ref="customer-8", attempt=8)) == Dead("unknown_ref", "ref")
+
+
+async def test_why_tells_a_withdrawal_from_its_acceptance_to_what_it_waited_for(store, revoke, capsys):
+    await grant(store, ANA, NEWS, OFFERS, at=now() - MINUTE)
+    over, stuck = await claimed(store, subject(ANA)), await claimed(store, subject(ANA))
+    for message in (over, stuck):
+        await gated(store, subject(ANA), message)
+    job = opened(("newsletter",), address=ANA)
+    task = asyncio.create_task(revoke.handle(job))
+    await auntil(lambda: store.withdrawals.receipt(job.job.id), 10, "the gate is closed")
+    early = await about(store, job.job.id)
+    assert "applied_after" not in early["withdrawal"]
+    _explain(job.job.id, early)
+    assert "applied: not yet" in capsys.readouterr().out
+    await store.finish(over, 1, "sent", person=subject(ANA))
+    assert await task == Done()
+    found = await about(store, job.job.id)
+    told = found["withdrawal"]
+    assert told["waited"] == [{"message": over, "epoch": 1}]
+    assert told["listed"] == [{"message": stuck, "epoch": 1}]
+    assert told["closed_after"] == pytest.approx((told["closed"] - told["accepted"]).total_seconds())
+    assert 0.5 <= told["applied_after"] == pytest.approx((told["applied"] - told["accepted"]).total_seconds())
+    _explain(job.job.id, found)
+    shown = capsys.readouterr().out
+    assert f"closed: {told['closed']:%Y-%m-%d %H:%M:%S.%f}, {told['closed_after']:.3f} s after" in shown
+    assert f"{told['applied_after']:.3f} s after it was accepted" in shown
+    waited, _, listed = shown.partition("could not wait for")
+    assert (over in waited, stuck in waited, stuck in listed) == (True, False, True)
 
 
 async def test_nobody_named_and_a_bad_address_are_dead_with_the_field(store, revoke):
