@@ -62,14 +62,16 @@ class Figures:
     closed: list[float] = field(default_factory=list)
     seen: list[float] = field(default_factory=list)
 
-    def at(self, share: float) -> float:
-        """The quantile of `closed`."""
-        return sorted(self.closed)[min(len(self.closed) - 1, int(share * len(self.closed)))]
-
     def line(self, name: str) -> str:
         """One row of the table, in milliseconds."""
-        values = [1000 * value for value in (self.at(0.5), self.at(0.99), max(self.closed), max(self.seen))]
+        closed = [quantile(self.closed, share) for share in (0.5, 0.99, 1)]
+        values = [1000 * value for value in (*closed, quantile(self.seen, 0.99), max(self.seen))]
         return f"{name:<42}{len(self.closed):>6}" + "".join(f"{value:>10.1f}" for value in values)
+
+
+def quantile(values: list[float], share: float) -> float:
+    """The value below which this share of them lies."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 @dataclass
@@ -82,7 +84,8 @@ class Report:
 
     def lines(self) -> list[str]:
         """The closing table."""
-        head = f"{'one-click POST to closed gate (ms)':<42}{'n':>6}{'p50':>10}{'p99':>10}{'max':>10}{'seen max':>10}"
+        names = ("p50", "p99", "max", "seen p99", "seen max")
+        head = f"{'one-click POST to closed gate (ms)':<42}{'n':>6}" + "".join(f"{name:>10}" for name in names)
         rows = [figures.line(name) for name, figures in self.figures.items()]
         return [head, *rows, *(f"{name:<58}{value:>10.1f}" for name, value in self.facts.items())]
 
@@ -253,9 +256,10 @@ def gateway_cut_off(house: House) -> None:
 
 def _limited(house: House, name: str, index: int) -> None:
     figures = house.sample(name, house.plan.samples)
-    if house.plan.limits is not None and figures.closed:
-        limit = house.plan.limits[index]
-        house.expect(figures.at(0.99) < limit, f"{name}: p99 is {figures.at(0.99):.3f} s, and {limit:g} is the limit")
+    if house.plan.limits is not None and figures.seen:
+        # From outside it is never shorter: the receipt is told by the worker's idea of the database's clock.
+        limit, took = house.plan.limits[index], quantile(figures.seen, 0.99)
+        house.expect(took < limit, f"{name}: p99 is {took:.3f} s, and {limit:g} is the limit")
 
 
 def _at_relay(house: House) -> int:

@@ -152,6 +152,11 @@ async def none_late(store, seconds):
     return await store.marks.late(seconds) is None
 
 
+async def test_the_worker_measures_by_what_its_own_handler_holds(worker):
+    (taker,) = worker._duty.beside
+    assert taker._progress is worker._duty.handlers["revoke"].__self__.progress
+
+
 async def test_without_a_worker_the_head_of_the_queue_is_nobodys_and_gets_late(settings, store):
     worker = await Worker.open("revoke", settings("revoke"))
     await worker.start()

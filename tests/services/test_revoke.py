@@ -1,5 +1,6 @@
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from preklic_workers.looking import about
 from preklic_workers.outcomes import Dead, Done, Refused, RetryLater
 from preklic_workers.revoke import Revoke
 from preklic_workers.runtime import Opened, no_reply
-from preklic_workers.store import GatePassed, GateRefused
+from preklic_workers.store import GatePassed, GateRefused, Unavailable
 from storing import MINUTE, NEWS, OFFERS, PAYMENT, REGISTRY, RING, claimed, gated, grant, now, sent, subject
 from waiting import auntil
 
@@ -160,6 +161,47 @@ async def test_an_unknown_ref_waits_for_its_grant_and_then_for_a_person(store, r
     assert await revoke.handle(waits) == Done()
     assert await answer(store) == GateRefused("erased")
     assert await revoke.handle(opened("all", ref="customer-8", attempt=8)) == Dead("unknown_ref", "ref")
+
+
+async def test_a_no_is_in_hand_from_its_delivery_to_its_closed_gate_and_not_while_it_drains(store):
+    await grant(store, ANA, NEWS, OFFERS, at=now() - MINUTE)
+    message = await claimed(store, subject(ANA))
+    await gated(store, subject(ANA), message)
+    closing, may_close = asyncio.Event(), asyncio.Event()
+
+    class Held:
+        """The withdrawals, which do not close before they are told to."""
+
+        def __getattr__(self, name):
+            return getattr(store.withdrawals, name)
+
+        async def withdraw(self, no):
+            closing.set()
+            await may_close.wait()
+            return await store.withdrawals.withdraw(no)
+
+    revoke = Revoke(replace(store, withdrawals=Held()), REGISTRY, RING.blind, drain_seconds=20)
+    began = store.mongo.now()
+    task = asyncio.create_task(revoke.handle(opened(("newsletter",), address=ANA)))
+    await closing.wait()
+    later = store.mongo.now() + MINUTE
+    assert began <= revoke.progress.upto(later, 0) < later
+    may_close.set()
+    await auntil(lambda: revoke.progress.upto(later, 0) == later, what="the gate is closed")
+    assert not task.done()
+    await store.finish(message, 1, "sent", person=subject(ANA))
+    assert await task == Done()
+
+
+async def test_a_no_that_went_back_to_a_tier_is_in_hand_no_more(store):
+    class Away:
+        async def withdraw(self, _no):
+            raise Unavailable("test")
+
+    revoke = Revoke(replace(store, withdrawals=Away()), REGISTRY, RING.blind)
+    assert isinstance(await revoke.handle(opened("all", address=ANA)), RetryLater)
+    later = store.mongo.now() + MINUTE
+    assert revoke.progress.upto(later, 0) == later
 
 
 async def test_why_tells_a_withdrawal_from_its_acceptance_to_what_it_waited_for(store, revoke, capsys):

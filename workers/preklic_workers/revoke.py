@@ -43,8 +43,7 @@ class Revoke:
         try:
             return await self._handle(opened)
         except Unavailable:
-            wait = backoff.unending(opened.attempt, "revoke", opened.job.id)
-            return RetryLater(wait, "store_away", count=False)
+            return RetryLater(backoff.for_a_no(opened.attempt, opened.job.id), "store_away", count=False)
         finally:
             self.progress.closed(opened)
 
