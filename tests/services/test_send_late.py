@@ -113,6 +113,16 @@ async def test_a_mark_that_a_newer_one_overtook_changes_nothing(desk):
     assert only.left
 
 
+async def test_of_two_workers_the_one_that_knows_more_is_believed(desk):
+    marks, now = desk.store.marks, desk.store.mongo.now()
+    await marks.worked_off(now - dt.timedelta(hours=1))
+    (only,) = await marks.all()
+    assert abs(now - dt.timedelta(hours=1) - only.published) < dt.timedelta(milliseconds=1)
+    await marks.worked_off(now)
+    await marks.worked_off(dt.datetime.min.replace(tzinfo=dt.UTC))
+    assert await marks.late(60) is None
+
+
 async def test_a_gateway_whose_clock_is_ahead_is_no_younger_than_now(desk):
     ahead = desk.store.mongo.now() + dt.timedelta(hours=1)
     await desk.store.marks.record(GATEWAY, ahead, ahead)

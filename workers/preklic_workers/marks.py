@@ -19,7 +19,7 @@ from preklic_workers.intake import Intake
 from preklic_workers.moments import moment
 from preklic_workers.progress import Progress
 from preklic_workers.store import Store, Unavailable
-from preklic_workers.store.marks import GATEWAY, REVOKE
+from preklic_workers.store.marks import GATEWAY
 
 EVERY: Final = 1.0
 _PREFETCH: Final = 100
@@ -92,7 +92,7 @@ class MarksTaker:
         now = self._store.mongo.now()
         ready = await self._ready()
         if ready is not None:
-            await self._store.marks.record(REVOKE, now, self._progress.upto(now, ready))
+            await self._store.marks.worked_off(self._progress.upto(now, ready))
 
     async def _ready(self) -> int | None:
         """How many withdrawals are ready in the queue; None when that is not known."""

@@ -49,6 +49,12 @@ class Marks:
         except Duplicate:
             return
 
+    async def worked_off(self, upto: dt.datetime) -> None:
+        """Keep up to when a worker found `revoke` worked off; what another one found to be later stays."""
+        now = self._mongo.now()
+        update = {"$set": {"at": now, "seen": now, "left": False}, "$max": {"published": min(upto, now)}}
+        await self._marks.change({"_id": REVOKE}, update, {"_id": 1}, upsert=True)
+
     async def late(self, seconds: float) -> str | None:
         """The source that is furthest behind if that is by more than `seconds`, by a reading at most a second old."""
         oldest = self._oldest
