@@ -189,7 +189,7 @@ async def test_a_no_is_in_hand_from_its_delivery_to_its_closed_gate_and_not_whil
     may_close.set()
     await auntil(lambda: revoke.progress.upto(later, 0) == later, what="the gate is closed")
     assert not task.done()
-    await store.finish(message, 1, "sent", person=subject(ANA))
+    await sent(store, ANA, message)
     assert await task == Done()
 
 
@@ -216,7 +216,7 @@ async def test_why_tells_a_withdrawal_from_its_acceptance_to_what_it_waited_for(
     assert "applied_after" not in early["withdrawal"]
     _explain(job.job.id, early)
     assert "applied: not yet" in capsys.readouterr().out
-    await store.finish(over, 1, "sent", person=subject(ANA))
+    await sent(store, ANA, over)
     assert await task == Done()
     found = await about(store, job.job.id)
     told = found["withdrawal"]
