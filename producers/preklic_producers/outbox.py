@@ -7,6 +7,9 @@ deletion); its id makes that harmless.
 
 import fcntl
 import os
+import re
+import secrets
+import socket
 import sqlite3
 import threading
 import time
@@ -33,6 +36,8 @@ CREATE TABLE IF NOT EXISTS jobs (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS size (id INTEGER PRIMARY KEY CHECK (id = 0), bytes INTEGER NOT NULL) STRICT;
 INSERT INTO size VALUES (0, 0) ON CONFLICT DO NOTHING;
+CREATE TABLE IF NOT EXISTS box (id INTEGER PRIMARY KEY CHECK (id = 0), name TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS noes ON jobs (stored) WHERE actor = 'revoke';
 CREATE TRIGGER IF NOT EXISTS grown AFTER INSERT ON jobs
   BEGIN UPDATE size SET bytes = bytes + length(new.body) + %(row)d; END;
 CREATE TRIGGER IF NOT EXISTS shrunk AFTER DELETE ON jobs
@@ -60,7 +65,12 @@ class Parcel:
 
 
 class Outbox:
-    """The box at `path`, of at most `max_bytes`. Safe in threads, after a fork, and between processes."""
+    """The box at `path`, of at most `max_bytes`. Safe in threads, after a fork, and between processes.
+
+    `name` was given to it when it was made and stays: what waits in a box is known by the box, not by its process.
+    """
+
+    name: str
 
     def __init__(self, path: Path, *, max_bytes: int = MAX_BYTES, clock: Callable[[], float] = time.time) -> None:
         """Open or create the box; OutboxFailed when the disk does not let it."""
@@ -110,6 +120,12 @@ class Outbox:
             (oldest,) = self._here().execute("SELECT min(stored) FROM jobs").fetchone()
             return 0.0 if oldest is None else max(0.0, self._clock() - oldest)
 
+    def oldest_no(self) -> float | None:
+        """When the withdrawal that has waited longest was stored (seconds since 1970), None when there is none."""
+        with self._lock, _disk():
+            (oldest,) = self._here().execute("SELECT min(stored) FROM jobs WHERE actor = 'revoke'").fetchone()
+            return None if oldest is None else float(oldest)
+
     @contextmanager
     def turn(self) -> Iterator[bool]:
         """Whether this process may publish from the box now: one at a time among those that share it."""
@@ -132,6 +148,8 @@ class Outbox:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(_SCHEMA % {"row": _ROW_BYTES})
+        self._db.execute("INSERT INTO box VALUES (0, ?) ON CONFLICT DO NOTHING", (_new_name(),))
+        (self.name,) = self._db.execute("SELECT name FROM box").fetchone()
 
     def _here(self) -> sqlite3.Connection:
         # SQLite connections must not cross a fork: the child opens its own and leaves the parent's alone.
@@ -151,6 +169,12 @@ class Outbox:
             if db.in_transaction:
                 db.execute("ROLLBACK")
             raise
+
+
+def _new_name() -> str:
+    """A box's name for life: where it was made, and 8 random digits."""
+    host = re.sub(r"[^A-Za-z0-9.-]", "", socket.gethostname())[:48]
+    return f"{host}-{secrets.token_hex(4)}"
 
 
 def _used(db: sqlite3.Connection) -> int:

@@ -75,6 +75,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     mail_domain: str = "localhost.localdomain"
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] | None = None
     outbox: Path | None = None
+    bulk_closes_after: Annotated[float, Meta(ge=5, le=86_400)] = 60
     concurrency: Annotated[int, Meta(ge=1, le=4096)] = 256
     trusted_proxies: tuple[str, ...] = ()
     relays: tuple[Relay, ...] = ()

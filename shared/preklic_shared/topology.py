@@ -16,16 +16,21 @@ RETRY = "retry"
 RETURN = "return"
 DEAD = "dead"
 LOG = "jobs.log"
+MARKS = "marks"
 
 QUEUES = ("send.now", "send.bulk", "track", "revoke", "record", "campaign", "ask")
 # Seconds that each tier holds a job, by the value of its `tier` header.
 TIERS: Mapping[str, int] = {"5s": 5, "30s": 30, "2m": 120, "10m": 600, "1h": 3600, "6h": 21600}
 # A void says in the log that a publish was never confirmed: replay and the account skip that job.
 VOID = "void"
+# A gateway's mark: which withdrawals it has published. The key is bound to `marks` alone, so no log holds one.
+MARK = "mark"
 LOGGED = (*(queue for queue in QUEUES if queue != "ask"), VOID)
 
 DELIVERY_LIMIT = 50
 ASK_SECONDS = 2
+# An older mark says nothing that a newer one does not; without a reader the queue holds no more than these.
+MARK_SECONDS = 30
 LOG_DAYS = 14
 # Retention drops whole segments only, so a quiet log needs small ones.
 LOG_SEGMENT_BYTES = 20_000_000
@@ -76,11 +81,11 @@ _INTAKE = r"send\.now|send\.bulk|track|revoke|record"
 _SETTLE = "^(retry|dead)$"
 ROLES: Mapping[str, Role] = {
     "website": Role(write="^jobs$", keys=rf"^({_INTAKE}|campaign|void)$"),
-    "gateway": Role(write="^jobs$", keys=rf"^({_INTAKE}|campaign|ask|void)$"),
+    "gateway": Role(write="^jobs$", keys=rf"^({_INTAKE}|campaign|ask|void|mark)$"),
     "feedback": Role(write="^jobs$", keys="^(track|revoke|record|void)$"),
     "send": Role(write=_SETTLE, read=r"^send\.(now|bulk)$"),
     "track": Role(write=_SETTLE, read="^track$"),
-    "revoke": Role(write=_SETTLE, read="^revoke$"),
+    "revoke": Role(write=_SETTLE, read="^(revoke|marks)$"),
     "record": Role(write=_SETTLE, read="^record$"),
     # Replies go to the default exchange, which cannot be limited by key: hence a user of its own.
     "answer": Role(write=r"^(retry|dead|amq\.default)$", read="^ask$"),
@@ -100,7 +105,8 @@ def queues(version: tuple[int, ...] = (3, 10)) -> tuple[Queue, ...]:
         "x-stream-max-segment-size-bytes": LOG_SEGMENT_BYTES,
     }
     dead = {"x-queue-type": "quorum", "x-overflow": "reject-publish"} | _unlimited(version)
-    return (*work, *tiers, Queue(DEAD, dead), Queue(LOG, log))
+    marks = {"x-queue-type": "quorum", "x-message-ttl": MARK_SECONDS * 1000, "x-delivery-limit": DELIVERY_LIMIT}
+    return (*work, *tiers, Queue(DEAD, dead), Queue(MARKS, marks), Queue(LOG, log))
 
 
 def bindings() -> tuple[Binding, ...]:
@@ -111,6 +117,7 @@ def bindings() -> tuple[Binding, ...]:
         *(Binding(RETURN, name, name) for name in QUEUES),
         *(Binding(RETRY, tier_queue(tier), "", {"x-match": "all", "tier": tier}) for tier in TIERS),
         Binding(DEAD, DEAD, ""),
+        Binding(JOBS, MARKS, MARK),
     )
 
 

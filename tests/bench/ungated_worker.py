@@ -22,7 +22,7 @@ YES = {"newsletter": Permission("granted", dt.datetime.now(dt.UTC), "0", 1)}
 
 
 class Agreeable:
-    """Messages, persons, gate and controls in one: what the send handler asks, answered at once."""
+    """Messages, persons, gate, controls and marks in one: what the send handler asks, answered at once."""
 
     async def claim(self, _claim: object) -> Claimed:
         return Claimed(1)
@@ -45,6 +45,9 @@ class Agreeable:
     async def stopped(self, *_names: str) -> None:
         return None
 
+    async def late(self, _seconds: float) -> None:
+        return None
+
     def close(self) -> None:
         return None
 
@@ -52,7 +55,7 @@ class Agreeable:
     def messages(self) -> "Agreeable":
         return self
 
-    persons = gate = controls = messages
+    persons = gate = controls = marks = messages
 
 
 async def main() -> None:

@@ -93,6 +93,32 @@ def state_of(system, receipt):
     return message["state"], message.get("reason")
 
 
+def test_a_gateway_that_died_is_listed_as_late_until_it_is_forgotten(system):
+    revoker, gateway_port = free_ports(2)
+    start(system, "revoke", revoker)
+    settings = system.folder / "preklic.toml"
+    settings.write_text(f"bulk_closes_after = 5\n{settings.read_text()}")
+    outbox = {"PREKLIC_OUTBOX": str(system.folder / "outbox")}
+    gateway = system.start("gateway", "--port", str(gateway_port), role="gateway", extra=outbox)
+    wait_ready(gateway, gateway_port)
+    until(lambda: gateways(system).get("gateway") == "good", 20, "it is registered")
+    gateway.kill()
+    until(lambda: gateways(system) == {"gateway": "late", "queue": "good"}, 30, "it stays, and gets late")
+    assert "late" in system.run("gateways", "list", role="upkeep")
+    (name,) = [row["name"] for row in json.loads(run_list(system)) if row["kind"] == "gateway"]
+    assert "forgot" in system.run("gateways", "forget", name, role="upkeep")
+    assert gateways(system) == {"queue": "good"}
+    system.run("gateways", "forget", name, role="upkeep", expect=1)
+
+
+def run_list(system):
+    return system.run("gateways", "list", "--json", role="upkeep")
+
+
+def gateways(system):
+    return {row["kind"]: row["state"] for row in json.loads(run_list(system))}
+
+
 def test_doctor_and_check_say_what_is_missing(system, rabbit, vhost):
     assert run(system, "topology", "check") == "[]\n"
     found = json.loads(system.run("doctor", "--json", role="send", expect=None))

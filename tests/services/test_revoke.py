@@ -1,14 +1,17 @@
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
 from preklic_shared.ids import new_id
 from preklic_shared.jobs import RevokeJob, RevokePayload
+from preklic_workers.commands_look import _explain
+from preklic_workers.looking import about
 from preklic_workers.outcomes import Dead, Done, Refused, RetryLater
 from preklic_workers.revoke import Revoke
 from preklic_workers.runtime import Opened, no_reply
-from preklic_workers.store import GatePassed, GateRefused
+from preklic_workers.store import GatePassed, GateRefused, Unavailable
 from storing import MINUTE, NEWS, OFFERS, PAYMENT, REGISTRY, RING, claimed, gated, grant, now, sent, subject
 from waiting import auntil
 
@@ -158,6 +161,75 @@ async def test_an_unknown_ref_waits_for_its_grant_and_then_for_a_person(store, r
     assert await revoke.handle(waits) == Done()
     assert await answer(store) == GateRefused("erased")
     assert await revoke.handle(opened("all", ref="customer-8", attempt=8)) == Dead("unknown_ref", "ref")
+
+
+async def test_a_no_is_in_hand_from_its_delivery_to_its_closed_gate_and_not_while_it_drains(store):
+    await grant(store, ANA, NEWS, OFFERS, at=now() - MINUTE)
+    message = await claimed(store, subject(ANA))
+    await gated(store, subject(ANA), message)
+    closing, may_close = asyncio.Event(), asyncio.Event()
+
+    class Held:
+        """The withdrawals, which do not close before they are told to."""
+
+        def __getattr__(self, name):
+            return getattr(store.withdrawals, name)
+
+        async def withdraw(self, no):
+            closing.set()
+            await may_close.wait()
+            return await store.withdrawals.withdraw(no)
+
+    revoke = Revoke(replace(store, withdrawals=Held()), REGISTRY, RING.blind, drain_seconds=20)
+    began = store.mongo.now()
+    task = asyncio.create_task(revoke.handle(opened(("newsletter",), address=ANA)))
+    await closing.wait()
+    later = store.mongo.now() + MINUTE
+    assert began <= revoke.progress.upto(later, 0) < later
+    may_close.set()
+    await auntil(lambda: revoke.progress.upto(later, 0) == later, what="the gate is closed")
+    assert not task.done()
+    await sent(store, ANA, message)
+    assert await task == Done()
+
+
+async def test_a_no_that_went_back_to_a_tier_is_in_hand_no_more(store):
+    class Away:
+        async def withdraw(self, _no):
+            raise Unavailable("test")
+
+    revoke = Revoke(replace(store, withdrawals=Away()), REGISTRY, RING.blind)
+    assert isinstance(await revoke.handle(opened("all", address=ANA)), RetryLater)
+    later = store.mongo.now() + MINUTE
+    assert revoke.progress.upto(later, 0) == later
+
+
+async def test_why_tells_a_withdrawal_from_its_acceptance_to_what_it_waited_for(store, revoke, capsys):
+    await grant(store, ANA, NEWS, OFFERS, at=now() - MINUTE)
+    over, stuck = await claimed(store, subject(ANA)), await claimed(store, subject(ANA))
+    for message in (over, stuck):
+        await gated(store, subject(ANA), message)
+    job = opened(("newsletter",), address=ANA)
+    task = asyncio.create_task(revoke.handle(job))
+    await auntil(lambda: store.withdrawals.receipt(job.job.id), 10, "the gate is closed")
+    early = await about(store, job.job.id)
+    assert "applied_after" not in early["withdrawal"]
+    _explain(job.job.id, early)
+    assert "applied: not yet" in capsys.readouterr().out
+    await sent(store, ANA, over)
+    assert await task == Done()
+    found = await about(store, job.job.id)
+    told = found["withdrawal"]
+    assert told["waited"] == [{"message": over, "epoch": 1}]
+    assert told["listed"] == [{"message": stuck, "epoch": 1}]
+    assert told["closed_after"] == pytest.approx((told["closed"] - told["accepted"]).total_seconds())
+    assert 0.5 <= told["applied_after"] == pytest.approx((told["applied"] - told["accepted"]).total_seconds())
+    _explain(job.job.id, found)
+    shown = capsys.readouterr().out
+    assert f"closed: {told['closed']:%Y-%m-%d %H:%M:%S.%f}, {told['closed_after']:.3f} s after" in shown
+    assert f"{told['applied_after']:.3f} s after it was accepted" in shown
+    waited, _, listed = shown.partition("could not wait for")
+    assert (over in waited, stuck in waited, stuck in listed) == (True, False, True)
 
 
 async def test_nobody_named_and_a_bad_address_are_dead_with_the_field(store, revoke):

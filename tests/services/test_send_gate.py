@@ -91,13 +91,24 @@ async def test_a_no_after_the_gate_finds_the_hand_over(desk, sink):
 @pytest.mark.parametrize(("late", "reason"), [("clock", "gate_late"), ("channel", "channel_gone")])
 async def test_too_late_for_data_gives_the_hand_over_back(desk, sink, late, reason):
     ticks = iter([0.0, 2.0])
-    how = {"deps": {"clock": lambda: next(ticks)}} if late == "clock" else {"alive": lambda: False}
+    still_there = iter([True, False])
+    how = {"deps": {"clock": lambda: next(ticks)}} if late == "clock" else {"alive": lambda: next(still_there)}
     before = sink.counts()
     job = send_job()
     assert await desk.send(job, TO, **how) == RetryLater(5, reason, count=False)
     assert sink.counts().get("data", 0) == before.get("data", 0)
     assert (await desk.person(TO)).open == ()
     assert (await desk.state(job)).state == "deferred"
+    assert await again(desk, job) == Done()
+
+
+@pytest.mark.attack(20, guard="preklic_workers.handover:no_gate")
+async def test_without_its_channel_a_worker_opens_no_hand_over(desk, sink):
+    before = (await desk.person(TO)).seq
+    job = send_job()
+    assert await desk.send(job, TO, alive=lambda: False) == RetryLater(5, "channel_gone", count=False)
+    person = await desk.person(TO)
+    assert (person.open, person.seq) == ((), before)  # neither a gate nor a pull has written
     assert await again(desk, job) == Done()
 
 
@@ -221,7 +232,8 @@ class Away:
 
 
 @pytest.mark.parametrize(
-    ("part", "method"), [("messages", "claim"), ("persons", "read"), ("gate", "pass_through"), ("controls", "stopped")]
+    ("part", "method"),
+    [("messages", "claim"), ("persons", "read"), ("gate", "pass_through"), ("controls", "stopped"), ("marks", "late")],
 )
 async def test_without_the_store_no_mail_goes_and_none_is_lost(desk, sink, part, method):
     job = send_job()

@@ -4,10 +4,13 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 
+from preklic_producers.gateway.marker import mark_of
 from preklic_producers.outbox import Outbox, OutboxFailed, OutboxFull, Parcel
+from preklic_shared.marks import decode_mark, encode_mark
 
 
 def parcels(count, size=100, start=0):
@@ -177,3 +180,43 @@ def test_one_at_a_time_publishes_from_it(tmp_path):
         assert theirs
     one.close()
     two.close()
+
+
+def test_the_oldest_no_is_known_and_no_other_job_counts(tmp_path):
+    seconds = iter([10.0, 20.0, 30.0, 40.0])
+    box = Outbox(tmp_path / "outbox.sqlite", clock=lambda: next(seconds))
+    box.put([Parcel("track-1", "track", b"x")])
+    assert box.oldest_no() is None
+    box.put([Parcel("no-1", "revoke", b"x")])
+    box.put([Parcel("no-2", "revoke", b"x")])
+    assert box.oldest_no() == 20.0
+    box.forget([parcel for parcel in box.waiting() if parcel.job == "no-1"])
+    assert box.oldest_no() == 30.0
+    plan = box._db.execute("EXPLAIN QUERY PLAN SELECT min(stored) FROM jobs WHERE actor = 'revoke'").fetchall()
+    assert "noes" in str(plan)
+    box.close()
+
+
+def test_a_box_keeps_its_name_and_no_other_has_it(tmp_path):
+    first, other = Outbox(tmp_path / "a.sqlite"), Outbox(tmp_path / "b.sqlite")
+    again = Outbox(tmp_path / "a.sqlite")
+    assert first.name == again.name
+    assert first.name != other.name
+    for box in (first, other, again):
+        box.close()
+
+
+def test_a_mark_promises_nothing_that_waits_and_a_gateway_leaves_only_when_no_no_does(tmp_path):
+    box = Outbox(tmp_path / "outbox.sqlite")
+    before = int(time.time() * 1000)
+    mark = mark_of(box)
+    assert before <= mark.published == mark.at <= time.time() * 1000
+    assert (mark.gateway, mark.leaves) == (box.name, False)
+    assert mark_of(box, last=True).leaves
+    box.put([Parcel("no", "revoke", b"x")])
+    stored = int(box.oldest_no() * 1000)
+    time.sleep(0.005)
+    late = mark_of(box, last=True)
+    assert (late.published, late.leaves) == (stored, False)
+    assert decode_mark(encode_mark(late)) == late
+    box.close()

@@ -54,6 +54,15 @@ def test_questions_are_dropped_after_two_seconds():
     assert "x-dead-letter-exchange" not in QUEUES["ask"]
 
 
+def test_marks_are_no_jobs_and_cannot_pile_up():
+    assert [queue for _, queue, key in BINDINGS if key == "mark"] == ["marks"]
+    assert [key for _, queue, key in BINDINGS if queue == "marks"] == ["mark"]
+    assert QUEUES["marks"]["x-message-ttl"] == 30_000
+    assert "x-dead-letter-exchange" not in QUEUES["marks"]
+    writers = [role for role in topology.ROLES if allowed(role, "mark")]
+    assert writers == ["gateway", "topology"]
+
+
 @pytest.mark.parametrize(("tier", "seconds"), topology.TIERS.items())
 def test_a_tier_holds_a_job_and_gives_it_back_by_its_key(tier, seconds):
     arguments = QUEUES[topology.tier_queue(tier)]
@@ -93,6 +102,8 @@ def test_who_may_read_which_queue():
     assert reads["website"] == reads["gateway"] == reads["feedback"] == set()
     assert reads["send"] == {"send.now", "send.bulk"}
     assert reads["answer"] == {"ask"}
+    assert reads["revoke"] == {"revoke", "marks"}
+    assert [role for role, read in reads.items() if "marks" in read] == ["revoke", "topology"]
     assert reads["upkeep"] == {"dead", "jobs.log"}
     assert [role for role, rights in topology.ROLES.items() if rights.configure != "^$"] == ["topology"]
 

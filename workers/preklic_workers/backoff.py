@@ -15,6 +15,7 @@ TABLES: Final[Mapping[str, tuple[int, ...]]] = {
     # A withdrawal is tried until it is applied; the table only spaces the tries.
     "revoke": (5, 5, 30, 30, 120, 120, 600, 600, 600, 600),
 }
+_LONGEST_UNSEEN: Final = 30
 _SPREAD: Final = 4  # one job in so many goes one tier earlier, so that a crowd does not come back at once
 
 
@@ -43,6 +44,17 @@ def unending(attempt: int, table: str, seed: str) -> int:
     """
     last = len(TABLES[table]) - 1
     return tier_for(min(attempt, last), table, seed) or TABLES[table][last]
+
+
+def for_a_no(attempt: int, seed: str) -> int:
+    """`unending` for a withdrawal that failed by our own fault, at most half a minute.
+
+    Nothing measures what waits in a tier, and bulk sending rests on no withdrawal being unseen for a minute.
+
+    >>> for_a_no(0, "any"), for_a_no(1000, "any")
+    (5, 30)
+    """
+    return min(unending(attempt, "revoke", seed), _LONGEST_UNSEEN)
 
 
 def _share(seed: str, attempt: int) -> int:

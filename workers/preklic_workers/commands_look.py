@@ -198,6 +198,15 @@ def _say_history(history: Sequence[Mapping[str, Any]]) -> None:
 def _say_receipt(receipt: Mapping[str, Any]) -> None:
     say(f"  withdrawal of {', '.join(receipt.get('purposes', ()))}: {escape(str(receipt.get('reason', '')))}")
     for name in ("accepted", "closed", "applied"):
-        say(f"    {name}: {receipt.get(name, 'not yet')}")
-    if receipt.get("listed"):
-        say(f"    still under way when it was applied: {len(receipt['listed'])}")
+        at = receipt.get(name)
+        after = f", {receipt[f'{name}_after']:.3f} s after it was accepted" if f"{name}_after" in receipt else ""
+        say(f"    {name}: " + (f"{at:%Y-%m-%d %H:%M:%S.%f}{after}" if at else "not yet"))
+    _say_hand_overs("hand-overs it waited for", receipt.get("waited", ()))
+    _say_hand_overs("hand-overs it could not wait for, their mail may be out", receipt.get("listed", ()))
+
+
+def _say_hand_overs(what: str, hand_overs: Sequence[Mapping[str, Any]]) -> None:
+    if hand_overs:
+        say(f"    {what}:")
+    for one in hand_overs:
+        say(f"      {one['message']} epoch {one['epoch']}")

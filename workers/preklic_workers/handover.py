@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+from preklic_shared.registry import Purpose
 from preklic_workers.attempts import STOPPED_SECONDS, Attempt
 from preklic_workers.compose.mime import Mail
 from preklic_workers.outcomes import Outcome
@@ -15,9 +16,11 @@ from preklic_workers.permission import rests_on_choice
 from preklic_workers.smtp.conversation import Accepted, Connection, Lost, Rejected, stuff
 from preklic_workers.smtp.pool import RelayAway, Session
 from preklic_workers.smtp.routes import Route
-from preklic_workers.store import GateBusy, GateLost, GatePassed, GateRefused, Handover, moment
+from preklic_workers.store import GateBusy, GateLost, GatePassed, GateRefused, Handover, Store, moment
 
 GATE_SECONDS: Final = 2.0  # law 1c: an older answer of the gate is none
+BULK_CLOSES_AFTER: Final = 60.0
+LATE: Final = "withdrawals_late"
 _SOON: Final = 5.0
 _LOST_CLAIM: Final = 30.0
 
@@ -40,11 +43,15 @@ class Watch:
     alive: Callable[[], bool]
     clock: Callable[[], float] = since_boot
     observe: ObserveReply = unobserved
+    bulk_closes_after: float = BULK_CLOSES_AFTER
 
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """The gate let the mail pass, and DATA must not begin all the same: gate_late or channel_gone."""
+    """The gate is not asked (channel_gone, withdrawals_late), or it was and DATA must not begin all the same.
+
+    That is channel_gone or gate_late.
+    """
 
     reason: str
 
@@ -75,7 +82,7 @@ async def hand_over(attempt: Attempt, mail: Mail, route: Route, watch: Watch) ->
             watch.observe(route.name, "lost")
             return await attempt.lost(lost, handed=ended.handed)
         case Late(reason):
-            return await attempt.given_back(_SOON, reason)
+            return await _late(attempt, reason, handed=ended.handed)
         case closed:
             return await _closed(attempt, closed)
 
@@ -84,6 +91,8 @@ async def _converse(session: Session, attempt: Attempt, mail: Mail, watch: Watch
     ready = await session.begin(mail.sender, mail.recipient, utf8=mail.smtputf8)
     if not isinstance(ready, Connection):
         return Conversed(ready, handed=False)
+    if (reason := await no_gate(attempt, watch)) is not None:
+        return Conversed(Late(reason), handed=False)
     asked = watch.clock()
     gate = await attempt.store.gate.pass_through(_handover(attempt))
     if not isinstance(gate, GatePassed):
@@ -91,6 +100,20 @@ async def _converse(session: Session, attempt: Attempt, mail: Mail, watch: Watch
     if (reason := too_late(watch.clock() - asked, watch.alive)) is not None:
         return Conversed(Late(reason), handed=True)
     return Conversed(await ready.data(stuff(mail.raw)), handed=True)
+
+
+async def no_gate(attempt: Attempt, watch: Watch) -> str | None:
+    """Why the gate is not even asked: no hand-over is opened that DATA could not follow (law 1)."""
+    if (late := await withheld(attempt.store, attempt.purpose, watch.bulk_closes_after)) is not None:
+        return late
+    return None if watch.alive() else "channel_gone"
+
+
+async def withheld(store: Store, purpose: Purpose, closes_after: float) -> str | None:
+    """The reason when mail of this purpose waits: a no may have been on its way unseen for so many seconds."""
+    if not purpose.marketing and purpose.lane != "bulk":
+        return None
+    return None if await store.marks.late(closes_after) is None else LATE
 
 
 def too_late(seconds: float, alive: Callable[[], bool]) -> str | None:
@@ -103,6 +126,12 @@ def too_late(seconds: float, alive: Callable[[], bool]) -> str | None:
 def _handover(attempt: Attempt) -> Handover:
     job = attempt.job
     return Handover(attempt.subject, job.id, attempt.epoch, attempt.purpose, moment(job.expires), attempt.confirming)
+
+
+async def _late(attempt: Attempt, reason: str, *, handed: bool) -> Outcome:
+    if handed:
+        return await attempt.given_back(_SOON, reason)
+    return await attempt.later(STOPPED_SECONDS if reason == LATE else _SOON, reason, count=False)
 
 
 async def _no_session(attempt: Attempt, reason: str, route: Route, watch: Watch) -> Outcome:

@@ -26,6 +26,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     "left_to_a_person": "nobody knows whether it arrived, and its purpose leaves the answer to a person",
     "relay_log": "the relay's own log shows what became of it",
     "answered": "a person answered what had become of it",
+    "withdrawals_late": "a gateway's mark or the queue of withdrawals is late: bulk mail waits until all are known",
+    "channel_gone": "the worker had lost its broker channel; another one has the job",
     "lease_over": "the worker that held the mail did not settle it in time",
     "bad_envelope": "the body is no dramatiq message of ours",
     "bad_options": "the message asked for options that jobs may not choose",

@@ -5,7 +5,7 @@ A no never expires and is never given up. The one write that closes the gate is 
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from preklic_shared.addresses import BadAddress, parse
@@ -17,6 +17,7 @@ from preklic_workers.blind import Blind
 from preklic_workers.moments import moment
 from preklic_workers.outcomes import Dead, Done, Outcome, Refused, RetryLater
 from preklic_workers.permission import Person, stopped_by, suppression_by
+from preklic_workers.progress import Progress
 from preklic_workers.runtime import Opened
 from preklic_workers.store import Captured, Store, Unavailable, Withdraw
 
@@ -34,14 +35,17 @@ class Revoke:
     registry: Registry
     blind: Blind
     drain_seconds: float = DRAIN_SECONDS
+    progress: Progress = field(default_factory=Progress)
 
     async def handle(self, opened: Opened) -> Outcome:
         """One withdrawal, from its job to its receipt; repeating it is harmless."""
+        self.progress.took(opened, moment(opened.job.at), self.store.mongo.now())
         try:
             return await self._handle(opened)
         except Unavailable:
-            wait = backoff.unending(opened.attempt, "revoke", opened.job.id)
-            return RetryLater(wait, "store_away", count=False)
+            return RetryLater(backoff.for_a_no(opened.attempt, opened.job.id), "store_away", count=False)
+        finally:
+            self.progress.closed(opened)
 
     async def _handle(self, opened: Opened) -> Outcome:
         job: RevokeJob = opened.job
@@ -54,6 +58,7 @@ class Revoke:
             return await self._end(job, Refused("purpose_denied"))
         # Every gate is closed before the first drain is waited for.
         captured = {no.subject: (await self.store.withdrawals.withdraw(no)).captured for no in closing}
+        self.progress.closed(opened)
         WITHDRAWAL_EFFECT.observe(max(0.0, time.time() - job.at / 1000))
         left = [one for subject, under_way in captured.items() for one in await self._drain(subject, under_way)]
         waited = [one for under_way in captured.values() for one in under_way if one not in left]

@@ -25,6 +25,7 @@ from preklic_workers.compose.templates import Templates
 from preklic_workers.engine import Engine
 from preklic_workers.health import Health
 from preklic_workers.keyring import KeyRing
+from preklic_workers.marks import MarksTaker
 from preklic_workers.record import Record
 from preklic_workers.revoke import Revoke
 from preklic_workers.rings import ring_of
@@ -75,14 +76,24 @@ def send_duty(means: Means) -> Duty:
     house = House(public_url=settings.public_url, mail_domain=settings.mail_domain)
     composer = Composer(Templates(settings.template_dir or SHIPPED), means.registry, ring.tokens, house)
     routes = open_routes(settings, dt.datetime.now(dt.UTC).date())
-    deps = send.SendDeps(means.store, means.registry, composer, routes, ring.blind, observe=observe_reply)
+    deps = send.SendDeps(
+        means.store,
+        means.registry,
+        composer,
+        routes,
+        ring.blind,
+        observe=observe_reply,
+        bulk_closes_after=settings.bulk_closes_after,
+    )
     handle = partial(send.handle, deps=deps)
     return Duty({"send_now": handle, "send_bulk": handle}, close=[route.pool.close for route in routes])
 
 
 def revoke_duty(means: Means) -> Duty:
-    """Withdrawals."""
-    return Duty({"revoke": Revoke(means.store, means.registry, means.ring.blind).handle})
+    """Withdrawals, and the marks that say how far they have come."""
+    revoke = Revoke(means.store, means.registry, means.ring.blind)
+    marks = MarksTaker(means.settings.amqp_url, means.store, revoke.progress)
+    return Duty({"revoke": revoke.handle}, beside=[marks])
 
 
 def record_duty(means: Means) -> Duty:

@@ -196,7 +196,7 @@ def unexpected(handler: Handler, opened: Opened, error: Exception) -> Outcome:
     frames = [f"{frame.name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-_FRAMES:]]
     log.error("handler failed", queue=handler.queue, actor=handler.actor, job=job.id, error=name, frames=frames)
     if isinstance(job, RevokeJob):
-        return RetryLater(backoff.unending(opened.attempt, "revoke", job.id), f"unexpected:{name}")
+        return RetryLater(backoff.for_a_no(opened.attempt, job.id), f"unexpected:{name}")
     seconds = backoff.tier_for(opened.attempt, "unexpected", job.id)
     return Dead(f"unexpected:{name}") if seconds is None else RetryLater(seconds, f"unexpected:{name}")
 

@@ -18,7 +18,7 @@ from preklic_shared.registry import Purpose, Registry
 from preklic_workers.attempts import STOPPED_SECONDS, Attempt
 from preklic_workers.blind import Blind
 from preklic_workers.compose.composer import Composer, NotComposed
-from preklic_workers.handover import ObserveReply, Watch, hand_over, since_boot, unobserved
+from preklic_workers.handover import BULK_CLOSES_AFTER, ObserveReply, Watch, hand_over, since_boot, unobserved, withheld
 from preklic_workers.outcomes import Done, Outcome, Refused, RetryLater
 from preklic_workers.permission import Person, may, rests_on_choice
 from preklic_workers.runtime import Opened
@@ -47,6 +47,7 @@ class SendDeps:
     blind: Blind
     observe: ObserveReply = unobserved
     clock: Callable[[], float] = since_boot
+    bulk_closes_after: float = BULK_CLOSES_AFTER  # seconds that a no may be on its way unseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +87,13 @@ async def _send(opened: Opened, deps: SendDeps) -> Outcome:
     if (reason := await _after(opened, deps)) is not None:
         return await _refuse(opened, deps, reason) if isinstance(reason, str) else reason
     route = await _route(plan, deps)
-    if route is None:
-        return RetryLater(STOPPED_SECONDS, "stopped", count=False)
+    if isinstance(route, str):
+        return RetryLater(STOPPED_SECONDS, route, count=False)
     attempt = await _claim(opened, deps, plan, route)
     if not isinstance(attempt, Attempt):
         return attempt
-    return await _deliver(attempt, plan, route, Watch(opened.alive, deps.clock, deps.observe), deps.composer)
+    watch = Watch(opened.alive, deps.clock, deps.observe, deps.bulk_closes_after)
+    return await _deliver(attempt, plan, route, watch, deps.composer)
 
 
 async def _deliver(attempt: Attempt, plan: Plan, route: Route, watch: Watch, composer: Composer) -> Outcome:
@@ -144,13 +146,15 @@ def patience(age: float) -> float:
     return next((wait for limit, wait in _PATIENCE if age < limit), _LONGEST_WAIT)
 
 
-async def _route(plan: Plan, deps: SendDeps) -> Route | None:
-    """The first relay that no kill switch holds, None when mail, this purpose, or every relay is stopped."""
+async def _route(plan: Plan, deps: SendDeps) -> Route | str:
+    """The first relay that no kill switch holds, or why there is none now: stopped, or withdrawals are late."""
+    if (late := await withheld(deps.store, plan.purpose, deps.bulk_closes_after)) is not None:
+        return late
     stopped = deps.store.controls.stopped
     for route in plan.routes:
         if await stopped(*switches(plan.purpose), f"relay:{route.name}") is None:
             return route
-    return None
+    return "stopped"
 
 
 async def _claim(opened: Opened, deps: SendDeps, plan: Plan, route: Route) -> Attempt | Outcome:

@@ -19,6 +19,7 @@ from preklic_producers.gateway.clients import MISSES_A_MINUTE, Ceiling, Network,
 from preklic_producers.gateway.context import Gateway
 from preklic_producers.gateway.delivery import Delivery
 from preklic_producers.gateway.errors import ApiError, answer_error, answer_method, answer_missing
+from preklic_producers.gateway.marker import Marker
 from preklic_producers.gateway.shield import Shield
 from preklic_producers.gateway.tokens_auth import Bearers
 from preklic_producers.outbox import Outbox
@@ -134,6 +135,7 @@ def _builder(settings: Settings) -> Callable[[Ceiling], Gateway]:
             publisher=publisher,
             delivery=Delivery(publisher, box),
             asker=Asker(settings.amqp_url),
+            marker=Marker(settings.amqp_url, box),
             bearers=bearers,
             trusted=_trusted(settings),
             misses=misses,

@@ -13,6 +13,7 @@ from preklic_producers.gateway.ask import Asker
 from preklic_producers.gateway.clients import CHECKS_A_MINUTE, MISSES_A_MINUTE, Ceiling, Network, client_of, household
 from preklic_producers.gateway.delivery import Delivery
 from preklic_producers.gateway.idempotency import Answers
+from preklic_producers.gateway.marker import Marker
 from preklic_producers.gateway.tokens_auth import Bearers
 from preklic_producers.outbox import Parcel
 from preklic_producers.seals import Seals
@@ -48,6 +49,7 @@ class Gateway:
     publisher: Publisher
     delivery: Delivery
     asker: Asker
+    marker: Marker
     bearers: Bearers
     trusted: tuple[Network, ...]
     misses: Ceiling = field(default_factory=lambda: Ceiling(MISSES_A_MINUTE))
@@ -62,6 +64,7 @@ class Gateway:
     async def close(self) -> None:
         """Close what has connections and threads."""
         await self.delivery.close()
+        await self.marker.close()
         await self.asker.close()
         await self.publisher.close()
 

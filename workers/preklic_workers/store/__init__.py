@@ -14,6 +14,7 @@ from preklic_workers.store.dead import DeadGroup, DeadLetter, DeadLetters
 from preklic_workers.store.events import Event, Events
 from preklic_workers.store.gate import Gate, GateAnswer, GateBusy, GateLost, GatePassed, GateRefused, Handover
 from preklic_workers.store.grants import Grant, Grants, GrantState
+from preklic_workers.store.marks import Marked, Marks
 from preklic_workers.store.message_states import CERTAIN
 from preklic_workers.store.messages import Messages, Noted
 from preklic_workers.store.mongo import Doc, Mongo, Standalone, Unavailable
@@ -51,6 +52,8 @@ __all__ = [
     "GrantState",
     "Grants",
     "Handover",
+    "Marked",
+    "Marks",
     "Messages",
     "Noted",
     "Persons",
@@ -95,6 +98,7 @@ class Store:
     events: Events
     dead: DeadLetters
     controls: Controls
+    marks: Marks
     vault: Vault
 
     async def handed(self, message: str, epoch: int) -> bool:
@@ -131,5 +135,6 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         events=Events(mongo),
         dead=DeadLetters(mongo),
         controls=controls,
+        marks=Marks(mongo),
         vault=vault,
     )

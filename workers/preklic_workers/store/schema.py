@@ -133,6 +133,9 @@ ACCOUNT: Final = _object(
     states={"bsonType": "object", "additionalProperties": _WHOLE}, waiting=_WHOLE, unaccounted=_WHOLE,
     missing=_list(_JOB, NAMED), settled=_YES,
 )  # fmt: skip
+MARK: Final = _object(
+    ["_id", "at", "published", "seen", "left"], _id=_WORD, at=_DATE, published=_DATE, seen=_DATE, left=_YES
+)
 KEY: Final = _object(
     ["_id", "wrapped", "epoch"],
     _id=_object(["p", "g"], p=_HASH, g={"enum": list(GROUPS)}),
@@ -149,6 +152,7 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "dead": DEAD,
     "controls": CONTROL,
     "accounts": ACCOUNT,
+    "marks": MARK,
 }
 
 
@@ -183,6 +187,9 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     "withdrawals": (Index("person", (("person", 1),)),),
     "events": (Index("message", (("message", 1),)),),
     "permissions": (Index("person", (("person", 1), ("at", 1))),),
+    "marks": (
+        Index("left", (("seen", 1),), {"expireAfterSeconds": 86_400, "partialFilterExpression": {"left": True}}),
+    ),
     "dead": (Index("groups", (("state", 1), ("fingerprint", 1))), Index("job", (("job", 1),), {"sparse": True})),
 }
 
