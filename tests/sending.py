@@ -17,7 +17,8 @@ from preklic_workers.compose.templates import Templates
 from preklic_workers.envelope import GROUPS, Epochs
 from preklic_workers.keyring import KeyRing
 from preklic_workers.runtime import Opened, no_reply
-from preklic_workers.send import SendDeps, handle
+from preklic_workers.send import handle
+from preklic_workers.send_plan import SendDeps
 from preklic_workers.smtp.pool import Limits, RelayPool, Target
 from preklic_workers.smtp.routes import Route
 from preklic_workers.store import Grant, Store, Withdraw, moment, open_store

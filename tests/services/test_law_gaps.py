@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from preklic_workers import send
+from preklic_workers import send_plan
 from preklic_workers.outcomes import Done, RetryLater
 from preklic_workers.send import LOST_CLAIM
 from preklic_workers.store import Captured, Claimed, Ended, GateLost, GatePassed, Unavailable
@@ -61,7 +61,7 @@ async def in_data(store, purpose=NEWS) -> str:
 def claim_for(desk, job):
     """The claim that a delivery of this job makes."""
     opened = desk.opened(job, ANA)
-    return send._claim_of(opened, desk.deps, PERSON, desk.deps.routes[0])
+    return send_plan.claim_of(opened, desk.deps, PERSON, desk.deps.routes[0])
 
 
 class Away:

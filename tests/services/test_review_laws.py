@@ -9,7 +9,7 @@ import pytest
 
 from preklic_shared.ids import new_id
 from preklic_shared.jobs import GrantJob, GrantPayload, Proof, RevokeJob, RevokePayload
-from preklic_workers import send
+from preklic_workers import send_plan
 from preklic_workers.outcomes import Dead, Done, RetryLater
 from preklic_workers.record import Record
 from preklic_workers.revoke import Revoke
@@ -55,8 +55,8 @@ async def left_in_data(desk, job):
     """Epoch 1 passed the gate and nobody knows what became of it: its worker is gone, its lease over."""
     person = desk.subject(TO)
     opened = desk.opened(job, TO)
-    plan = send.plan_of(opened, desk.deps)
-    claim = send._claim_of(opened, desk.deps, plan.subject, desk.deps.routes[0])
+    plan = send_plan.plan_of(opened, desk.deps)
+    claim = send_plan.claim_of(opened, desk.deps, plan.subject, desk.deps.routes[0])
     await desk.store.messages.claim(claim)
     assert isinstance(await gated(desk.store, person, job.id), GatePassed)
     over = {"$set": {"lease": desk.store.mongo.now() - dt.timedelta(seconds=1)}}
@@ -95,7 +95,7 @@ async def test_a_late_answer_to_the_first_body_does_not_let_go_of_the_second(des
     await desk.store.messages.settle(job.id, 1, "in_doubt", reason="lost_after_body")
     assert await desk.store.once_more(job.id, person, 1)
     opened = desk.opened(job, TO)
-    claim = send._claim_of(opened, desk.deps, person, desk.deps.routes[0])
+    claim = send_plan.claim_of(opened, desk.deps, person, desk.deps.routes[0])
     assert (await desk.store.messages.claim(claim)).epoch == 2
     assert isinstance(await gated(desk.store, person, job.id, 2, PAYMENT), GatePassed)
     await desk.store.messages.settle(job.id, 1, "sent")

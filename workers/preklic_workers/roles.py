@@ -30,6 +30,7 @@ from preklic_workers.record import Record
 from preklic_workers.revoke import Revoke
 from preklic_workers.rings import ring_of
 from preklic_workers.rounds import Rounds
+from preklic_workers.send_plan import SendDeps
 from preklic_workers.smtp.routes import open_routes
 from preklic_workers.store import Store, open_store
 from preklic_workers.track import Track
@@ -76,7 +77,7 @@ def send_duty(means: Means) -> Duty:
     house = House(public_url=settings.public_url, mail_domain=settings.mail_domain)
     composer = Composer(Templates(settings.template_dir or SHIPPED), means.registry, ring.tokens, house)
     routes = open_routes(settings, dt.datetime.now(dt.UTC).date())
-    deps = send.SendDeps(
+    deps = SendDeps(
         means.store,
         means.registry,
         composer,

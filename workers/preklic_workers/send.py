@@ -6,23 +6,16 @@ in the last write before DATA; and only a relay's reply, never a silence, counts
 
 import datetime as dt
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, assert_never
 
-import msgspec
-
-from preklic_shared.addresses import Address, BadAddress, parse
-from preklic_shared.jobs import SendPayload
-from preklic_shared.registry import Purpose, Registry
 from preklic_workers.attempts import STOPPED_SECONDS, Attempt
-from preklic_workers.blind import Blind
 from preklic_workers.compose.composer import Composer, NotComposed
-from preklic_workers.handover import BULK_CLOSES_AFTER, ObserveReply, Watch, hand_over, since_boot, unobserved, withheld
+from preklic_workers.handover import Watch, hand_over, withheld
 from preklic_workers.outcomes import Done, Outcome, Refused, RetryLater
 from preklic_workers.permission import Person, may, rests_on_choice
 from preklic_workers.runtime import Opened
-from preklic_workers.smtp.routes import Route, valid_routes
+from preklic_workers.send_plan import Plan, SendDeps, claim_of, patience, plan_of, subject_of
+from preklic_workers.smtp.routes import Route
 from preklic_workers.store import CERTAIN, Busy, Claim, Claimed, Conflict, Ended, Store, Unavailable, moment, switches
 from preklic_workers.store.message_states import LEASE, UNDER_WAY
 
@@ -31,34 +24,6 @@ SOON_SECONDS: Final = 5.0
 LOST_CLAIM: Final = 30.0
 EARLIER: Final = "earlier_hand_over"
 AFTER_FAILED: Final = frozenset({"refused", "expired", "cancelled", "dead", "discarded", "failed"})
-# How old a job is (seconds) -> how long it waits before it asks again for the job that it stands on.
-_PATIENCE: Final = ((60.0, 5.0), (600.0, 30.0), (3600.0, 120.0))
-_LONGEST_WAIT: Final = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class SendDeps:
-    """What the handler works with. `observe(relay, kind)` is told each reply: 2xx, 4xx, 5xx, lost or tls."""
-
-    store: Store
-    registry: Registry
-    composer: Composer
-    routes: Sequence[Route]
-    blind: Blind
-    observe: ObserveReply = unobserved
-    clock: Callable[[], float] = since_boot
-    bulk_closes_after: float = BULK_CLOSES_AFTER  # seconds that a no may be on its way unseen
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a job asks for, found to be allowed at all: purpose, recipient, and the relays that may carry it."""
-
-    payload: SendPayload
-    purpose: Purpose
-    address: Address
-    subject: str
-    routes: Sequence[Route]
 
 
 async def handle(opened: Opened, deps: SendDeps) -> Outcome:
@@ -107,23 +72,6 @@ async def _deliver(attempt: Attempt, plan: Plan, route: Route, watch: Watch, com
     return await hand_over(attempt, mail, route, watch)
 
 
-def plan_of(opened: Opened, deps: SendDeps) -> Plan | str:
-    """What is to be done, or the reason why nothing is. Pure."""
-    job, payload = opened.job, opened.payload
-    assert isinstance(payload, SendPayload)
-    if opened.expired:
-        return "expired"
-    purpose = deps.registry.for_mail(job.purpose, job.template)
-    if purpose is None:
-        return "purpose_denied"
-    try:
-        address = parse(payload.to)
-    except BadAddress:
-        return "bad_address"
-    routes = valid_routes(deps.routes, dt.datetime.now(dt.UTC).date())
-    return Plan(payload, purpose, address, deps.blind.subject(address), routes) if routes else "processor_invalid"
-
-
 async def _after(opened: Opened, deps: SendDeps) -> RetryLater | str | None:
     """None when the job that this one stands on is recorded, else how long to wait, or why there is nothing to hope."""
     job = opened.job
@@ -135,15 +83,6 @@ async def _after(opened: Opened, deps: SendDeps) -> RetryLater | str | None:
     if state in AFTER_FAILED:
         return "after_failed"
     return RetryLater(patience((time.time() * 1000 - job.at) / 1000), "after", count=False)
-
-
-def patience(age: float) -> float:
-    """Seconds to wait for another job, by the age (seconds) of the one that waits.
-
-    >>> patience(0), patience(61), patience(1e6)
-    (5.0, 30.0, 600.0)
-    """
-    return next((wait for limit, wait in _PATIENCE if age < limit), _LONGEST_WAIT)
 
 
 async def _route(plan: Plan, deps: SendDeps) -> Route | str:
@@ -158,7 +97,7 @@ async def _route(plan: Plan, deps: SendDeps) -> Route | str:
 
 
 async def _claim(opened: Opened, deps: SendDeps, plan: Plan, route: Route) -> Attempt | Outcome:
-    claim = _claim_of(opened, deps, plan.subject, route)
+    claim = claim_of(opened, deps, plan.subject, route)
     answer = await deps.store.messages.claim(claim)
     if isinstance(answer, Ended) and answer.state == "in_doubt" and plan.purpose.in_doubt == "once_more":
         if (wait := await _still_talking(claim.id, plan, deps.store)) is not None:
@@ -190,24 +129,6 @@ async def _still_talking(message: str, plan: Plan, store: Store) -> RetryLater |
     return RetryLater(left.total_seconds(), "in_doubt", count=False) if left > dt.timedelta() else None
 
 
-def _claim_of(opened: Opened, deps: SendDeps, subject: str | None, route: Route | None) -> Claim:
-    """The claim; its hash is of what a repeated request must repeat, so not of times or of the seal."""
-    job = opened.job
-    content = msgspec.json.encode([job.purpose, job.template, opened.payload], order="sorted")
-    return Claim(
-        id=job.id,
-        purpose=job.purpose,
-        template=job.template,
-        person=subject,
-        producer=job.producer,
-        body_hash=deps.blind.body(content),
-        created=moment(job.at),
-        expires=moment(job.expires),
-        relay=route.name if route else None,
-        processor=route.processor.name if route else None,
-    )
-
-
 async def _unclaimed(answer: Busy | Ended | Conflict, claim: Claim, subject: str | None, deps: SendDeps) -> Outcome:
     match answer:
         case Ended(state, _, epoch):
@@ -225,23 +146,16 @@ async def _unclaimed(answer: Busy | Ended | Conflict, claim: Claim, subject: str
 
 async def _refuse(opened: Opened, deps: SendDeps, reason: str) -> Outcome:
     """End a mail that never began: claimed all the same, so that its end is recorded once."""
-    claim = _claim_of(opened, deps, None, None)
+    claim = claim_of(opened, deps, None, None)
     answer = await deps.store.messages.claim(claim)
     if not isinstance(answer, Claimed):
-        return await _unclaimed(answer, claim, _subject(opened, deps), deps)
+        return await _unclaimed(answer, claim, subject_of(opened, deps), deps)
     if await deps.store.handed(opened.job.id, answer.epoch):
         await deps.store.messages.settle(opened.job.id, answer.epoch, "in_doubt", reason=EARLIER)
         return Done()
     state = "expired" if reason == "expired" else "refused"
     await deps.store.messages.settle(opened.job.id, answer.epoch, state, reason=reason)
     return Refused(reason)
-
-
-def _subject(opened: Opened, deps: SendDeps) -> str | None:
-    try:
-        return deps.blind.subject(parse(opened.payload.to)) if isinstance(opened.payload, SendPayload) else None
-    except BadAddress:
-        return None
 
 
 async def _person(attempt: Attempt, plan: Plan) -> Person | None:

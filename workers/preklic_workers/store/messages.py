@@ -97,18 +97,6 @@ class Messages:
         where = {"_id": message, **resolvable(state)}
         return await self._messages.change(where, resolving(state, reason, by, why), {"_id": 1}) is not None
 
-    async def reopen(self, message: str) -> bool:
-        """Let a refused or failed mail be claimed again, for a replay plan; False when it is in another state."""
-        now = self._mongo.now()
-        where = {"_id": message, "state": {"$in": ["refused", "failed"]}, "doubted": {"$ne": True}}
-        fields = {"state": "deferred", "lease": now, "at": now}
-        return await self._messages.change(where, {"$set": fields}, {"_id": 1}) is not None
-
-    async def discard(self, message: str, reason: str) -> bool:
-        """Give up a dead message; False when it is not dead."""
-        fields = {"state": "discarded", "reason": reason, "at": self._mongo.now()}
-        return await self._messages.change({"_id": message, "state": "dead"}, {"$set": fields}, {"_id": 1}) is not None
-
     async def note(
         self, job: str, kind: str, state: str, *, producer: str, expires: dt.datetime, reason: str = ""
     ) -> None:
