@@ -106,8 +106,7 @@ def main(names: list[str]) -> int:
     for variant in [variant for variant in VARIANTS if not names or variant.name in names]:
         found = broken(variant)
         wrong += found.fault != variant.falls or not (found.fault or found.missed)
-        told = variant.meaning
-        sys.stdout.write(f"\n{variant.name} ({told})\n{found}\n")
+        sys.stdout.write(f"\n{variant.name} ({variant.meaning})\n{found}\n")
     return int(wrong > 0)
 
 

@@ -1,6 +1,6 @@
 """Broken variants: each drops one rule, and the search must find what falls.
 
-Eleven of them are no inventions: the code stood there when the model was first searched (tests/services/test_law_gaps.py).
+Eleven are no inventions: there the code stood when the model was first searched (tests/services/test_law_gaps.py).
 """
 
 from dataclasses import dataclass
