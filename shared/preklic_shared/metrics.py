@@ -39,7 +39,8 @@ WITHDRAWAL_EFFECT: Final = Histogram(
 )
 JOBS_UNACCOUNTED: Final = Gauge(
     "preklic_jobs_unaccounted",
-    "Jobs in the log without a state, at the last account. Page when it is not 0 for 15 minutes.",
+    "Jobs in the log that are nowhere, at the last account of the recent log and of the closed hours. "
+    "Page when it is not 0 for 15 minutes.",
     registry=REGISTRY,
 )
 IN_DOUBT: Final = Gauge(

@@ -9,6 +9,7 @@ from commanding import Commands
 from preklic_shared.ids import new_id
 from preklic_shared.publisher import Publisher
 from preklic_workers.hours import Hours
+from preklic_workers.store import millis
 from preklic_workers.upkeep import Upkeep, letter_of
 from queueing import now as now_millis
 from queueing import publication, queues_of, revoke, track
@@ -169,7 +170,8 @@ def test_a_switch_that_there_is_not_or_no_reason_ends_with_2(preklic, arguments)
 def test_the_account_names_what_is_nowhere_and_lists_its_hours(preklic, on_store, url, monkeypatch):
     monkeypatch.setattr("preklic_workers.hours._PATIENCE", 0.0)
     monkeypatch.setattr("preklic_workers.joblog._QUIET", 0.3)
-    lost, kept = track(), track()
+    began = now()
+    lost, kept = track(at=millis(began)), track(at=millis(began))
 
     async def publish():
         async with Publisher(url) as publisher:
@@ -182,7 +184,7 @@ def test_the_account_names_what_is_nowhere_and_lists_its_hours(preklic, on_store
 
     async def noted(store):
         await store.messages.note(kept.id, "track", "applied", producer="guest", expires=now())
-        await Hours(url, store).round(now() + 180 * MINUTE)
+        await Hours(url, store).round(began + 180 * MINUTE)
 
     on_store(noted)
     code, out, _ = preklic("account", "--patience", "0")

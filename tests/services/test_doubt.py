@@ -148,6 +148,9 @@ async def test_the_second_turn_of_a_job_that_nobody_holds_is_brought_back_from_t
     (properties, again), *none = queues.take("retry.5s")
     assert (again, none, properties.headers["by"]) == (body, [], "guest")
     assert decode(again, "send.now")[1].id == job.id
+    store.mongo.ahead += FORGOTTEN_AFTER + MINUTE
+    await Rounds(upkeep, store, url).once()
+    assert len(queues.take("retry.5s")) == 1
     assert await store.once_more(job.id, subject(ANA), 1)
 
 

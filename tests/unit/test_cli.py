@@ -5,6 +5,7 @@ from importlib.metadata import EntryPoint, entry_points, version
 import msgspec
 import pytest
 
+from commanding import points
 from preklic_shared import cli, command, jobs
 from preklic_shared.cli import Code, Stop
 from preklic_workers import health
@@ -24,6 +25,13 @@ def _no_settings(monkeypatch):
 def test_the_commands_of_every_room_are_there():
     assert {"send", "grant", "revoke", "enrich", "gateway", "worker", "keys", "topology", "schema"} <= set(COMMANDS)
     assert {"queues", "why", "account", "dead", "replay", "doctor", "subject", "demo", "up"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("point", points(cli.GROUP), ids=lambda point: point.name)
+def test_each_command_of_this_tree_loads_and_shows_an_example(point):
+    loaded = cli.load_command(point)
+    for one in getattr(loaded, "commands", {point.name: loaded}).values():
+        assert f"preklic {point.name}" in one.help.partition("Example:")[2]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
