@@ -204,6 +204,7 @@ async def test_the_metric_covers_closed_hours_and_the_recent_window(url, store, 
     monkeypatch.setattr("preklic_workers.audit.WINDOW", dt.timedelta(seconds=-60))
     assert (await audit.once()).unaccounted == 0
     assert metrics.REGISTRY.get_sample_value("preklic_jobs_unaccounted") == 1
+    metrics.JOBS_UNACCOUNTED.set(0)
 
 
 async def test_the_account_compares_queue_by_queue_and_names_the_job(url, store, queues, track):

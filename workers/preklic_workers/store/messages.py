@@ -31,7 +31,9 @@ from preklic_workers.store.message_states import (
 )
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Duplicate, Mongo, Unavailable
 
-_VIEW: Final = dict.fromkeys(("state", "reason", "epoch", "by", "lease", "body_hash", "doubted", "again", "ended"), 1)
+_VIEW: Final[Doc] = dict.fromkeys(
+    ("state", "reason", "epoch", "by", "lease", "body_hash", "doubted", "again", "ended"), 1
+)
 _DOUBT: Final[Doc] = dict.fromkeys(
     ("state", "epoch", "person", "purpose", "relay", "again", "at", "expires", "created", "reason", "history"), 1
 )
