@@ -34,6 +34,7 @@ from preklic_stack.system import System
 from producing import Wire
 from waiting import until
 
+BILL = {"invoice": "1", "amount": "1 EUR", "due": "1. 1. 2030", "url": "https://lucrum.example/p"}
 PROOF = Proof(wording="newsletter-2026-1", source="effect run", method="form")
 # After the broker is gone: sockets that it closed are read as closed within this.
 NOTICED_SECONDS = 0.5
@@ -111,6 +112,11 @@ class House:
         answer = self.http.post(f"/u/{token}")
         self.expect(answer.status_code == 200, f"one-click was answered with {answer.status_code}")
         return person, began
+
+    def pay(self) -> None:
+        """One payment mail, to its end."""
+        paid = self.producer.send("bill@preklic.example", "payment", "payment", BILL)
+        until(lambda: self.database.messages.find_one({"_id": paid.job_id, "state": "sent"}), 20, "a payment goes out")
 
     def receipt(self, person: str) -> dict[str, Any] | None:
         """The person's withdrawal."""
@@ -240,9 +246,7 @@ def gateway_cut_off(house: House) -> None:
         closed_after = _last_data(system, MARGIN_SECONDS, plan.closes_after + 60) - cut
         house.expect(load.busy(), "the load ran dry")
         house.expect(house.receipt(person) is None, "applied without a way to the broker")
-        bill = {"invoice": "1", "amount": "1 EUR", "due": "1. 1. 2030", "url": "https://lucrum.example/p"}
-        paid = house.producer.send("bill@preklic.example", "payment", "payment", bill)
-        until(lambda: house.database.messages.find_one({"_id": paid.job_id, "state": "sent"}), 20, "a payment goes out")
+        house.pay()
         house.wire.mend()
         mended = time.time()
         until(lambda: house.receipt(person), 60, "the withdrawal arrives")
@@ -309,6 +313,7 @@ def _house(system: System, plan: Plan, say: Callable[[str], None]) -> Iterator[H
         _grant(house)
         say(f"{len(house.people)} people will withdraw, {plan.senders} get mail")
         system.start("worker", "send", role="send")
+        house.pay()  # a worker that is still starting is no idle machine
         try:
             yield house
         finally:
