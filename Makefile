@@ -42,6 +42,10 @@ faults: broker ## Kill the send worker 20 times in 20,000 sends, then look every
 faults-selftest: broker ## Plant bugs in scratch copies and see the kill run find each
 	@PYTHONPATH=tests $(BIN)/python -m faults.selftest
 
+.PHONY: effect
+effect: broker ## Measure one-click to closed gate: idle, loaded, behind full queues, broker down (minutes)
+	@PYTHONPATH=tests $(BIN)/python -m faults.effect
+
 .PHONY: test-rabbitmq4
 test-rabbitmq4: broker ## Run the tests on real services on RabbitMQ 4 (Debian trixie in a folder; needs root)
 	@deploy/bootstrap rabbitmq4
