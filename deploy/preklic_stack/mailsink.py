@@ -29,6 +29,10 @@ class MailSink:
         """Switch how it answers; names and fields as `sink.modes.Mode`."""
         self._post("/mode", {"name": name, **fields})
 
+    def pace(self, seconds: float) -> None:
+        """How long every answer to a dot takes that the mode does not delay or change."""
+        self._post("/pace", {"seconds": seconds})
+
     def smtputf8(self, *, on: bool) -> None:
         """Offer SMTPUTF8 or not, from the next EHLO on."""
         self._post("/smtputf8", {"on": on})

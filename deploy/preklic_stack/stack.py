@@ -4,7 +4,7 @@ import fcntl
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,23 +41,28 @@ def silent(_line: str) -> None:
 
 
 @contextmanager
-def running_stack(run_dir: Path, say: Callable[[str], None] = silent) -> Iterator[Stack]:
+def running_stack(
+    run_dir: Path, say: Callable[[str], None] = silent, *, members: int = 1, sink: Sequence[str] = ()
+) -> Iterator[Stack]:
     """Start RabbitMQ, MongoDB and the sink side by side; stop them on the way out, whatever the way is.
 
     SIGTERM and SIGHUP become `SystemExit` meanwhile; a killed process's services are ended by its guard. Services given
-    by `PREKLIC_AMQP_URL` and `PREKLIC_MONGO_URL` are used, not started. `say` gets a line per service.
+    by `PREKLIC_AMQP_URL` and `PREKLIC_MONGO_URL` are used, not started. `say` gets a line per service. `members` of the
+    replica set, and further options of the `sink`, are for those who break things on purpose.
     Raises `Missing`, `NotReady`, `AlreadyRunning`.
     """
     run_dir = run_dir.resolve()
     with _held(run_dir), _signals_as_exit(), Children() as children:
-        yield _start(children, run_dir, say)
+        yield _start(children, run_dir, say, members, sink)
 
 
-def _start(children: Children, run_dir: Path, say: Callable[[str], None]) -> Stack:
+def _start(
+    children: Children, run_dir: Path, say: Callable[[str], None], members: int, options: Sequence[str]
+) -> Stack:
     with ThreadPoolExecutor(3) as pool:
         rabbit = pool.submit(_timed, "RabbitMQ", say, lambda: start_rabbit(children, run_dir / "rabbit"))
-        mongo = pool.submit(_timed, "MongoDB", say, lambda: start_mongo(children, run_dir / "mongo"))
-        sink = pool.submit(_timed, "mail sink", say, lambda: start_sink(children, run_dir / "sink"))
+        mongo = pool.submit(_timed, "MongoDB", say, lambda: start_mongo(children, run_dir / "mongo", members))
+        sink = pool.submit(_timed, "mail sink", say, lambda: start_sink(children, run_dir / "sink", *options))
     return Stack(run_dir, children, rabbit.result(), mongo.result(), sink.result())
 
 

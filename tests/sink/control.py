@@ -14,7 +14,7 @@ Answer = tuple[int, str, bytes]
 
 
 class Control:
-    """GET / (inbox), /mails (JSON), /mails/N, /mails/N/html|text|raw, /counts; POST /mode, /smtputf8, /forget."""
+    """GET / (inbox), /mails, /mails/N, /mails/N/html|text|raw, /counts; POST /mode, /pace, /smtputf8, /forget."""
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
@@ -68,6 +68,8 @@ class Control:
             match path:
                 case "/mode":
                     self.sink.set_mode(**fields)
+                case "/pace":
+                    self.sink.pace = float(fields["seconds"])
                 case "/smtputf8":
                     self.sink.features.smtputf8 = bool(fields["on"])
                 case "/forget":

@@ -222,6 +222,8 @@ class Conversation(asyncio.Protocol):
                 self._refuse(self._mode.code or 451)
             case "slow_accept":
                 self._later(self._mode.seconds, self._accept)
+            case _ if self.sink.pace > 0:
+                self._later(self.sink.pace, self._accept)
             case _:
                 self._accept()
 

@@ -40,6 +40,8 @@ class Sink:
         self.ledger = ledger
         self.features = features or Features()
         self.moods = Moods(seed)
+        # Seconds that every answer to a dot takes which the mode leaves as it is: so that hand-overs stay open a while.
+        self.pace = 0.0
         self.mails: deque[Mail] = deque(maxlen=keep)
         self.taken = 0
         self.connections: set[Conversation] = set()
