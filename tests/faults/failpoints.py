@@ -1,7 +1,7 @@
 """Fail points by name, put on from outside by the test's own worker program: production code has none of them.
 
 `<point>:<action>:<passage>` says what happens at which passage of a point, e.g. `gate_sent:kill:37`. A worker is told
-by the environment `PREKLIC_TEST_FAULT` (several, with blanks between) or later by a line `arm ...` on its pipe. Actions:
+by the environment `PREKLIC_TEST_FAULT` (several, with blanks between) or later by a line `arm ...` on its pipe.
 
 - `kill`: SIGKILL to itself; `freeze`: SIGSTOP to itself, until somebody sends SIGCONT;
 - `stall`: everything in the process stands still for a moment; `drop`: its connections to the broker break;

@@ -1,0 +1,361 @@
+"""The scheduler of faults: seeded, one fault after the other, each noted with how many hand-overs were open."""
+
+import heapq
+import itertools
+import json
+import random
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pymongo.errors import PyMongoError
+
+from faults.failpoints import ROLES, STORE_POINTS
+from faults.servers import Servers
+from faults.website import Website
+from faults.world import World
+from faults.zygote import Forked
+
+POINTS: Final = tuple(ROLES)
+# How often each kind of fault is chosen beside the kills, which follow their own plan.
+WEIGHTS: Final = {
+    "stall": 4.0,
+    "drop": 3.0,
+    "away": 3.0,
+    "close_connections": 2.0,
+    "relay": 5.0,
+    "fail_command": 2.0,
+    "double_term": 1.0,
+    "permission": 0.7,
+    "queue_full": 0.7,
+    "drop_then_kill": 1.5,
+    "cut_gateway": 0.7,
+    "replay": 1.0,
+    "freeze": 1.0,
+    "alarm": 0.3,
+    "step_down": 0.4,
+    "mongo_kill": 0.2,
+    "broker_stop": 0.15,
+}
+RELAY: Final = (
+    {"name": "drop_after_dot", "kept": True, "share": 0.2},
+    {"name": "drop_after_dot", "kept": False, "share": 0.2},
+    {"name": "refuse_after_dot", "code": 451, "share": 0.2},
+    {"name": "refuse_rcpt", "code": 421, "share": 0.2},
+    {"name": "close_in_data", "share": 0.2},
+    {"name": "slow_accept", "seconds": 3.0, "share": 0.3},
+)
+WINDOW: Final = 2.0  # seconds: what was opened within these is what a fault hits
+_LATE: Final = 8.0  # seconds after which a fault that nobody ran into is given to somebody else
+
+
+@dataclass
+class Seen:
+    """What the scheduler did and saw. `opened` is by kill; `exposed` whose hand-over was open at any fault."""
+
+    faults: Counter[str] = field(default_factory=Counter)
+    kills: Counter[str] = field(default_factory=Counter)
+    opened: list[int] = field(default_factory=list)
+    open_at_faults: int = 0
+    exposed: set[str] = field(default_factory=set)
+    odd: list[str] = field(default_factory=list)
+    told: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Chaos:
+    """Breaks things for `seconds`. `weights` are those of WEIGHTS that this run uses; `minimum` hand-overs are open."""
+
+    def __init__(
+        self,
+        world: World,
+        website: Website,
+        servers: Servers,
+        seed: int,
+        *,
+        kills: int,
+        minimum: int,
+        weights: dict[str, float],
+        every: float,
+        say: Callable[[str], None],
+    ) -> None:
+        self.seen = Seen()
+        self._world, self._website, self._say = world, website, say
+        self._chance = random.Random(seed)
+        self._kills, self._minimum, self._weights, self._every = kills, minimum, weights, every
+        self._later: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = itertools.count()
+        self._armed: dict[int, tuple[str, float]] = {}
+        self._servers = servers
+        self._pool = ThreadPoolExecutor(2, thread_name_prefix="fault")
+        self._busy = threading.Semaphore(1)
+        self._told = world.told.open("rb")
+        self._rest = b""
+
+    def run(self, seconds: float) -> Seen:
+        """Break things for so long, then mend everything that is broken."""
+        began = time.monotonic()
+        chosen, spoke = began, began
+        while (now := time.monotonic()) < began + seconds:
+            self.watch()
+            if self._open() >= self._minimum:
+                self._kill_more((now - began) / seconds)
+                if now - chosen > self._every:
+                    chosen = now
+                    self._break()
+            if now - spoke > 30:
+                spoke = now
+                self._say(self._line(now - began))
+            time.sleep(0.02)
+        self._mend()
+        return self.seen
+
+    def watch(self) -> None:
+        """Look at what has happened: processes that ended are replaced, and what the workers told is read."""
+        self._read_told()
+        while not self._world.zygote.changes.empty():
+            forked, change = self._world.zygote.changes.get()
+            if change == "exited":
+                self._ended(forked)
+        self._world.fill()
+        now = time.monotonic()
+        while self._later and self._later[0][0] <= now:
+            heapq.heappop(self._later)[2]()
+        for pid, (_, since) in list(self._armed.items()):
+            if now - since > _LATE:
+                self._armed.pop(pid)
+
+    def after(self, seconds: float, action: Callable[[], None]) -> None:
+        """Do this then."""
+        heapq.heappush(self._later, (time.monotonic() + seconds, next(self._numbers), action))
+
+    def _read_told(self) -> None:
+        *lines, self._rest = (self._rest + self._told.read()).split(b"\n")
+        for text in lines:
+            line = json.loads(text)
+            if line["what"] == "fired":
+                self._fired(line)
+            else:
+                self.seen.told.append(line)
+                self._website.races.saw(line)
+        self._website.races.settle()
+
+    def _fired(self, line: dict[str, Any]) -> None:
+        self._armed.pop(line["pid"], None)
+        self.seen.faults[f"{line['action']} at a point"] += 1
+        opened = self._expose()
+        if line["action"] == "kill":
+            self.seen.kills[line["point"]] += 1
+            self.seen.opened.append(opened)
+        elif line["action"] == "freeze":
+            self._thaw_later(line["pid"])
+
+    def _expose(self) -> int:
+        """Note whose hand-overs are open at this fault; how many."""
+        with suppress(PyMongoError):
+            held = self._world.held(WINDOW)
+            self.seen.exposed |= {job for job, _ in held}
+            self.seen.open_at_faults += len(held)
+            return len(held)
+        return 0
+
+    def _open(self) -> int:
+        with suppress(PyMongoError):
+            return len(self._world.held(WINDOW))
+        return 0
+
+    def _ended(self, forked: Forked) -> None:
+        self._armed.pop(forked.pid, None)
+        if forked.status not in {0, -signal.SIGKILL}:
+            self.seen.odd.append(f"{forked.name} ended with {forked.status}")
+
+    def _kill_more(self, share: float) -> None:
+        """Arm as many kills as the plan is behind; the points with the fewest first."""
+        want = self._kills * min(1.0, share * 1.05) - sum(self.seen.kills.values()) - len(self._armed)
+        for _ in range(min(4, int(want))):
+            pending = Counter(point for point, _ in self._armed.values())
+            point = min(POINTS, key=lambda p: (self.seen.kills[p] + pending[p], self._chance.random()))
+            self._arm(point, "kill")
+
+    def _arm(self, point: str, action: str) -> Forked | None:
+        free = [one for one in self._world.of(ROLES[point]) if one.pid not in self._armed]
+        if not free:
+            return None
+        victim = self._chance.choice(free)
+        passage = self._chance.randint(1, 3) if point in {"batch_half", "dead_published", "outbox_written"} else 0
+        passage = passage or self._chance.randint(1, 12)
+        self._world.zygote.tell(victim, f"arm {point}:{action}:{passage}")
+        self._armed[victim.pid] = (point, time.monotonic())
+        self._stimulate(point, victim)
+        return victim
+
+    def _stimulate(self, point: str, victim: Forked) -> None:
+        """Some points are seldom passed by themselves."""
+        match point:
+            case "dead_published":
+                self._aside(lambda: self._website.publish_dead(24))
+            case "retry_published":
+                self._aside(lambda: self._website.publish_strange(24))
+            case "batch_half":
+                self._aside(lambda: [self._website.click(20) for _ in range(4)])
+            case "outbox_written":
+                self._world.zygote.tell(victim, "cut")
+                self._aside(lambda: [self._website.one_click() for _ in range(4)])
+                self.after(_LATE, lambda: self._world.zygote.tell(victim, "mend"))
+
+    def _aside(self, work: Callable[[], Any]) -> None:
+        self._pool.submit(self._guarded, work)
+
+    def _guarded(self, work: Callable[[], Any]) -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - a fault that could not be made is told, and the run goes on
+            self.seen.odd.append(f"{type(error).__name__} {error}"[:300])
+
+    def _break(self) -> None:
+        kinds = list(self._weights)
+        kind = self._chance.choices(kinds, [self._weights[each] for each in kinds])[0]
+        if getattr(self, f"_do_{kind}")():
+            self.seen.faults[kind] += 1
+            self._expose()
+
+    def _do_stall(self) -> bool:
+        return self._arm(self._chance.choice(POINTS), "stall") is not None
+
+    def _do_drop(self) -> bool:
+        return self._arm(self._chance.choice([p for p in POINTS if p != "outbox_written"]), "drop") is not None
+
+    def _do_away(self) -> bool:
+        return self._arm(self._chance.choice(sorted(STORE_POINTS)), "away") is not None
+
+    def _do_freeze(self) -> bool:
+        if any(one.stopped for one in self._world.fleet):
+            return False
+        points = ("claimed", "rcpt_ok", "gate_committed", "after_dot", "settle_sent", "withdrawal_between", "delivered")
+        return self._arm(self._chance.choice(points), "freeze") is not None
+
+    def _thaw_later(self, pid: int) -> None:
+        """A zombie wakes when its leases are over and others went on with what it had; then it is asked to go."""
+        lease = self._world.lease or 60.0
+        frozen = [one for one in self._world.fleet if one.pid == pid]
+        long = lease * self._chance.uniform(1.1, 1.4)
+        self.after(lease * 1.03, lambda: self._replay(lease + 10))
+        for one in frozen:
+            self.after(long, lambda one=one: one.signal(signal.SIGCONT))
+            self.after(long + 5, lambda one=one: one.signal(signal.SIGTERM))
+
+    def _do_drop_then_kill(self) -> bool:
+        victim = self._arm("delivered", "drop")
+        if victim is None:
+            return False
+        self.after(self._chance.uniform(0.3, 1.2), lambda: self._kill(victim))
+        return True
+
+    def _kill(self, victim: Forked) -> None:
+        if victim.alive():
+            self._expose()
+            victim.signal(signal.SIGKILL)
+            self.seen.faults["kill -9"] += 1
+
+    def _do_double_term(self) -> bool:
+        victim = self._chance.choice(
+            self._world.of(self._chance.choice(["send", "revoke", "record", "track", "upkeep"]))
+        )
+        victim.signal(signal.SIGTERM)
+        self.after(0.05, lambda: victim.signal(signal.SIGTERM))
+        self.after(40, lambda: self._must_be_gone(victim))
+        return True
+
+    def _must_be_gone(self, victim: Forked) -> None:
+        if victim.alive():
+            self.seen.odd.append(f"{victim.name} did not end after two SIGTERM")
+            victim.signal(signal.SIGKILL)
+
+    def _do_cut_gateway(self) -> bool:
+        for gateway in self._world.of("gateway"):
+            self._world.zygote.tell(gateway, "cut")
+            self._aside(lambda: [self._website.one_click() for _ in range(3)])
+            self.after(self._chance.uniform(1, 5), lambda gateway=gateway: self._world.zygote.tell(gateway, "mend"))
+        return True
+
+    def _do_relay(self) -> bool:
+        self._world.system.sink.mode(**self._chance.choice(RELAY))
+        self.after(self._chance.uniform(0.5, 3), lambda: self._world.system.sink.mode("accept"))
+        return True
+
+    def _do_close_connections(self) -> bool:
+        return self._alone(self._servers.close_connections)
+
+    def _do_fail_command(self) -> bool:
+        return self._alone(self._servers.fail_command)
+
+    def _do_permission(self) -> bool:
+        return self._alone(self._servers.lose_permission)
+
+    def _do_queue_full(self) -> bool:
+        return self._alone(self._servers.fill_queue)
+
+    def _do_alarm(self) -> bool:
+        return self._alone(self._servers.memory_alarm)
+
+    def _do_step_down(self) -> bool:
+        return self._alone(self._servers.step_down)
+
+    def _do_mongo_kill(self) -> bool:
+        return self._alone(self._servers.kill_mongo)
+
+    def _do_broker_stop(self) -> bool:
+        return self._alone(self._servers.stop_broker)
+
+    def _do_replay(self) -> bool:
+        return self._alone(lambda: self._replay(self._chance.uniform(2, 20), aside=False))
+
+    def _replay(self, seconds: float, *, aside: bool = True) -> None:
+        """What the log has of the last seconds, once more, by the responders' commands."""
+        if aside:
+            self._aside(lambda: self._replay(seconds, aside=False))
+            return
+        since = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - seconds))
+        status, text = self._world.command("replay", "plan", "--from", since, "--json")
+        if status == 0:
+            plan = json.loads(text)["plan"]
+            self._world.command("replay", "run", plan, "--rate", "1000", "--reason", "fault run")
+
+    def _alone(self, work: Callable[[], Any]) -> bool:
+        """In the background, one at a time: servers take seconds to break and to mend."""
+        if not self._busy.acquire(blocking=False):
+            return False
+
+        def guarded() -> None:
+            try:
+                self._guarded(work)
+            finally:
+                self._busy.release()
+
+        self._pool.submit(guarded)
+        return True
+
+    def _mend(self) -> None:
+        """Nothing is broken from here on."""
+        self._pool.shutdown(wait=True)
+        self._servers.mend()
+        self._world.system.sink.mode("accept")
+        for one in self._world.fleet:
+            for word in ("disarm", "mend"):
+                self._world.zygote.tell(one, word)
+            one.signal(signal.SIGCONT)
+        self._later = [entry for entry in self._later if entry[0] < time.monotonic()]
+        self.watch()
+
+    def _line(self, seconds: float) -> str:
+        near = self._website.races.near
+        return (
+            f"{seconds:5.0f} s: {sum(self.seen.kills.values())} kills at {len(self.seen.kills)} points, "
+            f"{sum(self.seen.faults.values())} faults, {len(self._website.promised.sends)} sends, "
+            f"pairs {near['sent']} sent {near['refused']} refused {self._website.races.far} far"
+        )

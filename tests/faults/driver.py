@@ -1,0 +1,211 @@
+"""Laws 1 to 3 under fire: a real system, random load, random faults; then every job is looked up by its id.
+
+`python -m faults.driver` is `make faults` (30 minutes of fire); a run of 90 s is part of `make test`. The seed is printed:
+the same seed makes the same choices, though not the same interleavings.
+"""
+
+import argparse
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from faults.audit import audit, grown
+from faults.chaos import WEIGHTS, Chaos
+from faults.failpoints import ROLES
+from faults.gathering import bodies, effects, gather, replay_log, rest
+from faults.servers import Servers
+from faults.website import Website
+from faults.world import FLEET, People, World, open_world
+from waiting import until
+
+SHOWN: Final = 50
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does. `seconds` of fire; `kills` at fail points and `pairs` of send and withdrawal in that time;
+    `minimum` hand-overs are open at each fault, kept open by a sink that takes `pace` seconds for each mail; `lease`
+    seconds instead of 60 for runs that are shorter than that; `load` a factor on what else the website sends.
+    """
+
+    seconds: float = 1800
+    seed: int = 0
+    kills: int = 1100
+    pairs: int = 110_000
+    minimum: int = 32
+    pace: float = 0.5
+    lease: float | None = None
+    load: float = 1.0
+    members: int = 3
+    every: float = 1.0
+    rest: float = 900
+    replayed: int = 20_000
+    only: tuple[str, ...] = ()
+
+
+@dataclass
+class Report:
+    """What the run did and found; `wrong` must be empty."""
+
+    seed: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+    kills: dict[str, int] = field(default_factory=dict)
+    open_at_kills: list[int] = field(default_factory=list)
+    open_at_faults: int = 0
+    states: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    promised: int = 0
+    turned_away: int = 0
+    pairs_sent: int = 0
+    pairs_refused: int = 0
+    pairs_far: int = 0
+    bodies: int = 0
+    withdrawals: int = 0
+    effect_p50: float = 0
+    effect_p99: float = 0
+    effect_max: float = 0
+    replayed: int = 0
+    account: str = ""
+    seconds: float = 0
+    odd: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    def lines(self) -> list[str]:
+        """The closing table."""
+        doubts, near = self.states.get("in_doubt", 0), self.pairs_sent + self.pairs_refused
+        return [
+            *(f"fault {kind:<33}{count}" for kind, count in sorted(self.faults.items())),
+            *(f"kill -9 at {point:<28}{self.kills.get(point, 0)}" for point in ROLES),
+            f"kills at fail points                   {sum(self.kills.values())}",
+            f"hand-overs open at a kill              least {min(self.open_at_kills, default=0)}, "
+            f"in all {sum(self.open_at_kills)}",
+            f"jobs with a receipt                    {self.promised} ({self.turned_away} turned away)",
+            *(f"mails {state:<33}{count}" for state, count in sorted(self.states.items())),
+            *(f"refused: {reason:<30}{count}" for reason, count in sorted(self.reasons.items())),
+            f"whole bodies in the ledger             {self.bodies}",
+            f"in doubt, allowed                      {doubts} <= {self.open_at_faults} open at the faults",
+            f"pairs within 5 ms                      {near}: {self.pairs_sent} sent, {self.pairs_refused} refused "
+            f"({self.pairs_far} further apart)",
+            f"withdrawals                            {self.withdrawals}",
+            f"gate closed after (s)                  p50 {self.effect_p50:.3f}, p99 {self.effect_p99:.3f}, "
+            f"max {self.effect_max:.3f}",
+            f"jobs of the log replayed               {self.replayed}",
+            f"seconds                                {self.seconds:.0f}",
+            f"violations                             {len(self.wrong)}",
+            f"seed                                   {self.seed}",
+        ]
+
+
+def run(world: World, plan: Plan, say: Callable[[str], None]) -> Report:
+    """Fire on `world` as planned, let it come to rest, audit."""
+    began = time.monotonic()
+    servers = Servers(world, random.Random(plan.seed))
+    servers.hasten_tiers()
+    people = People(world)
+    world.fill()
+    until(lambda: _consumers(world) >= FLEET["send"], 60, "the send workers consume")
+    world.system.sink.pace(plan.pace)
+    website = Website(world, people, plan.seed, plan.pairs, 1.02 * plan.pairs / plan.seconds, plan.load)
+    weights = {kind: weight for kind, weight in WEIGHTS.items() if not plan.only or kind in plan.only}
+    chaos = Chaos(
+        world,
+        website,
+        servers,
+        plan.seed,
+        kills=plan.kills,
+        minimum=plan.minimum,
+        weights=weights,
+        every=plan.every,
+        say=say,
+    )
+    with website:
+        chaos.run(plan.seconds)
+    say(f"{len(website.promised.sends)} mails have a receipt; coming to rest")
+    world.system.sink.pace(0)
+    rested = rest(world, website.promised, plan.rest, chaos.watch)
+    say("at rest" if rested else f"not at rest after {plan.rest:.0f} s: the audit says what is not")
+    report = _judged(world, website, chaos, plan, say)
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _judged(world: World, website: Website, chaos: Chaos, plan: Plan, say: Callable[[str], None]) -> Report:
+    chaos.watch()
+    before = bodies(world)
+    replayed = sum(replay_log(world, plan.replayed, say) for _ in range(2))
+    rest(world, website.promised, 60, chaos.watch)
+    found = gather(world, website.promised, chaos.seen)
+    report = Report(seed=plan.seed, replayed=replayed, bodies=len(found.bodies), promised=len(found.promised))
+    report.wrong = grown(before, found.bodies) + audit(found)
+    seen, races, times = chaos.seen, website.races, effects(world)
+    report.faults, report.kills = dict(seen.faults), dict(seen.kills)
+    report.open_at_kills, report.open_at_faults = seen.opened, seen.open_at_faults
+    mails = [doc for doc in found.messages.values() if doc["kind"] == "send"]
+    report.states = dict(Counter(doc["state"] for doc in mails))
+    report.reasons = dict(Counter(doc.get("reason", "") for doc in mails if doc["state"] == "refused"))
+    report.turned_away, report.odd = website.promised.refused, seen.odd + website.stuck
+    report.pairs_sent, report.pairs_refused, report.pairs_far = races.near["sent"], races.near["refused"], races.far
+    report.withdrawals = len(times)
+    if times:
+        report.effect_p50, report.effect_p99 = times[len(times) // 2], times[int(len(times) * 0.99)]
+        report.effect_max = times[-1]
+    report.account = world.command("account")[1]
+    left = world.retire()
+    report.odd += [f"{one.name} did not end at SIGTERM" for one in left]
+    return report
+
+
+def _consumers(world: World) -> int:
+    return int(world.manage("GET", "queues/{vhost}/send.bulk").get("consumers", 0))
+
+
+def main() -> int:
+    """The run on a stack of its own; 1 when a promise was broken."""
+    plan, target = _asked()
+    say(f"seed {plan.seed}")
+    with open_world(plan.members, plan.lease, say) as world:
+        report = run(world, plan, say)
+    say(report.account)
+    for line in [*report.lines(), *report.odd[:SHOWN], *report.wrong[:SHOWN]]:
+        say(line)
+    if target:
+        target.write_bytes(msgspec.json.encode(report))
+    return 1 if report.wrong else 0
+
+
+def _asked() -> tuple[Plan, Path | None]:
+    parser = argparse.ArgumentParser(prog="python -m faults.driver", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=Plan.seconds, help="of fire; rest and audit come on top")
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
+    parser.add_argument("--kills", type=int, default=Plan.kills)
+    parser.add_argument("--pairs", type=int, default=Plan.pairs)
+    parser.add_argument("--minimum", type=int, default=Plan.minimum, help="hand-overs open at each fault")
+    parser.add_argument("--pace", type=float, default=Plan.pace, help="seconds that the relay takes for a mail")
+    parser.add_argument("--lease", type=float, help="seconds, instead of 60")
+    parser.add_argument("--load", type=float, default=Plan.load, help="factor")
+    parser.add_argument("--members", type=int, default=Plan.members, help="of the replica set")
+    parser.add_argument("--every", type=float, default=Plan.every, help="seconds between faults that are no kills")
+    parser.add_argument("--rest", type=float, default=Plan.rest, help="seconds for everything to come to an end")
+    parser.add_argument("--replayed", type=int, default=Plan.replayed, help="mails of the log that are replayed twice")
+    parser.add_argument("--only", nargs="*", default=(), choices=sorted(WEIGHTS), help="kinds of faults")
+    parser.add_argument("--json", type=Path, help="write the report there")
+    options = vars(parser.parse_args())
+    target = options.pop("json")
+    return Plan(**options | {"only": tuple(options["only"])}), target
+
+
+def say(line: str) -> None:
+    """One line on standard output, at once."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""Gathers the evidence of a fault run when everything has come to rest, and replays the log."""
+
+import datetime as dt
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+
+from faults.audit import Body, Closing, Found, Gate, bodies_of
+from faults.chaos import Seen
+from faults.website import Promised
+from faults.world import World
+from preklic_shared.topology import DEAD, QUEUES, TIERS, tier_queue
+from preklic_workers.audit import logged
+from preklic_workers.replaying import MOST
+from waiting import until
+
+WORK: Final = (*QUEUES, DEAD)
+HELD: Final = (*WORK, *(tier_queue(tier) for tier in TIERS))
+SETTLED_SECONDS: Final = 20.0
+_WINDOW: Final = dt.timedelta(seconds=1)
+
+
+def rest(world: World, promised: Promised, seconds: float, watch: Callable[[], None]) -> bool:
+    """Wait until nothing is under way: no claim, no deferred mail, nothing ready or unacked; whether that came true."""
+    quiet = {"state": {"$in": ["claimed", "deferred"]}}
+    until_then = time.monotonic() + seconds
+    while time.monotonic() < until_then:
+        watch()
+        if world.database.messages.count_documents(quiet, limit=1) == 0 and not any(_depths(world).values()):
+            unrecorded = [job for job in promised.sends if not job_known(world, job)]
+            if not unrecorded:
+                return True
+        time.sleep(1)
+    return False
+
+
+def job_known(world: World, job: str) -> bool:
+    """Whether anything is recorded of this job."""
+    return (
+        world.database.messages.find_one({"_id": job}, {"_id": 1}) is not None
+        or world.database.dead.find_one({"job": job}, {"_id": 1}) is not None
+    )
+
+
+def _depths(world: World) -> dict[str, int]:
+    """Ready and unacked in each queue that moves by itself; mails in doubt may wait in a tier for their turn."""
+    told: Any = world.manage("GET", "queues/{vhost}?columns=name,messages")
+    return {queue["name"]: queue.get("messages", 0) for queue in told if queue["name"] in WORK}
+
+
+def unacked(world: World) -> dict[str, int]:
+    """Unacked by queue; the broker's figures are seconds old, so what is not 0 is looked at again for a while."""
+
+    def left() -> dict[str, int]:
+        told: Any = world.manage("GET", "queues/{vhost}?columns=name,messages_unacknowledged")
+        return {one["name"]: count for one in told if (count := one.get("messages_unacknowledged"))}
+
+    with suppress(AssertionError):
+        until(lambda: not left(), SETTLED_SECONDS)
+    return left()
+
+
+def gather(world: World, promised: Promised, seen: Seen) -> Found:
+    """All evidence but the second ledger. The workers are idle by now."""
+    database = world.database
+    jobs, void = logged(world.amqp_url("upkeep"), None)
+    messages = {doc["_id"]: doc for doc in database.messages.find({}, {"body_hash": 0, "by": 0})}
+    marked = {"$or": [{"open.0": {"$exists": True}}, {"stale.0": {"$exists": True}}]}
+    return Found(
+        promised={job: purpose for job, (purpose, _) in promised.sends.items()} | dict.fromkeys(promised.others, ""),
+        messages=messages,
+        bodies=bodies(world),
+        gates=_gates(seen.told),
+        closings=_closings(database, seen.told),
+        logged=jobs,
+        void=void,
+        queued=_queued(world),
+        buried={doc["job"]: doc["reason"] for doc in database.dead.find({"state": "dead"}, {"job": 1, "reason": 1})},
+        unheard=[subject for subject, purpose in promised.clicked if _still(database, subject, purpose)],
+        persons=list(database.persons.find(marked, {"open": 1, "stale": 1})),
+        unacked=unacked(world),
+        exposed=seen.exposed,
+    )
+
+
+def bodies(world: World) -> list[Body]:
+    """The whole bodies of the sink's ledger."""
+    decode = msgspec.json.Decoder().decode
+    with world.system.sink.ledger.open("rb") as lines:
+        return bodies_of(decode(line) for line in lines if line.endswith(b"\n"))
+
+
+def effects(world: World) -> list[float]:
+    """Seconds from a withdrawal's acceptance to its closed gate, sorted; races wait for their moment and are left out."""
+    found = world.database.withdrawals.find({"purposes": {"$ne": ["offers"]}}, {"accepted": 1, "closed": 1})
+    return sorted((doc["closed"] - doc["accepted"]).total_seconds() for doc in found)
+
+
+def replay_log(world: World, most: int, say: Callable[[str], None]) -> int:
+    """Replay the log by the responders' commands, window after window, until `most` jobs were planned; how many were.
+
+    What is over is skipped by the plan itself, so nothing may happen.
+    """
+    times = sorted(doc["created"] for doc in world.database.messages.find({"kind": "send"}, {"created": 1}))
+    planned = 0
+    for since, before in windows(times, most):
+        status, text = world.command("replay", "plan", "--from", _utc(since), "--to", _utc(before), "--json")
+        if status != 0:
+            say(f"replay plan ended with {status}: {text[-200:]}")
+            continue
+        plan = json.loads(text)
+        planned += plan["jobs"]
+        ran, text = world.command("replay", "run", plan["plan"], "--rate", "5000", "--reason", "I7", "--json")
+        if ran not in {0, 4}:
+            say(f"replay run ended with {ran}: {text[-200:]}")
+    return planned
+
+
+def windows(times: list[dt.datetime], most: int) -> Iterable[tuple[dt.datetime, dt.datetime]]:
+    """Spans of whole seconds that hold these times, each with few enough for one plan (a third are mails)."""
+    step = min(MOST // 4, most)
+    for start in range(0, min(len(times), most), step):
+        last = times[min(start + step, len(times)) - 1]
+        yield times[start].replace(microsecond=0) - _WINDOW, last.replace(microsecond=0) + 2 * _WINDOW
+
+
+def _utc(moment: dt.datetime) -> str:
+    return moment.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _still(database: Any, subject: str, purpose: str) -> bool:
+    granted = {"_id": subject, f"permissions.{purpose}.state": "granted"}
+    return database.persons.count_documents(granted, limit=1) > 0
+
+
+def _gates(told: list[dict[str, Any]]) -> list[Gate]:
+    return [
+        Gate(line["job"], line["epoch"], line["person"], line["purpose"], line["seq"], line["at"])
+        for line in told
+        if line["what"] == "gate" and line["answer"] == "GatePassed"
+    ]
+
+
+def _closings(database: Any, told: list[dict[str, Any]]) -> list[Closing]:
+    """The receipts; when each was applied is what its worker noted first, just after the write."""
+    applied: dict[str, int] = {}
+    for line in told:
+        if line["what"] == "applied":
+            applied.setdefault(line["job"], line["at"])
+    return [
+        Closing(
+            doc["_id"],
+            doc["person"],
+            frozenset(doc["purposes"]),
+            doc["seq"],
+            applied.get(doc["_id"], 0) if "applied" in doc else 0,
+            frozenset((one["message"], one["epoch"]) for one in doc.get("listed", ())),
+        )
+        for doc in database.withdrawals.find()
+    ]
+
+
+def _queued(world: World) -> set[str]:
+    """The ids of what waits in queues and tiers, and in the gateway's outbox."""
+    told: Any = world.manage("GET", "queues/{vhost}?columns=name,messages_ready")
+    found: set[str] = set()
+    for queue in told:
+        if queue["name"] in HELD and (count := queue.get("messages_ready", 0)):
+            body = {"count": count + 100, "ackmode": "ack_requeue_true", "encoding": "base64", "truncate": 1}
+            held: Any = world.manage("POST", f"queues/{{vhost}}/{quote(queue['name'], safe='')}/get", body)
+            found |= {str(one["properties"].get("message_id", "")) for one in held}
+    return found | _boxed(world.system.folder / "gateway.outbox")
+
+
+def _boxed(path: Path) -> set[str]:
+    if not path.exists():
+        return set()
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as box:
+        return {job for (job,) in box.execute("SELECT job FROM jobs")}

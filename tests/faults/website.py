@@ -1,0 +1,278 @@
+"""What a website and the people who get its mail do, all at once: the load of a fault run, and what it was promised."""
+
+import datetime as dt
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from faults.failpoints import RACE_EXPIRES, RACE_LEAD, RACING
+from faults.world import SITE, Human, People, World
+from preklic_producers.courier import Courier, Unavailable
+from preklic_producers.drafts import Drafter
+from preklic_producers.outbox import Parcel
+from preklic_producers.seals import Seals
+from preklic_shared.broker import PreklicBroker
+from preklic_shared.ids import new_id
+from preklic_shared.jobs import Proof
+from preklic_shared.registry import load_registry
+from preklic_shared.token_keys import load_token_keys
+from preklic_shared.tokens import Unsubscribe
+
+ARTICLES: Final = [{"title": "One", "summary": "Nothing to read here.", "url": "https://lucrum.example/one"}]
+DATA: Final = {
+    "newsletter": {"title": "A fault run", "intro": "Sent while workers die.", "articles": ARTICLES},
+    "offer": {"title": "A race", "text": "Sent while its withdrawal comes.", "url": "https://lucrum.example/race"},
+    "payment": {"invoice": "2026-17", "amount": "29,90 EUR", "due": "1. 12. 2026"},
+}
+PROOF: Final = Proof(wording="newsletter-2026-1", source="fault run", method="form")
+# What happens in each second, on average.
+RATES: Final = {
+    "newsletter": 40.0,
+    "payment": 6.0,
+    "dead": 0.5,
+    "strange": 1.0,
+    "granted": 1.0,
+    "withdrawn": 1.0,
+    "one_click": 1.0,
+    "clicked": 20.0,
+}
+TICK: Final = 0.2
+_CLOSE: Final = 5e6  # ns: so near must a gate and a withdrawal be to count
+_AHEAD: Final = (
+    300  # ms by which a pair's jobs are published after what its withdrawal says: less waiting for its moment
+)
+
+
+@dataclass
+class Promised:
+    """What the website has receipts for, by job id: its kind, and for mails the purpose and who gets it."""
+
+    sends: dict[str, tuple[str, str]] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)
+    clicked: list[tuple[str, str]] = field(default_factory=list)
+    refused: int = 0
+
+
+@dataclass
+class Races:
+    """The pairs of a mail and the withdrawal of its purpose, and where the withdrawal is aimed (ms after the gate)."""
+
+    closed_by: dict[str, str] = field(default_factory=dict)
+    centre: float = 0.0
+    asked: int = 0
+    near: dict[str, int] = field(default_factory=lambda: {"sent": 0, "refused": 0})
+    far: int = 0
+    _gates: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    _closings: dict[str, int] = field(default_factory=dict)
+
+    def saw(self, line: dict[str, Any]) -> None:
+        """A line that a worker told: gates and closings of pairs are joined, and the aim is corrected."""
+        if line["what"] == "gate" and line["purpose"] == RACING:
+            passed = line["answer"] == "GatePassed"
+            if passed or line["answer"] == "GateRefused":
+                self._gates.setdefault(line["job"], (line["at"], passed))
+        elif line["what"] == "closed" and line["purposes"] == [RACING]:
+            mail = self.closed_by.pop(line["job"], None)
+            if mail is not None:
+                self._closings[mail] = line["at"]
+
+    def settle(self) -> None:
+        """Judge the pairs of which both halves were seen."""
+        for mail in list(self._gates.keys() & self._closings.keys()):
+            at, passed = self._gates.pop(mail)
+            if abs(at - self._closings.pop(mail)) > _CLOSE:
+                self.far += 1
+                continue
+            self.near["sent" if passed else "refused"] += 1
+            # More sent than refused: the withdrawals come too late.
+            self.centre = max(-20.0, min(20.0, self.centre + (-0.02 if passed else 0.02)))
+
+
+class Website:
+    """Publishes in two threads until it is left. `pairs` are made in all, at most `rate` a second."""
+
+    def __init__(self, world: World, people: People, seed: int, pairs: int, rate: float, load: float) -> None:
+        self.promised = Promised()
+        self.races = Races()
+        self.stuck: list[str] = []
+        self._world = world
+        self._people = people
+        self._chance, self._aim = random.Random(seed), random.Random(seed + 1)
+        self._pairs = pairs
+        self._rate = rate
+        self._load = load
+        self._over = threading.Event()
+        self._crowd: list[Human] = []
+        self._gone: list[Human] = []
+        self._again: deque[tuple[float, Parcel]] = deque()
+        settings = world.settings(SITE)
+        assert settings.sealing_keys is not None
+        self._tokens = load_token_keys(world.system.keys / "gateway")
+        self._parts = (settings.producer, load_registry(None), Seals(settings.sealing_keys))
+        self._drafts = Drafter(*self._parts)
+        self._broker = PreklicBroker(settings.amqp_url, deadline=4)
+        self._courier = Courier(self._broker.publish_many, None)
+        self._threads = [threading.Thread(target=self._keep, args=(work,)) for work in (self._race, self._live)]
+
+    def __enter__(self) -> Self:
+        self._crowd = self._people.make(400)
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+        self._courier.close()
+        self._broker.close()
+
+    def publish_dead(self, count: int) -> None:
+        """Mails that no template can be filled for."""
+        self._send([self._mail(self._chance.choice(self._crowd), "newsletter", {}) for _ in range(count)])
+
+    def publish_strange(self, count: int) -> None:
+        """Mails to people who are recorded nowhere: each waits in a tier for a grant that does not come."""
+        to = [self._people.stranger() for _ in range(count)]
+        self._send([self._draft(address, self._people.subject(address), "newsletter") for address in to])
+
+    def click(self, count: int) -> None:
+        """Clicks of the crowd."""
+        message = new_id()
+        who = [self._chance.choice(self._crowd) for _ in range(count)]
+        parcels = [self._drafts.track(message, human.pid, "clicked", link=n) for n, human in enumerate(who)]
+        self._others(parcels, "track")
+
+    def one_click(self) -> None:
+        """A one-click withdrawal of the newsletter by somebody of the crowd, at the gateway."""
+        human = self._crowd.pop(self._chance.randrange(len(self._crowd)))
+        self._crowd += self._people.make(1)
+        token = self._tokens.mint(Unsubscribe(new_id(), human.pid, "newsletter"))
+        request = Request(f"{self._world.gateway_url}/u/{token}", data=b"List-Unsubscribe=One-Click", method="POST")
+        with suppress(HTTPError, URLError, OSError), urlopen(request, timeout=5) as answer:
+            if answer.status == 200:
+                self.promised.clicked.append((human.subject, "newsletter"))
+
+    def _keep(self, work: Callable[[float], None]) -> None:
+        before = time.monotonic()
+        while not self._over.wait(TICK):
+            now = time.monotonic()
+            try:
+                work(min(now - before, 1.0))
+            except Exception as error:  # noqa: BLE001 - the audit says what is missing; the run says why
+                self.stuck.append(f"{work.__name__}: {type(error).__name__} {error}"[:300])
+            before = now
+
+    def _race(self, seconds: float) -> None:
+        """Pairs of a send and a withdrawal that will meet at the gate, evenly over the next moments."""
+        count = min(round(self._rate * seconds), self._pairs - self.races.asked)
+        if count <= 0:
+            return
+        now, step = time.time_ns() // 1_000_000 - _AHEAD, 1000 * seconds / count
+        made: dict[str, tuple[str, str]] = {}
+        parcels = []
+        for number, human in enumerate(self._people.make(count)):
+            mail, end = self._pair(human, round(now + number * step))
+            made |= {mail.job: (RACING, human.subject), end.job: ("", "")}
+            parcels += [mail, end]
+        self.races.asked += count
+        self._hand_over(parcels, lambda job: self._raced(job, *made[job]))
+
+    def _pair(self, human: Human, at: int) -> tuple[Parcel, Parcel]:
+        """A mail and its withdrawal, which say in their times when they are to meet."""
+        moment = dt.datetime.fromtimestamp(at / 1000, dt.UTC) + RACE_LEAD
+        no = at + round(self.races.centre + self._aim.uniform(-3.0, 3.0))
+        mail = self._drafts.send(human.address, RACING, "offer", DATA["offer"], expires=moment + RACE_EXPIRES)
+        end = Drafter(*self._parts, clock=lambda: no).revoke(human.address, [RACING], reason="a race")
+        self.races.closed_by[end.job] = mail.job
+        return mail, end
+
+    def _raced(self, job: str, purpose: str, subject: str) -> None:
+        if purpose:
+            self.promised.sends[job] = (purpose, subject)
+        else:
+            self.promised.others[job] = "revoke"
+
+    def _live(self, seconds: float) -> None:
+        counts = {what: self._count(rate * seconds * self._load) for what, rate in RATES.items()}
+        mails = [self._mail(self._chance.choice(self._crowd), "newsletter") for _ in range(counts["newsletter"])]
+        mails += [self._mail(self._chance.choice(self._crowd), "payment") for _ in range(counts["payment"])]
+        self._send(mails)
+        self._repeat(mails)
+        self.publish_dead(counts["dead"])
+        self.publish_strange(counts["strange"])
+        self.click(counts["clicked"])
+        for _ in range(counts["granted"]):
+            self._grant()
+        for _ in range(counts["withdrawn"]):
+            self._withdraw()
+        for _ in range(counts["one_click"]):
+            self.one_click()
+
+    def _count(self, mean: float) -> int:
+        return int(mean) + (self._chance.random() < mean % 1)
+
+    def _mail(self, human: Human, purpose: str, data: Any = None) -> tuple[Parcel, str, str]:
+        return self._draft(human.address, human.subject, purpose, data)
+
+    def _draft(
+        self, address: str, subject: str, purpose: str, data: Any = None, **more: Any
+    ) -> tuple[Parcel, str, str]:
+        given = DATA[purpose] if data is None else data
+        return self._drafts.send(address, purpose, purpose, given, **more), purpose, subject
+
+    def _repeat(self, mails: Sequence[tuple[Parcel, str, str]]) -> None:
+        """Some requests are made twice, the second time a while later, as an impatient website does."""
+        lease = self._world.lease or 60.0
+        for parcel, _, _ in mails:
+            if self._chance.random() < 0.05:
+                self._again.append((time.monotonic() + self._chance.uniform(0, 1.5 * lease), parcel))
+        due = [parcel for at, parcel in self._again if at <= time.monotonic()]
+        self._again = deque(entry for entry in self._again if entry[0] > time.monotonic())
+        self._hand_over(due, lambda _: None)
+
+    def _grant(self) -> None:
+        """Somebody new says yes, and the first mail stands on it; now and then it is one who said no just before."""
+        back = bool(self._gone) and self._chance.random() < 0.3
+        address = self._gone.pop().address if back else self._people.stranger()
+        grant = self._drafts.grant(address, ["newsletter"], proof=PROOF, confirmed=True)
+        self._others([grant], "grant")
+        self._send([self._draft(address, self._people.subject(address), "newsletter", after=grant.job)])
+
+    def _withdraw(self) -> None:
+        human = self._crowd.pop(self._chance.randrange(len(self._crowd)))
+        self._crowd += self._people.make(1)
+        # What is under way to them races with it, and what comes after it must be refused.
+        mails = [self._mail(human, "newsletter") for _ in range(3)]
+        self._send(mails[:2])
+        purposes = self._chance.choice(["all", ["newsletter"]])
+        self._others([self._drafts.revoke(human.address, purposes, reason="by the run")], "revoke")
+        self._send(mails[2:])
+        self._gone.append(human)
+
+    def _send(self, mails: Sequence[tuple[Parcel, str, str]]) -> None:
+        about = {parcel.job: (purpose, subject) for parcel, purpose, subject in mails}
+        self._hand_over([parcel for parcel, _, _ in mails], lambda job: self.promised.sends.update({job: about[job]}))
+
+    def _others(self, parcels: Sequence[Parcel], kind: str) -> None:
+        self._hand_over(parcels, lambda job: self.promised.others.update({job: kind}))
+
+    def _hand_over(self, parcels: Sequence[Parcel], taken: Callable[[str], None]) -> None:
+        """Publish, and note what there is a receipt for."""
+        if not parcels:
+            return
+        try:
+            receipts: Sequence[Any] = self._courier.hand_over(parcels)
+        except Unavailable as away:
+            receipts = away.receipts
+            self.promised.refused += len(parcels) - sum(receipt is not None for receipt in receipts)
+        for receipt in receipts:
+            if receipt is not None:
+                taken(receipt.job_id)
