@@ -113,7 +113,8 @@ class Closing:
 class Found:
     """All evidence of a run, at rest. `messages` are the documents by job id; `promised` the purpose by job id, empty
     for what is no mail. `queued` are the ids still in a queue, a tier or an outbox; `unheard` persons whose one-click
-    was answered with 200 and who are still written to. `exposed` had a hand-over open at a fault.
+    was answered with 200 and who are still written to. `exposed` had a hand-over open at a fault; `cut` are recipients
+    of conversations that the relay ended between 354 and the dot, `recipients` who gets which job.
     """
 
     promised: Mapping[str, str]
@@ -129,6 +130,8 @@ class Found:
     persons: Sequence[Mapping[str, Any]] = ()
     unacked: Mapping[str, int] = field(default_factory=dict)
     exposed: Collection[str] = ()
+    cut: Collection[str] = ()
+    recipients: Mapping[str, str] = field(default_factory=dict)
 
     def state(self, job: str) -> str:
         """The recorded state, empty when nothing is recorded; one that died before its claim is among the buried."""
@@ -273,11 +276,31 @@ def rested(found: Found) -> Iterator[str]:
 
 
 def foreseen(found: Found) -> Iterator[str]:
-    """I10: a job in doubt had its hand-over open at a fault, or a body that the sink did not answer."""
-    unanswered = {body.job for body in found.bodies if not body.answer}
+    """I10: a job in doubt had its hand-over open at a fault, or the relay left its body unanswered."""
+    left = unanswered(found)
     for job, doc in found.messages.items():
-        if doc["state"] == "in_doubt" and job not in found.exposed and job not in unanswered:
+        if doc["state"] == "in_doubt" and job not in found.exposed and job not in left:
             yield f"I10 {job}: in doubt ({doc.get('reason')}), but no hand-over of it was open at a fault"
+
+
+def unanswered(found: Found) -> set[str]:
+    """The jobs whose body the relay did not answer, or did not wait for."""
+    cut = {job for job, to in found.recipients.items() if to in found.cut}
+    return cut | {body.job for body in found.bodies if not body.answer}
+
+
+def cut_short(ledger: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The recipients of conversations that ended between 354 and the whole body."""
+    begun: dict[int, str] = {}
+    found = set()
+    for line in ledger:
+        if line["phase"] == "data":
+            begun[line["conn"]] = line["to"]
+        elif line["phase"] == "lost" and line["conn"] in begun:
+            found.add(begun.pop(line["conn"]))
+        else:
+            begun.pop(line["conn"], None)
+    return found
 
 
 def grown(before: Sequence[Body], after: Sequence[Body]) -> list[str]:

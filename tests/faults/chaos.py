@@ -19,7 +19,7 @@ from pymongo.errors import PyMongoError
 from faults.failpoints import ROLES, STORE_POINTS
 from faults.servers import Servers
 from faults.website import Website
-from faults.world import World
+from faults.world import FLEET, World
 from faults.zygote import Forked
 
 POINTS: Final = tuple(ROLES)
@@ -51,17 +51,21 @@ RELAY: Final = (
     {"name": "close_in_data", "share": 0.2},
     {"name": "slow_accept", "seconds": 3.0, "share": 0.3},
 )
-WINDOW: Final = 2.0  # seconds: what was opened within these is what a fault hits
+WINDOW: Final = 2.0  # seconds: what was opened within these before a fault is at work when it strikes
+EXPOSED: Final = 15.0  # seconds: what was opened within these may end in doubt by it
 _LATE: Final = 8.0  # seconds after which a fault that nobody ran into is given to somebody else
 
 
 @dataclass
 class Seen:
-    """What the scheduler did and saw. `opened` is by kill; `exposed` whose hand-over was open at any fault."""
+    """What the scheduler did and saw. `kills` are by point, and `opened` is by kill: those with enough hand-overs open,
+    the others are `lonely`. `exposed` had a hand-over open at any fault.
+    """
 
     faults: Counter[str] = field(default_factory=Counter)
     kills: Counter[str] = field(default_factory=Counter)
     opened: list[int] = field(default_factory=list)
+    lonely: int = 0
     open_at_faults: int = 0
     exposed: set[str] = field(default_factory=set)
     odd: list[str] = field(default_factory=list)
@@ -98,7 +102,7 @@ class Chaos:
         self._rest = b""
 
     def run(self, seconds: float) -> Seen:
-        """Break things for so long, then mend everything that is broken."""
+        """Break things for so long; `mend` them afterwards."""
         began = time.monotonic()
         chosen, spoke = began, began
         while (now := time.monotonic()) < began + seconds:
@@ -112,7 +116,6 @@ class Chaos:
                 spoke = now
                 self._say(self._line(now - began))
             time.sleep(0.02)
-        self._mend()
         return self.seen
 
     def watch(self) -> None:
@@ -148,20 +151,22 @@ class Chaos:
     def _fired(self, line: dict[str, Any]) -> None:
         self._armed.pop(line["pid"], None)
         self.seen.faults[f"{line['action']} at a point"] += 1
-        opened = self._expose()
-        if line["action"] == "kill":
+        opened = self._expose(time.time() - line["at"] / 1e9)
+        if line["action"] == "kill" and opened < self._minimum:
+            self.seen.lonely += 1
+        elif line["action"] == "kill":
             self.seen.kills[line["point"]] += 1
             self.seen.opened.append(opened)
         elif line["action"] == "freeze":
             self._thaw_later(line["pid"])
 
-    def _expose(self) -> int:
-        """Note whose hand-overs are open at this fault; how many."""
+    def _expose(self, ago: float = 0.0) -> int:
+        """Note whose hand-overs were open at the fault so many seconds ago; how many were opened just before it."""
         with suppress(PyMongoError):
-            held = self._world.held(WINDOW)
-            self.seen.exposed |= {job for job, _ in held}
-            self.seen.open_at_faults += len(held)
-            return len(held)
+            self.seen.exposed |= {job for job, _ in self._world.held(ago + EXPOSED)}
+            just = len(self._world.held(ago + WINDOW))
+            self.seen.open_at_faults += just
+            return just
         return 0
 
     def _open(self) -> int:
@@ -171,7 +176,7 @@ class Chaos:
 
     def _ended(self, forked: Forked) -> None:
         self._armed.pop(forked.pid, None)
-        if forked.status not in {0, -signal.SIGKILL}:
+        if forked.name in FLEET and forked.status not in {0, -signal.SIGKILL}:
             self.seen.odd.append(f"{forked.name} ended with {forked.status}")
 
     def _kill_more(self, share: float) -> None:
@@ -244,7 +249,7 @@ class Chaos:
         lease = self._world.lease or 60.0
         frozen = [one for one in self._world.fleet if one.pid == pid]
         long = lease * self._chance.uniform(1.1, 1.4)
-        self.after(lease * 1.03, lambda: self._replay(lease + 10))
+        self.after(lease * 1.03, lambda: self._replay(lease + 3))
         for one in frozen:
             self.after(long, lambda one=one: one.signal(signal.SIGCONT))
             self.after(long + 5, lambda one=one: one.signal(signal.SIGTERM))
@@ -263,9 +268,10 @@ class Chaos:
             self.seen.faults["kill -9"] += 1
 
     def _do_double_term(self) -> bool:
-        victim = self._chance.choice(
-            self._world.of(self._chance.choice(["send", "revoke", "record", "track", "upkeep"]))
-        )
+        there = [one for role in FLEET if role != "gateway" for one in self._world.of(role)]
+        if not there:
+            return False
+        victim = self._chance.choice(there)
         victim.signal(signal.SIGTERM)
         self.after(0.05, lambda: victim.signal(signal.SIGTERM))
         self.after(40, lambda: self._must_be_gone(victim))
@@ -313,7 +319,7 @@ class Chaos:
         return self._alone(self._servers.stop_broker)
 
     def _do_replay(self) -> bool:
-        return self._alone(lambda: self._replay(self._chance.uniform(2, 20), aside=False))
+        return self._alone(lambda: self._replay(self._chance.uniform(1, 5), aside=False))
 
     def _replay(self, seconds: float, *, aside: bool = True) -> None:
         """What the log has of the last seconds, once more, by the responders' commands."""
@@ -340,7 +346,7 @@ class Chaos:
         self._pool.submit(guarded)
         return True
 
-    def _mend(self) -> None:
+    def mend(self) -> None:
         """Nothing is broken from here on."""
         self._pool.shutdown(wait=True)
         self._servers.mend()

@@ -273,12 +273,19 @@ def _always(*_: object, **__: object) -> bool:
 def _before(faults: Faults, owner: Any, name: str, point: str, when: Wrapper = _always) -> None:
     original = _present(owner, name)
 
-    def passing(*args: Any, **more: Any) -> Any:
+    def passed(args: tuple[Any, ...], more: dict[str, Any]) -> None:
         if when(*args, **more) and faults.due(point):
             faults.act(point)
+
+    async def awaiting(*args: Any, **more: Any) -> Any:
+        passed(args, more)
+        return await original(*args, **more)
+
+    def calling(*args: Any, **more: Any) -> Any:
+        passed(args, more)
         return original(*args, **more)
 
-    setattr(owner, name, functools.wraps(original)(passing))
+    setattr(owner, name, functools.wraps(original)(awaiting if inspect.iscoroutinefunction(original) else calling))
 
 
 def _after(faults: Faults, owner: Any, name: str, point: str, when: Wrapper = _always) -> None:

@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from faults.audit import Body, Closing, Found, Gate, bodies_of
+from faults.audit import Body, Closing, Found, Gate, bodies_of, cut_short
 from faults.chaos import Seen
 from faults.website import Promised
 from faults.world import World
@@ -87,18 +87,24 @@ def gather(world: World, promised: Promised, seen: Seen) -> Found:
         persons=list(database.persons.find(marked, {"open": 1, "stale": 1})),
         unacked=unacked(world),
         exposed=seen.exposed,
+        cut=cut_short(_ledger(world)),
+        recipients={job: address for job, (_, address) in promised.sends.items()},
     )
 
 
 def bodies(world: World) -> list[Body]:
     """The whole bodies of the sink's ledger."""
+    return bodies_of(_ledger(world))
+
+
+def _ledger(world: World) -> Iterator[dict[str, Any]]:
     decode = msgspec.json.Decoder().decode
     with world.system.sink.ledger.open("rb") as lines:
-        return bodies_of(decode(line) for line in lines if line.endswith(b"\n"))
+        yield from (decode(line) for line in lines if line.endswith(b"\n"))
 
 
 def effects(world: World) -> list[float]:
-    """Seconds from a withdrawal's acceptance to its closed gate, sorted; races wait for their moment and are left out."""
+    """Seconds from a withdrawal's acceptance to its closed gate, sorted; not of races, which wait for their moment."""
     found = world.database.withdrawals.find({"purposes": {"$ne": ["offers"]}}, {"accepted": 1, "closed": 1})
     return sorted((doc["closed"] - doc["accepted"]).total_seconds() for doc in found)
 
@@ -125,7 +131,7 @@ def replay_log(world: World, most: int, say: Callable[[str], None]) -> int:
 
 def windows(times: list[dt.datetime], most: int) -> Iterable[tuple[dt.datetime, dt.datetime]]:
     """Spans of whole seconds that hold these times, each with few enough for one plan (a third are mails)."""
-    step = min(MOST // 4, most)
+    step = max(1, min(MOST // 4, most))
     for start in range(0, min(len(times), most), step):
         last = times[min(start + step, len(times)) - 1]
         yield times[start].replace(microsecond=0) - _WINDOW, last.replace(microsecond=0) + 2 * _WINDOW

@@ -45,6 +45,7 @@ RATES: Final = {
 }
 TICK: Final = 0.2
 _CLOSE: Final = 5e6  # ns: so near must a gate and a withdrawal be to count
+_KNOWN: Final = 100  # pairs after which their share is known
 _AHEAD: Final = (
     300  # ms by which a pair's jobs are published after what its withdrawal says: less waiting for its moment
 )
@@ -52,7 +53,7 @@ _AHEAD: Final = (
 
 @dataclass
 class Promised:
-    """What the website has receipts for, by job id: its kind, and for mails the purpose and who gets it."""
+    """What the website has receipts for, by job id: its kind, and for mails the purpose and the address."""
 
     sends: dict[str, tuple[str, str]] = field(default_factory=dict)
     others: dict[str, str] = field(default_factory=dict)
@@ -66,9 +67,8 @@ class Races:
 
     closed_by: dict[str, str] = field(default_factory=dict)
     centre: float = 0.0
-    asked: int = 0
     near: dict[str, int] = field(default_factory=lambda: {"sent": 0, "refused": 0})
-    far: int = 0
+    gaps: list[float] = field(default_factory=list)
     _gates: dict[str, tuple[int, bool]] = field(default_factory=dict)
     _closings: dict[str, int] = field(default_factory=dict)
 
@@ -83,12 +83,18 @@ class Races:
             if mail is not None:
                 self._closings[mail] = line["at"]
 
+    @property
+    def far(self) -> int:
+        """Pairs further apart than what counts."""
+        return len(self.gaps) - sum(self.near.values())
+
     def settle(self) -> None:
         """Judge the pairs of which both halves were seen."""
         for mail in list(self._gates.keys() & self._closings.keys()):
             at, passed = self._gates.pop(mail)
-            if abs(at - self._closings.pop(mail)) > _CLOSE:
-                self.far += 1
+            gap = at - self._closings.pop(mail)
+            self.gaps.append(gap / 1e6)
+            if abs(gap) > _CLOSE:
                 continue
             self.near["sent" if passed else "refused"] += 1
             # More sent than refused: the withdrawals come too late.
@@ -96,17 +102,20 @@ class Races:
 
 
 class Website:
-    """Publishes in two threads until it is left. `pairs` are made in all, at most `rate` a second."""
+    """Publishes in two threads until it is left. So many `pairs` are to meet within `seconds`; more are made for that.
 
-    def __init__(self, world: World, people: People, seed: int, pairs: int, rate: float, load: float) -> None:
+    `load` is a factor on RATES.
+    """
+
+    def __init__(self, world: World, people: People, seed: int, pairs: int, seconds: float, load: float) -> None:
         self.promised = Promised()
         self.races = Races()
         self.stuck: list[str] = []
         self._world = world
         self._people = people
         self._chance, self._aim = random.Random(seed), random.Random(seed + 1)
-        self._pairs = pairs
-        self._rate = rate
+        self._pairs, self._seconds = pairs, seconds
+        self._began = time.monotonic()
         self._load = load
         self._over = threading.Event()
         self._crowd: list[Human] = []
@@ -122,6 +131,7 @@ class Website:
         self._threads = [threading.Thread(target=self._keep, args=(work,)) for work in (self._race, self._live)]
 
     def __enter__(self) -> Self:
+        self._began = time.monotonic()
         self._crowd = self._people.make(400)
         for thread in self._threads:
             thread.start()
@@ -141,7 +151,7 @@ class Website:
     def publish_strange(self, count: int) -> None:
         """Mails to people who are recorded nowhere: each waits in a tier for a grant that does not come."""
         to = [self._people.stranger() for _ in range(count)]
-        self._send([self._draft(address, self._people.subject(address), "newsletter") for address in to])
+        self._send([self._draft(address, "newsletter") for address in to])
 
     def click(self, count: int) -> None:
         """Clicks of the crowd."""
@@ -172,18 +182,24 @@ class Website:
 
     def _race(self, seconds: float) -> None:
         """Pairs of a send and a withdrawal that will meet at the gate, evenly over the next moments."""
-        count = min(round(self._rate * seconds), self._pairs - self.races.asked)
-        if count <= 0:
+        count = self._count(self._rate() * seconds)
+        if not count:
             return
         now, step = time.time_ns() // 1_000_000 - _AHEAD, 1000 * seconds / count
         made: dict[str, tuple[str, str]] = {}
         parcels = []
         for number, human in enumerate(self._people.make(count)):
             mail, end = self._pair(human, round(now + number * step))
-            made |= {mail.job: (RACING, human.subject), end.job: ("", "")}
+            made |= {mail.job: (RACING, human.address), end.job: ("", "")}
             parcels += [mail, end]
-        self.races.asked += count
         self._hand_over(parcels, lambda job: self._raced(job, *made[job]))
+
+    def _rate(self) -> float:
+        """Pairs a second, so that what is still to meet does within the time left, as many meet as did so far."""
+        met, seen = sum(self.races.near.values()), len(self.races.gaps)
+        share = met / seen if seen > _KNOWN else 0.7
+        left = max(1.0, self._seconds - (time.monotonic() - self._began))
+        return min((self._pairs - met) / left / max(share, 0.1), 3 * self._pairs / self._seconds)
 
     def _pair(self, human: Human, at: int) -> tuple[Parcel, Parcel]:
         """A mail and its withdrawal, which say in their times when they are to meet."""
@@ -194,9 +210,9 @@ class Website:
         self.races.closed_by[end.job] = mail.job
         return mail, end
 
-    def _raced(self, job: str, purpose: str, subject: str) -> None:
+    def _raced(self, job: str, purpose: str, address: str) -> None:
         if purpose:
-            self.promised.sends[job] = (purpose, subject)
+            self.promised.sends[job] = (purpose, address)
         else:
             self.promised.others[job] = "revoke"
 
@@ -217,16 +233,15 @@ class Website:
             self.one_click()
 
     def _count(self, mean: float) -> int:
-        return int(mean) + (self._chance.random() < mean % 1)
+        whole = max(0.0, mean)
+        return int(whole) + (self._chance.random() < whole % 1)
 
     def _mail(self, human: Human, purpose: str, data: Any = None) -> tuple[Parcel, str, str]:
-        return self._draft(human.address, human.subject, purpose, data)
+        return self._draft(human.address, purpose, data)
 
-    def _draft(
-        self, address: str, subject: str, purpose: str, data: Any = None, **more: Any
-    ) -> tuple[Parcel, str, str]:
+    def _draft(self, address: str, purpose: str, data: Any = None, **more: Any) -> tuple[Parcel, str, str]:
         given = DATA[purpose] if data is None else data
-        return self._drafts.send(address, purpose, purpose, given, **more), purpose, subject
+        return self._drafts.send(address, purpose, purpose, given, **more), purpose, address
 
     def _repeat(self, mails: Sequence[tuple[Parcel, str, str]]) -> None:
         """Some requests are made twice, the second time a while later, as an impatient website does."""
@@ -244,7 +259,7 @@ class Website:
         address = self._gone.pop().address if back else self._people.stranger()
         grant = self._drafts.grant(address, ["newsletter"], proof=PROOF, confirmed=True)
         self._others([grant], "grant")
-        self._send([self._draft(address, self._people.subject(address), "newsletter", after=grant.job)])
+        self._send([self._draft(address, "newsletter", after=grant.job)])
 
     def _withdraw(self) -> None:
         human = self._crowd.pop(self._chance.randrange(len(self._crowd)))
@@ -258,7 +273,7 @@ class Website:
         self._gone.append(human)
 
     def _send(self, mails: Sequence[tuple[Parcel, str, str]]) -> None:
-        about = {parcel.job: (purpose, subject) for parcel, purpose, subject in mails}
+        about = {parcel.job: (purpose, address) for parcel, purpose, address in mails}
         self._hand_over([parcel for parcel, _, _ in mails], lambda job: self.promised.sends.update({job: about[job]}))
 
     def _others(self, parcels: Sequence[Parcel], kind: str) -> None:

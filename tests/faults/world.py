@@ -32,8 +32,9 @@ from preklic_workers.store import Grant, open_store
 
 FLEET: Final[Mapping[str, int]] = {"send": 8, "revoke": 2, "record": 1, "track": 1, "upkeep": 1, "gateway": 1}
 PURPOSES: Final = ("newsletter", failpoints.RACING)
-CONNECTIONS: Final = 16
-CONCURRENCY: Final = 48
+# So many jobs of each lane in one send worker, and sessions for nearly all: none waits long for one.
+CONCURRENCY: Final = 32
+CONNECTIONS: Final = 48
 OPEN: Final = "test_open"
 
 
@@ -90,7 +91,8 @@ class World:
     def start(self, role: str, fault: str = "") -> Forked:
         """One more process of this role, which belongs to the fleet."""
         gateway = ["gateway", "--port", str(self.gateway_port)]
-        argv = gateway if role == "gateway" else ["worker", role, "--concurrency", str(CONCURRENCY)]
+        few = ["--concurrency", str(CONCURRENCY)] if role == "send" else []
+        argv = gateway if role == "gateway" else ["worker", role, *few]
         environment = self.environment(role) | ({failpoints.FAULT: fault} if fault else {})
         forked = self.zygote.fork(role, argv, environment)
         self.fleet.append(forked)
