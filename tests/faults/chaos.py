@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from typing import Any, Final
 from pymongo.errors import PyMongoError
 
 from faults.failpoints import ROLES, STORE_POINTS
-from faults.servers import Servers
+from faults.servers import HOLDING, Servers
 from faults.website import Website
 from faults.world import FLEET, World
 from faults.zygote import Forked
@@ -35,6 +35,7 @@ WEIGHTS: Final = {
     "permission": 0.7,
     "queue_full": 0.7,
     "drop_then_kill": 1.5,
+    "hold_then_kill": 0.7,
     "cut_gateway": 0.7,
     "replay": 1.0,
     "freeze": 1.0,
@@ -73,7 +74,10 @@ class Seen:
 
 
 class Chaos:
-    """Breaks things for `seconds`. `weights` are those of WEIGHTS that this run uses; `minimum` hand-overs are open."""
+    """Breaks things for `seconds`. `weights` are those of WEIGHTS that this run uses; `minimum` hand-overs are open.
+
+    Workers stand still and freeze at `points`.
+    """
 
     def __init__(
         self,
@@ -85,6 +89,7 @@ class Chaos:
         kills: int,
         minimum: int,
         weights: dict[str, float],
+        points: Sequence[str],
         every: float,
         say: Callable[[str], None],
     ) -> None:
@@ -92,6 +97,7 @@ class Chaos:
         self._world, self._website, self._say = world, website, say
         self._chance = random.Random(seed)
         self._kills, self._minimum, self._weights, self._every = kills, minimum, weights, every
+        self._points = points
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._armed: dict[int, tuple[str, float]] = {}
@@ -188,7 +194,7 @@ class Chaos:
             self._arm(point, "kill")
 
     def _arm(self, point: str, action: str) -> Forked | None:
-        free = [one for one in self._world.of(ROLES[point]) if one.pid not in self._armed]
+        free = self._free(ROLES[point])
         if not free:
             return None
         victim = self._chance.choice(free)
@@ -230,7 +236,7 @@ class Chaos:
             self._expose()
 
     def _do_stall(self) -> bool:
-        return self._arm(self._chance.choice(POINTS), "stall") is not None
+        return self._arm(self._chance.choice(self._points), "stall") is not None
 
     def _do_drop(self) -> bool:
         return self._arm(self._chance.choice([p for p in POINTS if p != "outbox_written"]), "drop") is not None
@@ -241,25 +247,42 @@ class Chaos:
     def _do_freeze(self) -> bool:
         if any(one.stopped for one in self._world.fleet):
             return False
-        points = ("claimed", "rcpt_ok", "gate_committed", "after_dot", "settle_sent", "withdrawal_between", "delivered")
-        return self._arm(self._chance.choice(points), "freeze") is not None
+        return self._arm(self._chance.choice([p for p in self._points if ROLES[p] != "gateway"]), "freeze") is not None
 
     def _thaw_later(self, pid: int) -> None:
         """A zombie wakes when its leases are over and others went on with what it had; then it is asked to go."""
         lease = self._world.lease or 60.0
         frozen = [one for one in self._world.fleet if one.pid == pid]
-        long = lease * self._chance.uniform(1.1, 1.4)
+        long = lease * self._chance.uniform(1.25, 1.6)
         self.after(lease * 1.03, lambda: self._replay(lease + 3))
         for one in frozen:
             self.after(long, lambda one=one: one.signal(signal.SIGCONT))
             self.after(long + 5, lambda one=one: one.signal(signal.SIGTERM))
 
     def _do_drop_then_kill(self) -> bool:
-        victim = self._arm("delivered", "drop")
-        if victim is None:
+        """Two broken connections, so that tags of a lost channel name other jobs on the next one; then the end."""
+        free = self._free("send")
+        if not free:
             return False
-        self.after(self._chance.uniform(0.3, 1.2), lambda: self._kill(victim))
+        victim, at = self._chance.choice(free), 0.0
+        for _ in range(2):
+            self.after(at, lambda: self._world.zygote.tell(victim, "drop"))
+            at += self._chance.uniform(0.3, 0.7)
+        self.after(at, lambda: self._kill(victim))
         return True
+
+    def _do_hold_then_kill(self) -> bool:
+        """What a worker holds because no tier takes it must not go with the worker."""
+        free = self._free("send")
+        if not free or not self._alone(lambda: self._servers.fill_queue(HOLDING)):
+            return False
+        self._aside(lambda: self._website.publish_strange(24))
+        for at in (1.5, 2.5):
+            self.after(at, lambda: self._kill(self._chance.choice(self._free("send") or free)))
+        return True
+
+    def _free(self, role: str) -> list[Forked]:
+        return [one for one in self._world.of(role) if one.pid not in self._armed]
 
     def _kill(self, victim: Forked) -> None:
         if victim.alive():
@@ -348,6 +371,7 @@ class Chaos:
 
     def mend(self) -> None:
         """Nothing is broken from here on."""
+        self._later.clear()
         self._pool.shutdown(wait=True)
         self._servers.mend()
         self._world.system.sink.mode("accept")
@@ -355,7 +379,6 @@ class Chaos:
             for word in ("disarm", "mend"):
                 self._world.zygote.tell(one, word)
             one.signal(signal.SIGCONT)
-        self._later = [entry for entry in self._later if entry[0] < time.monotonic()]
         self.watch()
 
     def _line(self, seconds: float) -> str:

@@ -48,6 +48,7 @@ class Plan:
     rest: float = 900
     replayed: int = 20_000
     only: tuple[str, ...] = ()
+    points: tuple[str, ...] = tuple(ROLES)
 
 
 @dataclass
@@ -124,6 +125,7 @@ def run(world: World, plan: Plan, say: Callable[[str], None]) -> Report:
         kills=plan.kills,
         minimum=plan.minimum,
         weights=weights,
+        points=plan.points,
         every=plan.every,
         say=say,
     )
@@ -213,10 +215,11 @@ def _asked() -> tuple[Plan, Path | None]:
     parser.add_argument("--rest", type=float, default=Plan.rest, help="seconds for everything to come to an end")
     parser.add_argument("--replayed", type=int, default=Plan.replayed, help="mails of the log that are replayed twice")
     parser.add_argument("--only", nargs="*", default=(), choices=sorted(WEIGHTS), help="kinds of faults")
+    parser.add_argument("--points", nargs="*", default=tuple(ROLES), choices=tuple(ROLES), help="of stalls and freezes")
     parser.add_argument("--json", type=Path, help="write the report there")
     options = vars(parser.parse_args())
     target = options.pop("json")
-    return Plan(**options | {"only": tuple(options["only"])}), target
+    return Plan(**options | {name: tuple(options[name]) for name in ("only", "points")}), target
 
 
 def say(line: str) -> None:

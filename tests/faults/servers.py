@@ -22,7 +22,8 @@ _FAILING: Final = (
     {"failCommands": ["find"], "closeConnection": True},
 )
 # Queues by the pattern that a policy names: what producers publish to, and what workers put aside.
-_FULL: Final = (r"^send\.bulk$", r"^revoke$", r"^retry\.(5s|30s)$", r"^dead$")
+HOLDING: Final = r"^(retry\.(5s|30s|2m)|dead)$"
+_FULL: Final = (r"^send\.bulk$", r"^revoke$", HOLDING)
 
 
 class Servers:
@@ -62,11 +63,11 @@ class Servers:
         finally:
             self._permit(user, whole)
 
-    def fill_queue(self) -> None:
+    def fill_queue(self, pattern: str = "") -> None:
         """A queue takes no more."""
-        self._policy("full", self._chance.choice(_FULL), {"max-length": 1}, priority=9)
+        self._policy("full", pattern or self._chance.choice(_FULL), {"max-length": 1}, priority=9)
         try:
-            time.sleep(self._chance.uniform(1, 4))
+            time.sleep(self._chance.uniform(2, 4))
         finally:
             self._world.manage("DELETE", "policies/{vhost}/full")
 
