@@ -22,7 +22,7 @@ from faults.failpoints import ROLES
 from faults.gathering import bodies, effects, gather, replay_log, rest
 from faults.servers import Servers
 from faults.website import Website
-from faults.world import FLEET, People, World, open_world
+from faults.world import CONNECTIONS, FLEET, People, World, open_world
 from waiting import until
 
 SHOWN: Final = 50
@@ -44,6 +44,7 @@ class Plan:
     lease: float | None = None
     load: float = 1.0
     members: int = 3
+    connections: int = CONNECTIONS
     every: float = 1.0
     rest: float = 900
     replayed: int = 20_000
@@ -190,7 +191,7 @@ def main() -> int:
     """The run on a stack of its own; 1 when a promise was broken."""
     plan, target = _asked()
     say(f"seed {plan.seed}")
-    with open_world(plan.members, plan.lease, say) as world:
+    with open_world(plan.members, plan.lease, say, plan.connections) as world:
         report = run(world, plan, say)
     say(report.account)
     for line in [*report.lines(), *counted(report.odd), *report.wrong[:SHOWN]]:
@@ -211,6 +212,7 @@ def _asked() -> tuple[Plan, Path | None]:
     parser.add_argument("--lease", type=float, help="seconds, instead of 60")
     parser.add_argument("--load", type=float, default=Plan.load, help="factor")
     parser.add_argument("--members", type=int, default=Plan.members, help="of the replica set")
+    parser.add_argument("--connections", type=int, default=Plan.connections, help="of a send worker with the relay")
     parser.add_argument("--every", type=float, default=Plan.every, help="seconds between faults that are no kills")
     parser.add_argument("--rest", type=float, default=Plan.rest, help="seconds for everything to come to an end")
     parser.add_argument("--replayed", type=int, default=Plan.replayed, help="mails of the log that are replayed twice")

@@ -139,7 +139,9 @@ class World:
 
 
 @contextmanager
-def open_world(members: int, lease: float | None, say: Callable[[str], None]) -> Iterator[World]:
+def open_world(
+    members: int, lease: float | None, say: Callable[[str], None], connections: int = CONNECTIONS
+) -> Iterator[World]:
     """Everything, started on a virtual host and a database of its own; all gone on the way out."""
     name = f"faults-{uuid.uuid4().hex[:8]}"
     with (
@@ -148,7 +150,7 @@ def open_world(members: int, lease: float | None, say: Callable[[str], None]) ->
     ):
         stack.rabbit.management.add_vhost(name)
         parts = (stack.run_dir / "preklic", stack.children, stack.rabbit, stack.mongo, stack.sink)
-        system = System(*parts, name, name, connections=CONNECTIONS)
+        system = System(*parts, name, name, connections=connections)
         with MongoClient[dict[str, Any]](stack.mongo.url, tz_aware=True) as client:
             try:
                 yield _prepared(stack, system, client[name], lease)
