@@ -151,8 +151,6 @@ class Chaos:
                 self._fired(line)
             else:
                 self.seen.told.append(line)
-                self._website.races.saw(line)
-        self._website.races.settle()
 
     def _fired(self, line: dict[str, Any]) -> None:
         self._armed.pop(line["pid"], None)

@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from faults.audit import audit, grown, unanswered
+from faults.audit import Found, audit, grown, unanswered
 from faults.chaos import WEIGHTS, Chaos
 from faults.failpoints import ROLES
 from faults.gathering import bodies, effects, gather, replay_log, rest
@@ -78,6 +78,7 @@ class Report:
     account: str = ""
     seconds: float = 0
     odd: list[str] = field(default_factory=list)
+    about: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
@@ -150,6 +151,7 @@ def _judged(world: World, website: Website, chaos: Chaos, plan: Plan, say: Calla
     found = gather(world, website.promised, chaos.seen)
     report = Report(seed=plan.seed, replayed=replayed, bodies=len(found.bodies), promised=len(found.promised))
     report.wrong = grown(before, found.bodies) + audit(found)
+    report.about = about(found, report.wrong[:SHOWN])
     seen, races, times = chaos.seen, website.races, effects(world)
     report.faults, report.kills = dict(seen.faults), dict(seen.kills)
     report.open_at_kills, report.open_at_faults, report.lonely = seen.opened, seen.open_at_faults, seen.lonely
@@ -165,6 +167,18 @@ def _judged(world: World, website: Website, chaos: Chaos, plan: Plan, say: Calla
     left = world.retire()
     report.odd += [f"{one.name} did not end at SIGTERM" for one in left]
     return report
+
+
+def about(found: Found, wrong: list[str]) -> list[str]:
+    """What is recorded of the jobs that these violations name, and what the ledger has of them."""
+    jobs = dict.fromkeys(line.split()[1].rstrip(":") for line in wrong)
+    return [
+        f"{job}: {found.messages.get(job)}, buried: {found.buried.get(job)}, "
+        f"bodies: {[body for body in found.bodies if body.job == job]}, "
+        f"gates: {[gate for gate in found.gates if gate.job == job]}"
+        for job in jobs
+        if job in found.messages or job in found.buried
+    ]
 
 
 def counted(lines: list[str]) -> list[str]:
@@ -194,7 +208,7 @@ def main() -> int:
     with open_world(plan.members, plan.lease, say, plan.connections) as world:
         report = run(world, plan, say)
     say(report.account)
-    for line in [*report.lines(), *counted(report.odd), *report.wrong[:SHOWN]]:
+    for line in [*report.lines(), *counted(report.odd), *report.wrong[:SHOWN], *report.about]:
         say(line)
     if target:
         target.write_bytes(msgspec.json.encode(report))

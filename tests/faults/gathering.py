@@ -175,13 +175,11 @@ def _closings(database: Any, told: list[dict[str, Any]]) -> list[Closing]:
 
 def _queued(world: World) -> set[str]:
     """The ids of what waits in queues and tiers, and in the gateway's outbox."""
-    told: Any = world.manage("GET", "queues/{vhost}?columns=name,messages_ready")
     found: set[str] = set()
-    for queue in told:
-        if queue["name"] in HELD and (count := queue.get("messages_ready", 0)):
-            body = {"count": count + 100, "ackmode": "ack_requeue_true", "encoding": "base64", "truncate": 1}
-            held: Any = world.manage("POST", f"queues/{{vhost}}/{quote(queue['name'], safe='')}/get", body)
-            found |= {str(one["properties"].get("message_id", "")) for one in held}
+    for name in HELD:
+        body = {"count": 100_000, "ackmode": "ack_requeue_true", "encoding": "base64", "truncate": 1}
+        held: Any = world.manage("POST", f"queues/{{vhost}}/{quote(name, safe='')}/get", body)
+        found |= {str(one["properties"].get("message_id", "")) for one in held}
     return found | _boxed(world.system.folder / "gateway.outbox")
 
 

@@ -1,18 +1,19 @@
 """What a website and the people who get its mail do, all at once: the load of a fault run, and what it was promised."""
 
-import datetime as dt
+import json
 import random
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from faults.failpoints import RACE_EXPIRES, RACE_LEAD, RACING
+from faults.failpoints import RACE_LEAD, RACING
 from faults.world import SITE, Human, People, World
 from preklic_producers.courier import Courier, Unavailable
 from preklic_producers.drafts import Drafter
@@ -44,11 +45,9 @@ RATES: Final = {
     "clicked": 20.0,
 }
 TICK: Final = 0.2
+LOOK: Final = 0.005  # seconds between looks at what the workers tell
 _CLOSE: Final = 5e6  # ns: so near must a gate and a withdrawal be to count
 _KNOWN: Final = 100  # pairs after which their share is known
-_AHEAD: Final = (
-    300  # ms by which a pair's jobs are published after what its withdrawal says: less waiting for its moment
-)
 
 
 @dataclass
@@ -63,8 +62,13 @@ class Promised:
 
 @dataclass
 class Races:
-    """The pairs of a mail and the withdrawal of its purpose, and where the withdrawal is aimed (ms after the gate)."""
+    """The pairs of a mail and the withdrawal of its purpose: `runners` are mails that have none yet, with the address.
 
+    `centre` is where withdrawals are aimed (ms after the gate), `gaps` how far apart they were (ms), `near` those that
+    met.
+    """
+
+    runners: dict[str, str] = field(default_factory=dict)
     closed_by: dict[str, str] = field(default_factory=dict)
     centre: float = 0.0
     near: dict[str, int] = field(default_factory=lambda: {"sent": 0, "refused": 0})
@@ -128,7 +132,9 @@ class Website:
         self._drafts = Drafter(*self._parts)
         self._broker = PreklicBroker(settings.amqp_url, deadline=4)
         self._courier = Courier(self._broker.publish_many, None)
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="withdrawals")
         self._threads = [threading.Thread(target=self._keep, args=(work,)) for work in (self._race, self._live)]
+        self._threads.append(threading.Thread(target=self._meet))
 
     def __enter__(self) -> Self:
         self._began = time.monotonic()
@@ -141,6 +147,7 @@ class Website:
         self._over.set()
         for thread in self._threads:
             thread.join()
+        self._pool.shutdown(wait=True)
         self._courier.close()
         self._broker.close()
 
@@ -181,18 +188,36 @@ class Website:
             before = now
 
     def _race(self, seconds: float) -> None:
-        """Pairs of a send and a withdrawal that will meet at the gate, evenly over the next moments."""
+        """Mails that will each be met at the gate by the withdrawal of their purpose."""
         count = self._count(self._rate() * seconds)
-        if not count:
-            return
-        now, step = time.time_ns() // 1_000_000 - _AHEAD, 1000 * seconds / count
-        made: dict[str, tuple[str, str]] = {}
-        parcels = []
-        for number, human in enumerate(self._people.make(count)):
-            mail, end = self._pair(human, round(now + number * step))
-            made |= {mail.job: (RACING, human.address), end.job: ("", "")}
-            parcels += [mail, end]
-        self._hand_over(parcels, lambda job: self._raced(job, *made[job]))
+        made = [self._draft(human.address, RACING) for human in self._people.make(count)] if count else []
+        self.races.runners |= {parcel.job: address for parcel, _, address in made}
+        self._send(made)
+
+    def _meet(self) -> None:
+        """Read what the workers tell: for each mail that is at the gate's door a withdrawal sets out."""
+        with self._world.told.open("rb") as told:
+            rest = b""
+            while not self._over.wait(LOOK):
+                *lines, rest = (rest + told.read()).split(b"\n")
+                heard = [json.loads(line) for line in lines]
+                ends = [
+                    self._end(line) for line in heard if line["what"] == "arrived" and line["job"] in self.races.runners
+                ]
+                if ends:
+                    self._pool.submit(self._others, ends, "revoke")
+                for line in heard:
+                    self.races.saw(line)
+                self.races.settle()
+
+    def _end(self, line: dict[str, Any]) -> Parcel:
+        """The withdrawal that will be at the gate when the mail is; it says so in its time."""
+        aim = self.races.centre + self._aim.uniform(-3.0, 3.0)
+        at = round(1000 * (line["moment"] - RACE_LEAD.total_seconds()) + aim)
+        address = self.races.runners.pop(line["job"])
+        end = Drafter(*self._parts, clock=lambda: at).revoke(address, [RACING], reason="a race")
+        self.races.closed_by[end.job] = line["job"]
+        return end
 
     def _rate(self) -> float:
         """Pairs a second, so that what is still to meet does within the time left, as many meet as did so far."""
@@ -200,21 +225,6 @@ class Website:
         share = met / seen if seen > _KNOWN else 0.7
         left = max(1.0, self._seconds - (time.monotonic() - self._began))
         return min((self._pairs - met) / left / max(share, 0.1), 3 * self._pairs / self._seconds)
-
-    def _pair(self, human: Human, at: int) -> tuple[Parcel, Parcel]:
-        """A mail and its withdrawal, which say in their times when they are to meet."""
-        moment = dt.datetime.fromtimestamp(at / 1000, dt.UTC) + RACE_LEAD
-        no = at + round(self.races.centre + self._aim.uniform(-3.0, 3.0))
-        mail = self._drafts.send(human.address, RACING, "offer", DATA["offer"], expires=moment + RACE_EXPIRES)
-        end = Drafter(*self._parts, clock=lambda: no).revoke(human.address, [RACING], reason="a race")
-        self.races.closed_by[end.job] = mail.job
-        return mail, end
-
-    def _raced(self, job: str, purpose: str, address: str) -> None:
-        if purpose:
-            self.promised.sends[job] = (purpose, address)
-        else:
-            self.promised.others[job] = "revoke"
 
     def _live(self, seconds: float) -> None:
         counts = {what: self._count(rate * seconds * self._load) for what, rate in RATES.items()}
@@ -240,8 +250,9 @@ class Website:
         return self._draft(human.address, purpose, data)
 
     def _draft(self, address: str, purpose: str, data: Any = None, **more: Any) -> tuple[Parcel, str, str]:
-        given = DATA[purpose] if data is None else data
-        return self._drafts.send(address, purpose, purpose, given, **more), purpose, address
+        template = purpose.removesuffix("s")
+        given = DATA[template] if data is None else data
+        return self._drafts.send(address, purpose, template, given, **more), purpose, address
 
     def _repeat(self, mails: Sequence[tuple[Parcel, str, str]]) -> None:
         """Some requests are made twice, the second time a while later, as an impatient website does."""
