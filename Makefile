@@ -35,11 +35,15 @@ test: broker ## Run the whole test suite on a real RabbitMQ, MongoDB and SMTP se
 	@$(PYTEST)
 
 .PHONY: faults
-faults: broker ## Kill the send worker 20 times in 20,000 sends, then look every job up by its id (minutes)
+faults: broker ## Break everything at random for 30 minutes, then look every job up by its id
+	@PYTHONPATH=tests $(BIN)/python -m faults.driver
+
+.PHONY: faults-kills
+faults-kills: broker ## Kill the send worker 20 times in 20,000 sends, then look every job up by its id (minutes)
 	@PYTHONPATH=tests $(BIN)/python -m faults.kill_run
 
 .PHONY: faults-selftest
-faults-selftest: broker ## Plant bugs in scratch copies and see the kill run find each
+faults-selftest: broker ## Plant bugs in scratch copies and see the fault runs find each
 	@PYTHONPATH=tests $(BIN)/python -m faults.selftest
 
 .PHONY: effect
