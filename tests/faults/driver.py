@@ -19,7 +19,7 @@ import msgspec
 from faults.audit import Found, audit, grown, unanswered
 from faults.chaos import WEIGHTS, Chaos
 from faults.failpoints import ROLES
-from faults.gathering import bodies, effects, gather, replay_log, rest
+from faults.gathering import bodies, effects, gather, replay_log, rest, returning
 from faults.servers import Servers
 from faults.website import Website
 from faults.world import CONNECTIONS, FLEET, People, World, open_world
@@ -137,6 +137,8 @@ def run(world: World, plan: Plan, say: Callable[[str], None]) -> Report:
     say(f"{len(website.promised.sends)} mails have a receipt; coming to rest")
     world.system.sink.pace(0)
     rested = rest(world, website.promised, plan.rest, chaos.watch)
+    if not rested and (held := returning(world)):
+        say(f"on their way back from a tier: {held}")
     say("at rest" if rested else f"not at rest after {plan.rest:.0f} s: the audit says what is not")
     report = _judged(world, website, chaos, plan, say)
     report.seconds = time.monotonic() - began

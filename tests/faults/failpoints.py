@@ -330,13 +330,13 @@ def _halved_body(faults: Faults) -> None:
     original = _present(Connection, "_body")
 
     @functools.wraps(original)
-    async def body(self: Connection, protocol: Any, stuffed: bytes) -> Any:
+    async def body(self: Connection, protocol: Any, stuffed: bytes, *more: Any) -> Any:
         if not faults.due("mid_body"):
-            return await original(self, protocol, stuffed)
+            return await original(self, protocol, stuffed, *more)
         protocol.write(stuffed[: len(stuffed) // 2])
         await asyncio.sleep(ON_ITS_WAY)
         faults.act("mid_body")
-        return await original(self, protocol, stuffed[len(stuffed) // 2 :])
+        return await original(self, protocol, stuffed[len(stuffed) // 2 :], *more)
 
     Connection._body = body
 

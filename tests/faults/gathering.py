@@ -17,7 +17,8 @@ from faults.chaos import Seen
 from faults.website import Promised
 from faults.world import World
 from preklic_shared.topology import DEAD, QUEUES, TIERS, tier_queue
-from preklic_workers.audit import logged
+from preklic_workers import joblog
+from preklic_workers.judging import logged
 from preklic_workers.replaying import MOST
 from waiting import until
 
@@ -67,10 +68,24 @@ def unacked(world: World) -> dict[str, int]:
     return left()
 
 
+def returning(world: World) -> dict[str, int]:
+    """Jobs by tier that its dead-letter worker holds: expired there, and not confirmed yet by the queue they return to.
+
+    No reader sees them. RabbitMQ tries again after 3 minutes when a queue took none or did not confirm.
+    """
+    if world.system.rabbit.child is None:
+        return {}
+    told = world.system.rabbit.ctl(
+        "list_queues", "-p", world.system.vhost, "name", "messages_dlx", "--no-table-headers"
+    )
+    rows = [line.split() for line in told.splitlines()]
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit() and row[1] != "0"}
+
+
 def gather(world: World, promised: Promised, seen: Seen) -> Found:
     """All evidence but the second ledger. The workers are idle by now."""
     database = world.database
-    jobs, void = logged(world.amqp_url("upkeep"), None)
+    log = logged(joblog.entries(world.amqp_url("upkeep")))
     messages = {doc["_id"]: doc for doc in database.messages.find({}, {"body_hash": 0, "by": 0})}
     marked = {"$or": [{"open.0": {"$exists": True}}, {"stale.0": {"$exists": True}}]}
     return Found(
@@ -79,8 +94,8 @@ def gather(world: World, promised: Promised, seen: Seen) -> Found:
         bodies=bodies(world),
         gates=_gates(seen.told),
         closings=_closings(database, seen.told),
-        logged=jobs,
-        void=void,
+        logged=list(log.jobs),
+        void=log.void,
         queued=_queued(world),
         buried={doc["job"]: doc["reason"] for doc in database.dead.find({"state": "dead"}, {"job": 1, "reason": 1})},
         unheard=[subject for subject, purpose in promised.clicked if _still(database, subject, purpose)],

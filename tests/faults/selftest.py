@@ -31,7 +31,11 @@ class Plant:
     run: tuple[str, ...] = SMALL
 
 
-NO_REAPER = ("workers/preklic_workers/upkeep.py", 'if doc["_id"] in open_ones:', "if False:")
+NO_REAPER = (
+    "workers/preklic_workers/upkeep.py",
+    'due = [doc for doc in overdue if doc["_id"] in open_ones]',
+    "due = overdue[:0]",
+)
 PLANTS = (
     Plant(
         "nobody minds an open hand-over: not the reaper, not the claim, not the gate",
@@ -67,9 +71,10 @@ PLANTS = (
         (
             (
                 "workers/preklic_workers/send.py",
-                "if isinstance(answer, Ended) and answer.state in CERTAIN:",
-                "if False:",
+                "if state in CERTAIN and epoch and subject is not None:",
+                "if state in CERTAIN and epoch < 0 and subject is not None:",
             ),
+            ("workers/preklic_workers/upkeep.py", "for message in left:", "for message in list(left)[:0]:"),
         ),
         "I9",
     ),
