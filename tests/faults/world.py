@@ -36,6 +36,7 @@ PURPOSES: Final = ("newsletter", failpoints.RACING)
 CONCURRENCY: Final = 32
 CONNECTIONS: Final = 48
 OPEN: Final = "test_open"
+RETURNS: Final = "dead_letter_worker_publisher_confirm_timeout"
 
 
 class Human(NamedTuple):
@@ -159,6 +160,9 @@ def open_world(
 
 
 def _prepared(stack: Stack, system: System, database: Any, lease: float | None) -> World:
+    if lease is not None and stack.rabbit.child is not None:
+        # A queue that took nothing from a tier is asked again after 3 minutes, unless its worker starts with less.
+        stack.rabbit.ctl("eval", f"application:set_env(rabbit, {RETURNS}, {round(1000 * lease)}).")
     system.prepare()
     database.persons.create_index([("open.until", 1)], name=OPEN, partialFilterExpression={"open.0": {"$exists": True}})
     zygote = Zygote(stack.children, stack.run_dir / "forked")
