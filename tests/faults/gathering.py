@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from faults.audit import Body, Closing, Found, Gate, bodies_of, cut_short
+from faults.audit import ONCE_MORE, Body, Closing, Found, Gate, bodies_of, cut_short
 from faults.chaos import Seen
 from faults.website import Promised
 from faults.world import World
@@ -32,9 +32,11 @@ _WINDOW: Final = dt.timedelta(seconds=1)
 def rest(world: World, promised: Promised, seconds: float, watch: Callable[[], None]) -> bool:
     """Wait until nothing is under way: no claim, no deferred mail, nothing ready or unacked; whether that came true.
 
-    What a tier's dead-letter worker holds is waited for longer.
+    A mail in doubt that will go out once more is under way too. What a tier's dead-letter worker holds is waited for
+    longer.
     """
-    quiet = {"state": {"$in": ["claimed", "deferred"]}}
+    once_more = {"state": "in_doubt", "purpose": {"$in": sorted(ONCE_MORE)}, "again": {"$ne": True}}
+    quiet = {"$or": [{"state": {"$in": ["claimed", "deferred"]}}, once_more]}
     until_then = time.monotonic() + seconds
     while (late := time.monotonic() - until_then) < 0 or (late < RETURNED_SECONDS and returning(world)):
         watch()
