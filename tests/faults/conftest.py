@@ -25,7 +25,7 @@ class Running:
         self.log = Path(self._folder.name) / "log"
         argv = [sys.executable, "-m", module, *options, "--json", str(self.report)]
         with self.log.open("wb") as out:
-            environment = os.environ | {"PYTHONPATH": str(TESTS)}
+            environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), *filter(None, sys.path)])}
             self.process = subprocess.Popen(argv, env=environment, stdout=out, stderr=subprocess.STDOUT)
 
     def close(self) -> None:
