@@ -50,9 +50,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     if not session.config.option.collectonly and any(_is_kill_run(item) for item in session.items):
-        session.config.stash[RUNNING] = Running(
-            "faults.kill_run", "--sends", "1500", "--kills", "3", "--persons", "300"
-        )
+        session.config.stash[RUNNING] = Running("faults.kill_run", "--sends", "500", "--kills", "1", "--persons", "100")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
