@@ -25,7 +25,7 @@ from preklic_workers.store import Grant, open_store, schema
 PEOPLE = 2000
 WATCHED = 100
 # As docs/bench.md says: the more jobs run at once, the larger the groups in which the store writes.
-CONCURRENCY, CONNECTIONS = 256, 64
+CONCURRENCY, CONNECTIONS = 256, 128
 
 
 class House:

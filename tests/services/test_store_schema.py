@@ -58,7 +58,7 @@ async def test_reads_and_sweeps_use_their_indexes(store):
     await claimed(store, subject(ANA))
     for where, index in (
         ({"state": "claimed", "lease": {"$lte": now()}}, "stuck"),
-        ({"person": subject(ANA)}, "person"),
+        ({"epoch": {"$gte": 2}, "at": {"$gte": now() - MINUTE}}, "retried"),
         ({"created": {"$lte": now() - MINUTE}}, "age"),
     ):
         plan = await store.mongo.command(

@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any, Final, Protocol
 
 import dramatiq
@@ -203,15 +203,21 @@ def as_actor(handler: Handler, queue: str) -> Any:
     return run
 
 
+# To look up a child of a metric takes longer than to count; there are few of them.
+_jobs = cache(metrics.JOBS.labels)
+_job_seconds = cache(metrics.JOB_SECONDS.labels)
+_replies = cache(metrics.RELAY_REPLIES.labels)
+
+
 def observe_job(queue: str, outcome: str, reason: str, seconds: float) -> None:
     """One settled job, counted."""
-    metrics.JOBS.labels(queue, outcome, metrics.label(reason)).inc()
-    metrics.JOB_SECONDS.labels(queue).observe(seconds)
+    _jobs(queue, outcome, metrics.label(reason)).inc()
+    _job_seconds(queue).observe(seconds)
 
 
 def observe_reply(relay: str, kind: str) -> None:
     """One answer of a relay, counted."""
-    metrics.RELAY_REPLIES.labels(relay, kind).inc()
+    _replies(relay, kind).inc()
 
 
 async def work(roles: Sequence[str], settings: Settings) -> None:

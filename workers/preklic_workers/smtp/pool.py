@@ -63,11 +63,7 @@ class RelayPool:
     async def session(self) -> AsyncIterator["Session"]:
         """A slot of the pool, to hold one conversation in; RelayAway when none is free in time."""
         await self._pace()
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise RelayAway("relay_busy") from None
+        await self._slot()
         session = Session(self)
         try:
             yield session
@@ -131,6 +127,16 @@ class RelayPool:
             connection.close()
             return
         self._idle.append((connection, asyncio.get_running_loop().time()))
+
+    async def _slot(self) -> None:
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise RelayAway("relay_busy") from None
 
     async def _pace(self) -> None:
         """Wait for this mail's turn at `rate` mails a second."""

@@ -34,6 +34,7 @@ class Marks:
         self._mongo = mongo
         self._marks = mongo["marks"]
         self._oldest: Marked | None = None
+        self._behind = 0.0  # seconds that the oldest was behind when it was read
         self._read_at = float("-inf")
         self._reads: Grouper[None, Marked | None] = Grouper(self._read_group)
 
@@ -57,11 +58,10 @@ class Marks:
 
     async def late(self, seconds: float) -> str | None:
         """The source that is furthest behind if that is by more than `seconds`, by a reading at most a second old."""
-        oldest = self._oldest
         if time.monotonic() - self._read_at > FRESH:
-            oldest = await self._reads(None)
-        late = oldest is not None and self._mongo.now() - oldest.published > dt.timedelta(seconds=seconds)
-        return oldest.name if oldest is not None and late else None
+            await self._reads(None)
+        late = self._behind + time.monotonic() - self._read_at > seconds
+        return self._oldest.name if self._oldest is not None and late else None
 
     async def all(self) -> list[Marked]:
         """Every source that is known, by name."""
@@ -75,6 +75,7 @@ class Marks:
         before = time.monotonic()
         docs = await self._marks.find({"left": False}, sort=[("published", 1)], limit=1)
         self._oldest, self._read_at = _marked(docs[0]) if docs else None, before
+        self._behind = (self._mongo.now() - self._oldest.published).total_seconds() if self._oldest else 0.0
         return [self._oldest] * len(asked)
 
 

@@ -177,7 +177,6 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("stuck", (("state", 1), ("lease", 1)), _STUCK),
         Index("doubt", (("state", 1), ("at", 1)), _DOUBT),
         Index("retried", (("at", 1),), {"partialFilterExpression": {"epoch": {"$gte": 2}}}),
-        Index("person", (("person", 1),), {"sparse": True}),
         Index("age", (("created", 1),), {"expireAfterSeconds": KEEP_SECONDS}),
     ),
     "accounts": (
