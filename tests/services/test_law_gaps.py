@@ -21,20 +21,12 @@ from storing import (
     grant,
     lease_passes,
     now,
-    open_test_store,
     state,
     subject,
 )
 
 ANA = "ana@primer.si"
 PERSON = subject(ANA)
-
-
-@pytest.fixture
-async def store(mongo_url, mongo_database):
-    store = await open_test_store(mongo_url, mongo_database)
-    yield store
-    store.close()
 
 
 @pytest.fixture

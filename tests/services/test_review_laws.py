@@ -26,7 +26,6 @@ from storing import (
     gated,
     grant,
     now,
-    open_test_store,
     put_persons,
     subject,
     withdraw,
@@ -42,13 +41,6 @@ async def desk(mongo_url, mongo_database, sink):
     await desk.grant(TO, "newsletter")
     yield desk
     await desk.close()
-
-
-@pytest.fixture
-async def store(mongo_url, mongo_database):
-    store = await open_test_store(mongo_url, mongo_database)
-    yield store
-    store.close()
 
 
 async def left_in_data(desk, job):
