@@ -32,7 +32,7 @@ up: broker ## Keep the whole stack running and print its addresses, until Ctrl-C
 
 .PHONY: test
 test: broker ## Run the whole test suite on a real RabbitMQ, MongoDB and SMTP server
-	@$(PYTEST)
+	@deploy/halves $(PYTEST)
 
 .PHONY: faults
 faults: broker ## Break everything at random for 30 minutes, then look every job up by its id
@@ -89,7 +89,7 @@ lint: $(READY) ## Check style, formatting, import contracts and shell scripts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
-	@if command -v shellcheck >/dev/null; then shellcheck deploy/bootstrap .ci/run; fi
+	@if command -v shellcheck >/dev/null; then shellcheck deploy/bootstrap deploy/halves .ci/run; fi
 
 .PHONY: types
 types: $(READY) ## Check types with mypy --strict and pyright

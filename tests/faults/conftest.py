@@ -1,12 +1,8 @@
-"""The kill run spends most of its time waiting for leases: it runs beside the other tests, and is looked at last.
-
-The short run of the driver needs the machine for itself: it comes when everything else is over.
-"""
+"""The kill run spends most of its time waiting for leases: it runs beside the other tests, and is looked at last."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -39,12 +35,8 @@ def _is_kill_run(item: pytest.Item) -> bool:
     return "a_killed_worker_loses_nothing" in item.name
 
 
-def _last(item: pytest.Item) -> int:
-    return 2 if "promises_hold_under_fire" in item.name else int(_is_kill_run(item))
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=_last)
+    items.sort(key=_is_kill_run)
 
 
 @pytest.hookimpl(trylast=True)
@@ -56,15 +48,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if RUNNING in session.config.stash:
         session.config.stash[RUNNING].close()
-
-
-@pytest.fixture
-def fire() -> Iterator[Running]:
-    """The driver for a short time: leases of 8 s instead of 60, one mongod."""
-    options = "--seconds 45 --lease 8 --members 1 --kills 36 --pairs 400 --minimum 12 --rest 90 --replayed 1000"
-    running = Running("faults.driver", *options.split())
-    yield running
-    running.close()
 
 
 @pytest.fixture

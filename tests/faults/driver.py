@@ -1,7 +1,7 @@
 """Laws 1 to 3 under fire: a real system, random load, random faults; then every job is looked up by its id.
 
-`python -m faults.driver` is `make faults` (30 minutes of fire); a run of 90 s is part of `make test`. The seed is
-printed: the same seed makes the same choices, though not the same interleavings.
+`python -m faults.driver` is `make faults` (30 minutes of fire). The seed is printed: the same seed makes the same
+choices, though not the same interleavings.
 """
 
 import argparse
