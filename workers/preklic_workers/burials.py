@@ -8,9 +8,9 @@ from typing import Any, Final
 from preklic_shared import telemetry
 from preklic_shared.ids import is_id, new_id
 from preklic_shared.topology import DEAD, QUEUES
-from preklic_workers.consumer import Consumer
 from preklic_workers.intake import Intake
 from preklic_workers.store import DeadLetter, Unavailable
+from preklic_workers.taker import Taker
 from preklic_workers.upkeep import Upkeep, letter_of
 
 _PREFETCH: Final = 100
@@ -20,35 +20,16 @@ _PAUSE: Final = 1.0  # seconds before a store that was away is asked again
 log = telemetry.logger(__name__)
 
 
-class Burials:
+class Burials(Taker):
     """Consumes `dead` until stopped. What cannot be kept stays unacked, so nothing is lost."""
 
     def __init__(self, url: str, upkeep: Upkeep) -> None:
+        super().__init__(url, DEAD, _PREFETCH, name="preklic upkeep dead")
         self._upkeep = upkeep
-        self._consumer = Consumer(url, {DEAD: _PREFETCH}, self._on_message, name="preklic upkeep dead")
-        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self) -> None:
-        """Take dead letters, in the background."""
-        self._consumer.start()
-
-    async def stop(self) -> None:
-        """Take no more, finish those under way, close."""
-        await self._consumer.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._consumer.close()
-
-    def channel_open(self) -> bool:
-        """Whether dead letters are being taken: for readiness."""
-        return self._consumer.consuming()
-
-    def _on_message(self, current: Intake, _queue: str, method: Any, properties: Any, body: bytes) -> None:
+    def _on_message(self, current: Intake, _queue: str, method: Any, properties: Any, body: bytes, /) -> None:
         letter = letter_from(body, properties.message_id, properties.headers or {})
-        task = asyncio.get_running_loop().create_task(self._bury(letter, current, method.delivery_tag))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._spawn(self._bury(letter, current, method.delivery_tag))
 
     async def _bury(self, letter: DeadLetter, current: Intake, tag: int) -> None:
         while True:

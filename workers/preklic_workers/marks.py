@@ -6,7 +6,6 @@ what it held is ready again.
 """
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any, Final
 
 from preklic_shared import telemetry
@@ -14,12 +13,12 @@ from preklic_shared.amqp import settle
 from preklic_shared.marks import Mark, decode_mark
 from preklic_shared.topology import MARKS
 from preklic_shared.wire import Malformed
-from preklic_workers.consumer import Consumer
 from preklic_workers.intake import Intake
 from preklic_workers.moments import moment
 from preklic_workers.progress import Progress
 from preklic_workers.store import Store, Unavailable
 from preklic_workers.store.marks import GATEWAY
+from preklic_workers.taker import Taker
 
 EVERY: Final = 1.0
 _PREFETCH: Final = 100
@@ -29,33 +28,20 @@ _QUEUE: Final = "revoke"
 log = telemetry.logger(__name__)
 
 
-class MarksTaker:
+class MarksTaker(Taker):
     """Runs beside the handler of withdrawals. A mark that cannot be recorded is dropped: the next says it again."""
 
     def __init__(self, url: str, store: Store, progress: Progress) -> None:
+        super().__init__(url, MARKS, _PREFETCH, name="preklic revoke marks")
         self._store = store
         self._progress = progress
-        self._consumer = Consumer(url, {MARKS: _PREFETCH}, self._on_message, name="preklic revoke marks")
-        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Take marks and measure, in the background."""
-        self._consumer.start()
+        await super().start()
         self._spawn(self._measuring())
 
-    async def stop(self) -> None:
-        """Take no more, and close: the head of the queue is nobody's now, and gets late."""
-        await self._consumer.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._consumer.close()
-
-    def channel_open(self) -> bool:
-        """Whether marks are being taken: for readiness."""
-        return self._consumer.consuming()
-
-    def _on_message(self, current: Intake, _queue: str, method: Any, _properties: Any, body: bytes) -> None:
+    def _on_message(self, current: Intake, _queue: str, method: Any, _properties: Any, body: bytes, /) -> None:
         try:
             mark = decode_mark(body)
         except Malformed as error:
@@ -63,11 +49,6 @@ class MarksTaker:
         else:
             self._spawn(self._record(mark))
         current.ack(method.delivery_tag)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _record(self, mark: Mark) -> None:
         try:
