@@ -5,8 +5,8 @@ import datetime as dt
 import pytest
 
 from preklic_workers import send_plan
+from preklic_workers.handover import LOST_CLAIM
 from preklic_workers.outcomes import Done, RetryLater
-from preklic_workers.send import LOST_CLAIM
 from preklic_workers.store import Captured, Claimed, Ended, GateLost, GatePassed, Unavailable
 from preklic_workers.upkeep import Upkeep
 from sending import open_desk, route, send_job

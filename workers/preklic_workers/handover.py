@@ -22,7 +22,7 @@ GATE_SECONDS: Final = 2.0  # law 1c: an older answer of the gate is none
 BULK_CLOSES_AFTER: Final = 60.0
 LATE: Final = "withdrawals_late"
 _SOON: Final = 5.0
-_LOST_CLAIM: Final = 30.0
+LOST_CLAIM: Final = 30.0
 
 ObserveReply = Callable[[str, str], None]
 
@@ -155,6 +155,6 @@ async def _closed(attempt: Attempt, gate: GateRefused | GateBusy | GateLost) -> 
         case GateBusy():
             return await attempt.later(STOPPED_SECONDS, "stopped", count=False)
         case GateLost():
-            return await attempt.later(_LOST_CLAIM, "lost_claim", count=False)
+            return await attempt.later(LOST_CLAIM, "lost_claim", count=False)
         case _:
             assert_never(gate)

@@ -10,7 +10,7 @@ from typing import Final, assert_never
 
 from preklic_workers.attempts import STOPPED_SECONDS, Attempt
 from preklic_workers.compose.composer import Composer, NotComposed
-from preklic_workers.handover import Watch, hand_over, withheld
+from preklic_workers.handover import LOST_CLAIM, Watch, hand_over, withheld
 from preklic_workers.outcomes import Done, Outcome, Refused, RetryLater
 from preklic_workers.permission import Person, may, rests_on_choice
 from preklic_workers.runtime import Opened
@@ -21,7 +21,6 @@ from preklic_workers.store.message_states import LEASE, UNDER_WAY
 
 UNKNOWN_SECONDS: Final = 30.0  # an unknown person's grant may still be on its way
 SOON_SECONDS: Final = 5.0
-LOST_CLAIM: Final = 30.0
 EARLIER: Final = "earlier_hand_over"
 AFTER_FAILED: Final = frozenset({"refused", "expired", "cancelled", "dead", "discarded", "failed"})
 
