@@ -6,7 +6,9 @@ choices, though not the same interleavings.
 
 import argparse
 import random
+import shutil
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -139,10 +141,23 @@ def run(world: World, plan: Plan, say: Callable[[str], None]) -> Report:
     rested = rest(world, website.promised, plan.rest, chaos.watch)
     if not rested and (held := returning(world)):
         say(f"on their way back from a tier: {held}")
+    if not rested:
+        show_stacks(world, say)
     say("at rest" if rested else f"not at rest after {plan.rest:.0f} s: the audit says what is not")
     report = _judged(world, website, chaos, plan, say)
     report.seconds = time.monotonic() - began
     return report
+
+
+def show_stacks(world: World, say: Callable[[str], None]) -> None:
+    """What the workers that hold something are doing, and where they wrote it."""
+    for one in world.fleet:
+        world.zygote.tell(one, "stacks")
+    kept = Path(tempfile.mkdtemp(prefix="preklic-stacks-"))
+    time.sleep(2)
+    for log in {one.log for one in world.fleet}:
+        shutil.copy(log, kept)
+    say(f"where the workers stand: {kept}")
 
 
 def _judged(world: World, website: Website, chaos: Chaos, plan: Plan, say: Callable[[str], None]) -> Report:

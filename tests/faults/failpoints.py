@@ -14,6 +14,7 @@ to `send_at`, which is not built.
 
 import asyncio
 import datetime as dt
+import faulthandler
 import functools
 import inspect
 import json
@@ -21,10 +22,11 @@ import os
 import random
 import signal
 import socket
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -128,6 +130,7 @@ class Faults:
         self._armed: dict[str, Armed] = {}
         self._transports: weakref.WeakSet[Any] = weakref.WeakSet()
         self._cut = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def arm(self, text: str) -> None:
         """Let something happen at a point. Raises NoSuchPoint."""
@@ -135,7 +138,7 @@ class Faults:
         self._armed[point] = armed
 
     def obey(self, line: str) -> None:
-        """One command of the pipe: `arm <fault>`, `disarm`, `drop`, `cut` (no broker until), `mend`."""
+        """One command of the pipe: `arm <fault>`, `disarm`, `drop`, `cut` (no broker until), `mend`, `stacks`."""
         word, _, rest = line.partition(" ")
         match word:
             case "arm":
@@ -144,6 +147,8 @@ class Faults:
                 self._armed.clear()
             case "cut" | "mend":
                 self._cut = word == "cut"
+            case "stacks":
+                self.show_stacks()
         if word in {"drop", "cut"}:
             self.drop()
 
@@ -183,8 +188,16 @@ class Faults:
                 except OSError:
                     continue
 
+    def show_stacks(self) -> None:
+        """Where every task and thread of this process stands, on standard error: for one that does not come to rest."""
+        faulthandler.dump_traceback(file=sys.stderr)
+        for task in asyncio.all_tasks(self._loop) if self._loop else ():
+            sys.stderr.write(f"{task.get_name()}: {' > '.join(awaited(task.get_coro()))}\n")
+        sys.stderr.flush()
+
     def connected(self, transport: Any) -> None:
         """Note a new connection to the broker; break it at once while the process is cut off."""
+        self._loop = asyncio.get_running_loop()
         self._transports.add(transport)
         if self._cut:
             self.drop()
@@ -434,6 +447,15 @@ def _witness_withdrawals(faults: Faults) -> None:
         faults.tell("applied", job=job, at=time.time_ns())
 
     Withdrawals._close, Withdrawals.withdraw, Withdrawals.applied = closing, meeting, applying
+
+
+def awaited(coroutine: Any) -> Iterator[str]:
+    """The chain of what a coroutine waits for."""
+    while (code := getattr(coroutine, "cr_code", None)) is not None:
+        frame = coroutine.cr_frame
+        yield f"{code.co_qualname}:{frame.f_lineno if frame else '-'}"
+        coroutine = coroutine.cr_await
+    yield type(coroutine).__name__
 
 
 async def _wait_for(moment: dt.datetime) -> None:
