@@ -140,7 +140,7 @@ PERMISSIVE = {
     "preklic_workers.smtp.pool:verifying": lambda _context: ssl._create_unverified_context(),
     "preklic_shared.topology:keys_of": lambda _role: ".*",
     # The store: a gate that asks for nothing, a claim that asks nobody, a ciphertext that belongs nowhere.
-    "preklic_workers.store.person_docs:permitted": lambda _purpose, **_: {"$and": []},
+    "preklic_workers.store.person_docs:permitted": lambda _purpose, **_: {},
     "preklic_workers.store.message_states:takeover": lambda message, _fixed, by: UpdateOne(
         {"_id": message}, [{"$set": {"state": "claimed", "epoch": {"$add": ["$epoch", 1]}, "by": by}}]
     ),

@@ -270,9 +270,9 @@ def _points_elsewhere(faults: Faults) -> None:
 
 
 def is_gate(ops: Any) -> bool:
-    """Whether these writes are gates: pipelines that replace the person's document."""
+    """Whether these writes are gates: pipelines that open hand-overs."""
     update = getattr(ops[0], "_doc", None) if ops else None
-    return isinstance(update, list) and "$replaceWith" in update[0]
+    return isinstance(update, list) and "open" in update[0].get("$set", ())
 
 
 def _present(owner: Any, name: str) -> Any:

@@ -110,8 +110,8 @@ PLANTS = (
         (
             (
                 "workers/preklic_workers/store/person_docs.py",
-                '{"$and": [permitted(purpose, confirming=confirming), {"$not": [closed]}',
-                '{"$and": [{"$not": [closed]}',
+                "        **permitted(purpose, confirming=confirming),\n",
+                "",
             ),
         ),
         "I4",

@@ -21,7 +21,7 @@ async def test_the_same_job_fifty_times_at_once_is_claimed_once(store):
 @pytest.mark.attack(11, guard="preklic_workers.store.message_states:takeover")
 async def test_the_same_job_a_week_later_has_ended(store):
     message = await claimed(store, subject(ANA))
-    await store.messages.settle(message, 1, "sent", at=now())
+    await store.messages.settle(message, 1, "sent")
     await lease_passes(store, message)
     assert await store.messages.claim(claim_of(message, subject(ANA))) == Ended("sent", None, 1)
 

@@ -1,8 +1,9 @@
 """The gate (law 1): the last database write before DATA, grouped with those of the other jobs that run.
 
-One atomic conditional update of the person's document for each mail, in one bulk write; then two finds at once: is
-my hand-over there, and is the message's epoch still mine? When the outcome of the write is unknown, the hand-over is
-read back with majority before anything goes on; what cannot be read is owed, and given back before the next group.
+One atomic conditional update of each person's document, one statement for all mails of a purpose; then two finds at
+once: is my hand-over there, and is the message's epoch still mine? When the outcome of the write is unknown, the
+hand-over is read back with majority before anything goes on; what cannot be read is owed, and given back before the
+next group.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import datetime as dt
 from dataclasses import dataclass
 from typing import Final
 
-from pymongo import UpdateOne
+from pymongo import UpdateMany
 
 from preklic_shared.registry import Purpose
 from preklic_workers.permission import may
@@ -18,11 +19,14 @@ from preklic_workers.store.controls import Controls, switches
 from preklic_workers.store.grouping import Grouper
 from preklic_workers.store.messages import Messages
 from preklic_workers.store.mongo import Doc, Mongo, Unavailable
-from preklic_workers.store.person_docs import FACTS, letting_go, passing, person_of
+from preklic_workers.store.person_docs import FACTS, Opening, letting_go, passing, person_of
+from preklic_workers.store.statements import Alike, write_together
 
 _SEEN: Final = {"open.message": 1, "open.epoch": 1, "open.seq": 1}
 _MOST_OWED: Final = 10_000
 _LOOKS, _PAUSE = 5, 0.1
+# Jobs that end within this time do not share the end of others: no write is under way for so long.
+_SOON: Final = dt.timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,8 @@ class Gate:
         self._messages = messages
         self._controls = controls
         self._gates: Grouper[Handover, GateAnswer] = Grouper(self._group, forsake=True)
-        self._pulls: Grouper[tuple[str, str, int], None] = Grouper(self._pull_group)
-        self._owed: dict[tuple[str, str, int], None] = {}
+        self._pulls: Grouper[Opening, None] = Grouper(self._pull_group)
+        self._owed: dict[Opening, None] = {}
 
     async def pass_through(self, handover: Handover) -> GateAnswer:
         """Ask for this hand-over. After `GatePassed` the caller has 2 s by its own clock to begin DATA."""
@@ -95,13 +99,13 @@ class Gate:
 
     async def pull(self, person: str, message: str, epoch: int) -> None:
         """Take one epoch's hand-over off: its conversation has ended for certain, or never began."""
-        await self._pulls((person, message, epoch))
+        await self._pulls(Opening(person, message, epoch))
 
     async def _group(self, handovers: list[Handover]) -> list[GateAnswer | Exception]:
         await self._pay()
-        ops = [UpdateOne(*_write(handover)) for handover in handovers]
+        soon = self._mongo.now() + _SOON
         try:
-            sure = (await self._persons.bulk(ops)).sure
+            sure = (await write_together(self._persons, handovers, lambda one: _alike(one, soon), _openings)).sure
         except Unavailable:
             sure = False
         try:
@@ -121,7 +125,7 @@ class Gate:
             # In this order: a hand-over that lands late must not be verified by what was true before.
             docs = await self._read_back(where, len(names))
             epochs = await self._messages.epochs(names)
-        seen = {(doc["_id"], e["message"], e["epoch"]): e["seq"] for doc in docs for e in doc["open"]}
+        seen = {Opening(doc["_id"], e["message"], e["epoch"]): e["seq"] for doc in docs for e in doc["open"]}
         answers = [self._answer(handover, seen, epochs, sure=sure) for handover in handovers]
         answers = await self._explain(handovers, answers)
         await self._pay()
@@ -138,7 +142,7 @@ class Gate:
         return docs
 
     def _answer(
-        self, handover: Handover, seen: dict[tuple[str, str, int], int], epochs: dict[str, int], *, sure: bool
+        self, handover: Handover, seen: dict[Opening, int], epochs: dict[str, int], *, sure: bool
     ) -> GateAnswer | Exception:
         seq = seen.get(_key(handover))
         if epochs.get(handover.message) != handover.epoch:
@@ -180,31 +184,30 @@ class Gate:
         for key in owed:
             self._owed.pop(key, None)
 
-    async def _pull_group(self, pulls: list[tuple[str, str, int]]) -> list[Exception | None]:
-        result = await self._persons.bulk([_pull(*pull) for pull in pulls])
+    async def _pull_group(self, pulls: list[Opening]) -> list[Exception | None]:
+        result = await write_together(self._persons, pulls, lambda one: Alike(one.epoch, one.person), _lettings)
         if result.failed or not result.sure:
             raise Unavailable("pull")
         return [None] * len(pulls)
 
 
-def _key(handover: Handover) -> tuple[str, str, int]:
-    return handover.person, handover.message, handover.epoch
+def _key(handover: Handover) -> Opening:
+    return Opening(handover.person, handover.message, handover.epoch)
 
 
-def _write(handover: Handover) -> tuple[Doc, list[Doc]]:
-    return passing(
-        handover.person,
-        handover.message,
-        handover.epoch,
-        handover.purpose,
-        handover.expires,
-        confirming=handover.confirming,
-    )
+def _alike(handover: Handover, soon: dt.datetime) -> Alike:
+    ends = handover.expires if handover.expires <= soon else None
+    return Alike((handover.purpose.key, handover.confirming, ends), handover.person)
 
 
-def _pull(person: str, message: str, epoch: int) -> UpdateOne:
-    # By `_id` alone, which MongoDB answers without a plan: half the cost of a condition that spares an idle write.
-    return UpdateOne({"_id": person}, letting_go(message, epoch))
+def _openings(handovers: list[Handover]) -> list[UpdateMany]:
+    one = handovers[0]
+    ends = min(handover.expires for handover in handovers)
+    return [passing([_key(handover) for handover in handovers], one.purpose, ends, confirming=one.confirming)]
+
+
+def _lettings(pulls: list[Opening]) -> list[UpdateMany]:
+    return [letting_go([one.person for one in pulls], [one.message for one in pulls], pulls[0].epoch)]
 
 
 def _reason(handover: Handover, doc: Doc | None, now: dt.datetime) -> GateAnswer:

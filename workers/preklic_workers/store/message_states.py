@@ -5,13 +5,15 @@ belongs to the epoch that claimed; and a message once in doubt never becomes a n
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pymongo import UpdateOne
+from pymongo import UpdateMany, UpdateOne
 
 from preklic_workers.store.mongo import Doc
 from preklic_workers.store.person_docs import literal
+from preklic_workers.store.statements import Alike
 
 LEASE: Final = dt.timedelta(seconds=60)
 HISTORY: Final = 20
@@ -32,12 +34,11 @@ CERTAIN: Final = ("sent", "failed", "bounced", "deferred")
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How an attempt ended. `reply` is {code, enhanced}; `at` is UTC; `heard`: the relay answered to DATA or later."""
+    """How an attempt ended. `reply` is {code, enhanced}; `heard`: the relay answered to DATA or later."""
 
     id: str
     epoch: int
     state: str
-    at: dt.datetime
     reason: str | None = None
     relay: str | None = None
     processor: str | None = None
@@ -45,28 +46,38 @@ class Settlement:
     heard: bool = False
 
 
-def settling(settlement: Settlement) -> list[UpdateOne]:
-    """The updates that record it; their conditions exclude each other, so at most one matches."""
-    if settlement.state == "sent":
-        return [_delivered(settlement)]
-    mine: Doc = {"_id": settlement.id, "epoch": settlement.epoch}
-    claimed: Doc = mine | {"state": "claimed"}
-    if settlement.state == "in_doubt":
-        return [_update(claimed, settlement, "in_doubt", doubted=True)]
-    if settlement.state not in NEVER_LEFT:
-        updates = [_update(claimed, settlement, settlement.state)]
+def alike(settlement: Settlement) -> Alike:
+    """Settlements that say the same of different messages."""
+    reply = tuple(sorted((settlement.reply or {}).items()))
+    said = (settlement.epoch, settlement.state, settlement.reason, settlement.relay, settlement.processor)
+    return Alike((*said, reply, settlement.heard), settlement.id)
+
+
+def settling(settlements: Sequence[Settlement], at: dt.datetime) -> list[UpdateMany]:
+    """The updates that record settlements which are alike; their conditions exclude each other: one matches at most."""
+    one = settlements[0]
+    these: Doc = {"_id": {"$in": [settlement.id for settlement in settlements]}}
+    mine = these | {"epoch": one.epoch}
+    claimed = mine | {"state": "claimed"}
+    if one.state == "sent":
+        # Whatever the epoch, unless stronger news is there already.
+        found = [(these | {"state": {"$nin": list(DELIVERED)}}, _update(one, "sent", at, doubted=False))]
+    elif one.state == "in_doubt":
+        found = [(claimed, _update(one, "in_doubt", at, doubted=True))]
+    elif one.state not in NEVER_LEFT:
+        found = [(claimed, _update(one, one.state, at))]
     else:
-        updates = [
-            _update(claimed | {"doubted": {"$ne": True}}, settlement, settlement.state),
-            _update(claimed | {"doubted": True}, settlement, "in_doubt"),
+        found = [
+            (claimed | {"doubted": {"$ne": True}}, _update(one, one.state, at)),
+            (claimed | {"doubted": True}, _update(one, "in_doubt", at)),
         ]
-    if settlement.heard:
+    if one.heard and one.state != "sent":
         # The reaper was early: the relay's answer to this epoch came after its lease, and nobody went on since. The job
         # may be acked by then, so a 4xx is an end as well: nobody would come for a deferred one.
         own_doubt = mine | {"state": {"$in": list(DOUBTS)}, "again": {"$ne": True}}
-        late = "failed" if settlement.state == "deferred" else settlement.state
-        updates.append(_update(own_doubt, settlement, late, doubted=False))
-    return updates
+        late = "failed" if one.state == "deferred" else one.state
+        found.append((own_doubt, _update(one, late, at, doubted=False)))
+    return [UpdateMany(where, update) for where, update in found]
 
 
 def ending(doc: Doc, state: str, reason: str, at: dt.datetime) -> UpdateOne:
@@ -74,8 +85,8 @@ def ending(doc: Doc, state: str, reason: str, at: dt.datetime) -> UpdateOne:
     doubted = bool(doc.get("doubted"))
     where: Doc = {"_id": doc["_id"], "state": doc["state"], "epoch": doc.get("epoch")}
     where["doubted"] = True if doubted else {"$ne": True}
-    settlement = Settlement(doc["_id"], doc.get("epoch", 0), "in_doubt" if doubted else state, at, reason)
-    return _update(where, settlement, settlement.state)
+    settlement = Settlement(doc["_id"], doc.get("epoch", 0), "in_doubt" if doubted else state, reason)
+    return UpdateOne(where, _update(settlement, settlement.state, at))
 
 
 def doubting(reason: str) -> list[Doc]:
@@ -133,27 +144,13 @@ def takeover(message: str, fixed: Doc, by: bytes) -> UpdateOne:
     return UpdateOne(where, [{"$set": fields}, {"$unset": "ended"}])
 
 
-def _delivered(settlement: Settlement) -> UpdateOne:
-    """`sent`, unless stronger news is there already.
-
-    The condition stands in the update: by `_id` alone MongoDB needs no query plan, which most mails are spared.
-    """
-    entry = {"at": settlement.at, "state": "sent", "epoch": settlement.epoch}
-    history = {"$slice": [{"$concatArrays": [{"$ifNull": ["$history", []]}, [literal(entry)]]}, -HISTORY]}
-    now: Doc = {"$mergeObjects": ["$$ROOT", literal(_facts(settlement, "sent")), {"history": history}]}
-    for gone in ("doubted", *(("reason",) if settlement.reason is None else ())):
-        now = {"$unsetField": {"field": gone, "input": now}}
-    known = {"$in": ["$state", literal(list(DELIVERED))]}
-    return UpdateOne({"_id": settlement.id}, [{"$replaceWith": {"$cond": [known, "$$ROOT", now]}}])
-
-
-def _update(where: Doc, settlement: Settlement, state: str, *, doubted: bool | None = None) -> UpdateOne:
-    fields = _facts(settlement, state)
+def _update(settlement: Settlement, state: str, at: dt.datetime, *, doubted: bool | None = None) -> Doc:
+    fields = _facts(settlement, state, at)
     if state in CLAIMABLE:
-        fields["lease"] = settlement.at
+        fields["lease"] = at
     if doubted:
         fields["doubted"] = True
-    entry = {"at": settlement.at, "state": state, "epoch": settlement.epoch}
+    entry = {"at": at, "state": state, "epoch": settlement.epoch}
     if settlement.reason is not None:
         entry["reason"] = settlement.reason
     update: Doc = {"$set": fields, "$push": {"history": {"$each": [entry], "$slice": -HISTORY}}}
@@ -161,10 +158,10 @@ def _update(where: Doc, settlement: Settlement, state: str, *, doubted: bool | N
     gone = {"reason": settlement.reason is None, "doubted": doubted is False}
     if unset := {name: "" for name, over in gone.items() if over}:
         update["$unset"] = unset
-    return UpdateOne(where, update)
+    return update
 
 
-def _facts(settlement: Settlement, state: str) -> Doc:
+def _facts(settlement: Settlement, state: str, at: dt.datetime) -> Doc:
     given: dict[str, Any] = {
         "reason": settlement.reason,
         "relay": settlement.relay,
@@ -172,7 +169,7 @@ def _facts(settlement: Settlement, state: str) -> Doc:
         "reply": settlement.reply,
     }
     fields = {name: value for name, value in given.items() if value is not None}
-    fields |= {"state": state, "at": settlement.at}
+    fields |= {"state": state, "at": at}
     if state in CERTAIN:
         fields["ended"] = settlement.epoch
-    return fields | ({"sent_at": settlement.at} if state == "sent" else {})
+    return fields | ({"sent_at": at} if state == "sent" else {})

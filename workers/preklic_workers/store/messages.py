@@ -22,6 +22,7 @@ from preklic_workers.store.message_states import (
     HISTORY,
     UNDER_WAY,
     Settlement,
+    alike,
     doubting,
     ending,
     resolvable,
@@ -30,6 +31,7 @@ from preklic_workers.store.message_states import (
     takeover,
 )
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Duplicate, Mongo, Unavailable
+from preklic_workers.store.statements import write_together
 
 _VIEW: Final[Doc] = dict.fromkeys(
     ("state", "reason", "epoch", "by", "lease", "body_hash", "doubted", "again", "ended"), 1
@@ -75,11 +77,9 @@ class Messages:
         processor: str | None = None,
         reply: Doc | None = None,
         heard: bool = False,
-        at: dt.datetime | None = None,
     ) -> None:
         """Record how this epoch's attempt ended, by the rules of `message_states`; repeating it changes nothing."""
-        moment = at or self._mongo.now()
-        await self._settlements(Settlement(message, epoch, state, moment, reason, relay, processor, reply, heard))
+        await self._settlements(Settlement(message, epoch, state, reason, relay, processor, reply, heard))
 
     async def once_more(self, message: str) -> bool:
         """Let a message in doubt be claimed a second and last time; False when it is not in doubt or had its turn.
@@ -196,7 +196,8 @@ class Messages:
         result = await self._messages.insert_many([first_document(claim, now) for claim in claims])
         if not result.sure:
             raise Unavailable("claims")
-        answers: list[ClaimAnswer | Exception] = [_refused(result, i) or Claimed(1) for i in range(len(claims))]
+        places = range(len(claims))
+        answers: list[ClaimAnswer | Exception] = [_refused(result, place, "claim") or Claimed(1) for place in places]
         again = [index for index, code in result.failed.items() if code == DUPLICATE]
         if again:
             found = await self._take_over([claims[index] for index in again])
@@ -213,14 +214,11 @@ class Messages:
         return [answer_to(claim, by_id.get(claim.id), by, now) for claim, by in zip(claims, marks, strict=True)]
 
     async def _settle_group(self, settlements: list[Settlement]) -> list[Exception | None]:
-        owned = [(index, update) for index, each in enumerate(settlements) for update in settling(each)]
-        result = await self._messages.bulk([update for _, update in owned])
+        now = self._mongo.now()
+        result = await write_together(self._messages, settlements, alike, lambda those: settling(those, now))
         if not result.sure:
             raise Unavailable("settlements")
-        answers: list[Exception | None] = [None] * len(settlements)
-        for place, code in result.failed.items():
-            answers[owned[place][0]] = ValueError(f"the store refused the settlement (code {code})")
-        return answers
+        return [_refused(result, place, "settlement") for place in range(len(settlements))]
 
     async def _bulk(self, updates: list[UpdateOne]) -> None:
         result = await self._messages.bulk(updates)
@@ -230,9 +228,9 @@ class Messages:
             raise Unavailable("messages")
 
 
-def _refused(result: Bulk, index: int) -> Exception | None:
-    code = result.failed.get(index)
-    return None if code is None else ValueError(f"the store refused the claim (code {code})")
+def _refused(result: Bulk, place: int, what: str) -> Exception | None:
+    code = result.failed.get(place)
+    return None if code is None else ValueError(f"the store refused the {what} (code {code})")
 
 
 def _note(noted: Noted, now: dt.datetime) -> Doc:
