@@ -343,13 +343,13 @@ def _halved_body(faults: Faults) -> None:
     original = _present(Connection, "_body")
 
     @functools.wraps(original)
-    async def body(self: Connection, protocol: Any, stuffed: bytes, *more: Any) -> Any:
+    async def body(self: Connection, dialogue: Any, stuffed: bytes, *more: Any) -> Any:
         if not faults.due("mid_body"):
-            return await original(self, protocol, stuffed, *more)
-        protocol.write(stuffed[: len(stuffed) // 2])
+            return await original(self, dialogue, stuffed, *more)
+        dialogue.write(stuffed[: len(stuffed) // 2], 0)
         await asyncio.sleep(ON_ITS_WAY)
         faults.act("mid_body")
-        return await original(self, protocol, stuffed[len(stuffed) // 2 :], *more)
+        return await original(self, dialogue, stuffed[len(stuffed) // 2 :], *more)
 
     Connection._body = body
 

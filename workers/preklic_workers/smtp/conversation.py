@@ -1,26 +1,29 @@
 """One session with a relay, driven command by command so that the phase of a loss is known (RFC 5321).
 
 aiosmtplib's `sendmail` would hide that phase, and it is where certainty ends: before the body is written nothing was
-sent; after it only a reply tells. A 4yz or 5yz reply is certain at any time.
+sent; after it only a reply tells. A 4yz or 5yz reply is certain at any time. MAIL and RCPT go out together where the
+relay offers PIPELINING (RFC 2920); DATA never does, for the gate stands before it.
 """
 
 import asyncio
 import re
 import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import aiosmtplib
-from aiosmtplib.protocol import SMTPProtocol
-
-from preklic_workers.smtp.replies import Phase, Reply, read
+from preklic_workers.smtp.dialogue import Dialogue
+from preklic_workers.smtp.replies import Phase, Reply
 
 ENVELOPE_SECONDS: Final = 30.0  # MAIL and RCPT together: well inside the claim's lease of 60 s
 DATA_SECONDS: Final = 120.0  # RFC 5321 4.5.3.2.5
 BODY_SECONDS: Final = 600.0  # RFC 5321 4.5.3.2.6
 WHOLE_SECONDS: Final = 650.0  # DATA and body together: inside the hand-over's 11 minutes
 
-_LOSSES: Final = (aiosmtplib.SMTPException, OSError, TimeoutError)
+# 354 asks for the body; 421 says that the relay closes the session, whatever it answers (RFC 5321 3.8).
+_GO_ON: Final = 354
+CLOSING: Final = 421
+_LOSSES: Final = (OSError, TimeoutError)
 # One mailbox and nothing else: aiosmtplib's own reading takes the first of two.
 _MAILBOX: Final = re.compile(r'[^\s<>"(),:;\\@\x00-\x20\x7f]+@[a-z0-9.-]+', re.ASCII)
 
@@ -64,12 +67,23 @@ def deadline(seconds: float) -> asyncio.Timeout:
     return asyncio.timeout(seconds)
 
 
-class Connection:
-    """An open SMTP session; carries one mail at a time."""
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One command, and the phase in which it leaves the session."""
 
-    def __init__(self, client: aiosmtplib.SMTP, patience: Patience) -> None:
-        self._client = client
+    phase: Phase
+    text: bytes
+
+
+class Connection:
+    """An open SMTP session; carries one mail at a time. `extensions` are the relay's, in lower case."""
+
+    def __init__(self, dialogue: Dialogue, extensions: Collection[str], patience: Patience) -> None:
+        self._dialogue = dialogue
         self._patience = patience
+        self._pipelining = "pipelining" in extensions
+        self.smtputf8 = "smtputf8" in extensions
+        """Whether the relay takes such addresses (RFC 6531)."""
         self.carried = 0
         self.pending = False
         """Whether a transaction was begun and not ended: it needs RSET before the next one."""
@@ -77,73 +91,64 @@ class Connection:
     @property
     def usable(self) -> bool:
         """Whether the session is still up."""
-        return self._client.is_connected
-
-    @property
-    def smtputf8(self) -> bool:
-        """Whether the relay offers SMTPUTF8 (RFC 6531)."""
-        return self._client.supports_extension("smtputf8")
+        return self._dialogue.open
 
     async def envelope(self, sender: str, recipient: str, *, utf8: bool = False) -> Rejected | Lost | None:
         """MAIL and RCPT; None when both were taken. Giving up after it is safe: nothing was sent.
 
         ValueError when either is not exactly one mailbox.
         """
-        path, target = mailbox(sender), mailbox(recipient)
-        phase = Phase.MAIL
+        options = b" BODY=8BITMIME SMTPUTF8" if utf8 else b""
+        lines = [
+            _Line(Phase.MAIL, b"MAIL FROM:" + mailbox(sender) + options + b"\r\n"),
+            _Line(Phase.RCPT, b"RCPT TO:" + mailbox(recipient) + b"\r\n"),
+        ]
+        if self.pending:
+            lines.insert(0, _Line(Phase.CONNECT, b"RSET\r\n"))
+        self.pending = True
         try:
             async with deadline(self._patience.envelope):
-                if self.pending and not (await self._command(b"RSET")).good:
-                    return self._lost(phase)
-                self.pending = True
-                options = (b"BODY=8BITMIME", b"SMTPUTF8") if utf8 else ()
-                reply = await self._command(b"MAIL", b"FROM:" + path, *options)
-                if reply.good:
-                    phase = Phase.RCPT
-                    reply = await self._command(b"RCPT", b"TO:" + target)
+                for group in [lines] if self._pipelining else [[line] for line in lines]:
+                    if (refused := await self._ask(group)) is not None:
+                        return refused
         except _LOSSES:
-            return self._lost(phase)
-        if reply.good:
-            return None
-        return Rejected(reply, phase) if reply.final else self._lost(phase)
+            return self._lost(Phase.MAIL)
+        return None
 
     async def data(self, stuffed: bytes) -> Accepted | Rejected | Lost:
         """DATA, and after 354 the body, which `stuff` made."""
         over = time.monotonic() + self._patience.whole
         try:
             async with deadline(self._patience.data):
-                reply = await self._command(b"DATA")
+                self._dialogue.write(b"DATA\r\n")
+                reply = await self._reply()
         except _LOSSES:
             return self._lost(Phase.DATA)
         if reply.final:
             return Rejected(reply, Phase.DATA)
-        protocol = self._client.protocol
-        if reply.code != aiosmtplib.SMTPStatus.start_input or protocol is None or not protocol.is_connected:
+        if reply.code != _GO_ON or not self._dialogue.open:
             return self._lost(Phase.DATA)
-        return await self._body(protocol, stuffed, min(self._patience.body, over - time.monotonic()))
+        return await self._body(self._dialogue, stuffed, min(self._patience.body, over - time.monotonic()))
 
-    async def _body(self, protocol: SMTPProtocol, stuffed: bytes, seconds: float) -> Accepted | Rejected | Lost:
+    async def _body(self, dialogue: Dialogue, stuffed: bytes, seconds: float) -> Accepted | Rejected | Lost:
         try:
             async with deadline(seconds):
-                # No await stands between the two, so the reply cannot arrive before it is expected.
-                protocol.write(stuffed)
-                answer = await protocol.read_response()
+                dialogue.write(stuffed)
+                reply = await self._reply()
         except _LOSSES:
             return self._lost(Phase.BODY)
-        reply = read(answer.code, answer.message)
         if not reply.good and not reply.final:
             return self._lost(Phase.BODY)
         self.pending = False
         self.carried += 1
-        if reply.code == aiosmtplib.SMTPStatus.domain_unavailable:
-            self.close()
         return Accepted(reply) if reply.good else Rejected(reply, Phase.BODY)
 
     async def quit(self, timeout: float = 2.0) -> None:
         """Say good-bye and close; a relay that does not answer is left."""
         try:
             async with deadline(timeout):
-                await self._client.quit()
+                self._dialogue.write(b"QUIT\r\n")
+                await self._dialogue.reply()
         except _LOSSES:
             pass
         finally:
@@ -151,12 +156,26 @@ class Connection:
 
     def close(self) -> None:
         """Close at once, without QUIT."""
-        self._client.close()
+        self._dialogue.close()
 
-    async def _command(self, *words: bytes) -> Reply:
-        # `timeout=None`: the deadline around the whole phase is ours, and a wait_for per command costs 20 us.
-        answer = await self._client.execute_command(*words, timeout=None)
-        return read(answer.code, answer.message)
+    async def _ask(self, lines: Sequence[_Line]) -> Rejected | Lost | None:
+        """Send these commands at once; the first refusal, when all were answered."""
+        self._dialogue.write(b"".join(line.text for line in lines), len(lines))
+        refused: Rejected | Lost | None = None
+        for line in lines:
+            reply = await self._reply()
+            if refused is None and not reply.good:
+                certain = reply.final and line.phase is not Phase.CONNECT
+                refused = Rejected(reply, line.phase) if certain else self._lost(line.phase)
+            if not self._dialogue.open:
+                return refused or self._lost(line.phase)
+        return refused
+
+    async def _reply(self) -> Reply:
+        reply = await self._dialogue.reply()
+        if reply.code == CLOSING:
+            self.close()
+        return reply
 
     def _lost(self, phase: Phase) -> Lost:
         self.close()

@@ -6,11 +6,12 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 import aiosmtplib
 
-from preklic_workers.smtp.conversation import Connection, Lost, Patience, Rejected, deadline
+from preklic_workers.smtp.conversation import CLOSING, Connection, Lost, Patience, Rejected, deadline
+from preklic_workers.smtp.dialogue import Dialogue
 from preklic_workers.smtp.replies import Phase
 
 WAIT_SECONDS: Final = 15.0  # with connecting and MAIL/RCPT still inside the claim's lease of 60 s
@@ -118,7 +119,7 @@ class RelayPool:
         except aiosmtplib.SMTPException:
             # What is left is a relay that does not offer what was asked of it: STARTTLS or AUTH.
             raise RelayAway("relay_tls" if target.tls == "required" else "relay_auth") from None
-        return Connection(client, self._limits.patience)
+        return greeted(client, self._limits.patience)
 
     def _keep(self, connection: Connection | None) -> None:
         if connection is None:
@@ -150,6 +151,14 @@ class RelayPool:
         await asyncio.sleep(turn - now)
 
 
+def greeted(client: aiosmtplib.SMTP, patience: Patience) -> Connection:
+    """The session that `client` has opened, taken over from it. RelayAway when it was lost in the meantime."""
+    transport = client.protocol.transport if client.protocol is not None else None
+    if transport is None:
+        raise RelayAway("relay_away")
+    return Connection(Dialogue(cast("asyncio.Transport", transport)), frozenset(client.esmtp_extensions), patience)
+
+
 def verifying(context: ssl.SSLContext | None) -> ssl.SSLContext:
     """The context given, or the system's authorities: a relay that cannot prove its name gets no mail."""
     return context or ssl.create_default_context()
@@ -163,7 +172,7 @@ def lacks(connection: Connection, *, utf8: bool) -> str | None:
 def closed_by_relay(answer: Connection | Rejected | Lost) -> bool:
     """Whether a session ended before its next mail began, by a lost connection or by 421."""
     if isinstance(answer, Rejected):
-        return answer.phase is Phase.MAIL and answer.reply.code == aiosmtplib.SMTPStatus.domain_unavailable
+        return answer.phase is Phase.MAIL and answer.reply.code == CLOSING
     return isinstance(answer, Lost)
 
 

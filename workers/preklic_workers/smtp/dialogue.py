@@ -1,0 +1,113 @@
+"""The bytes of an SMTP session once it is greeted: commands out, replies in, each in its turn (RFC 5321 4.2).
+
+aiosmtplib connects, secures, logs in and greets. Then this protocol takes its transport over: aiosmtplib's own reads
+one reply for one command and drops what comes with it, so it cannot pipeline (RFC 2920).
+"""
+
+import asyncio
+from collections import deque
+from typing import Final
+
+from preklic_workers.smtp.replies import Reply, read
+
+MOST: Final = 64 * 1024  # octets of one reply; a longer one says nothing
+_CODE: Final = 3
+_TEXT: Final = 64  # octets of a line in which an enhanced code is looked for
+
+
+class NoReply(ValueError):
+    """What came is no reply of SMTP."""
+
+
+class Dialogue(asyncio.Protocol):
+    """What is said on one transport. Belongs to one event loop; one mail at a time."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._buffer = b""
+        self._replies: deque[Reply] = deque()
+        self._awaited = 0
+        self._waiter: asyncio.Future[None] | None = None
+        self._lost = False
+        transport.set_protocol(self)
+
+    @property
+    def open(self) -> bool:
+        """Whether commands can still be sent."""
+        return not self._lost and not self._transport.is_closing()
+
+    def write(self, data: bytes, replies: int = 1) -> None:
+        """Send `data`, for which so many replies will come. Raises ConnectionError when the session is over."""
+        if not self.open:
+            raise ConnectionResetError
+        self._awaited += replies
+        self._transport.write(data)
+
+    async def reply(self) -> Reply:
+        """The next reply. Raises ConnectionError when none will come."""
+        if not self._replies:
+            if not self.open:
+                raise ConnectionResetError
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return self._replies.popleft()
+
+    def close(self) -> None:
+        """End the session without QUIT."""
+        self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Take the replies in `data`. What is none, or was not asked for, ends the session: nothing pairs any more."""
+        self._buffer += data
+        try:
+            while (found := first_reply(self._buffer)) is not None:
+                reply, size = found
+                self._buffer = self._buffer[size:]
+                self._take(reply)
+        except NoReply:
+            self._end()
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """No reply will come any more."""
+        self._lost = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(ConnectionResetError())
+
+    def _take(self, reply: Reply) -> None:
+        if not self._awaited:
+            raise NoReply
+        self._awaited -= 1
+        self._replies.append(reply)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _end(self) -> None:
+        self._buffer = b""
+        self._transport.abort()
+        self.connection_lost(None)
+
+
+def first_reply(data: bytes) -> tuple[Reply, int] | None:
+    r"""The first whole reply in `data` and its length; None while its end is missing. Raises NoReply.
+
+    Its last line has the code that counts, its first line the enhanced code.
+
+    >>> first_reply(b"250-2.1.0 go\r\n250 on\r\n354 ")
+    (Reply(code=250, enhanced='2.1.0'), 22)
+    """
+    start, text = 0, None
+    while (end := data.find(b"\n", start, MOST)) >= 0:
+        line = data[start:end]
+        code = line[:_CODE]
+        if len(code) < _CODE or not code.isdigit():
+            raise NoReply
+        text = line[_CODE + 1 : _CODE + _TEXT] if text is None else text
+        if line[_CODE : _CODE + 1] != b"-":
+            return read(int(code), text.decode("latin-1").strip()), end + 1
+        start = end + 1
+    if len(data) >= MOST:
+        raise NoReply
+    return None
