@@ -86,6 +86,8 @@ def rests_on_choice(purpose: Purpose) -> bool:
 
 def suppression(person: Person) -> str | None:
     """The reason why nothing that rests on consent or interest may go out, if there is one."""
+    if not person.suppressed:
+        return None
     return next((f"suppressed_{kind}" for kind in SUPPRESSIONS if kind in person.suppressed), None)
 
 

@@ -194,10 +194,11 @@ def bool_true() -> bool:
 
 def as_actor(handler: Handler, queue: str) -> Any:
     """A plain coroutine function, which is what dramatiq takes; methods and partials are not. It notes the age."""
+    age = metrics.QUEUE_AGE.labels(queue)
 
     async def run(opened: Any) -> Any:
         oldest = min(one.job.at for one in opened) if isinstance(opened, list) else opened.job.at
-        metrics.QUEUE_AGE.labels(queue).set(max(0.0, time.time() - oldest / 1000))
+        age.set(max(0.0, time.time() - oldest / 1000))
         return await handler(opened)
 
     return run

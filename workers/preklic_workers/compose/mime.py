@@ -9,6 +9,7 @@ import binascii
 import re
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Final
 
 MAX_LINE: Final = 998  # octets without CRLF, RFC 5322 2.1.1
@@ -99,8 +100,8 @@ def assemble(letter: Letter, text: str, html: str, urls: tuple[str, ...] = ()) -
 def _fields(letter: Letter) -> list[tuple[str, bytes]]:
     domain = letter.sender.address.rpartition("@")[2]
     fields = [
-        ("Date", formatdate(letter.at).encode("ascii")),
-        ("From", mailbox(letter.sender, "From")),
+        ("Date", _date(int(letter.at))),
+        ("From", _sender(letter.sender)),
         ("To", mailbox(letter.recipient, "To")),
         ("Subject", unstructured(letter.subject, "Subject")),
         ("Message-ID", token(f"<{letter.job}@{domain}>", "Message-ID")),
@@ -117,6 +118,17 @@ def _fields(letter: Letter) -> list[tuple[str, bytes]]:
     if letter.automatic:
         fields.append(("Auto-Submitted", b"auto-generated"))
     return fields
+
+
+# One second's mails have one date, and a purpose's mails one sender.
+@lru_cache(maxsize=4)
+def _date(at: int) -> bytes:
+    return formatdate(at).encode("ascii")
+
+
+@lru_cache(maxsize=256)
+def _sender(box: Mailbox) -> bytes:
+    return mailbox(box, "From")
 
 
 def unstructured(value: str, field: str) -> bytes:

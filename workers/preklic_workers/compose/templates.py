@@ -154,8 +154,18 @@ class Templates:
             self._check(name, layout, known)
 
 
+class _Sandbox(SandboxedEnvironment):
+    """Jinja's sandbox. `article.title` of a JSON object is its member first: that is what data are made of."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """The member of that name, or what the sandbox says to it."""
+        if type(obj) is dict and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
 def _environment(folder: Path) -> SandboxedEnvironment:
-    environment = SandboxedEnvironment(
+    environment = _Sandbox(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         autoescape=escapes,

@@ -16,8 +16,7 @@ _ONE_CLICK: Final = b"List-Unsubscribe=One-Click"
 
 def verify(mail: Mail) -> str | None:
     """None when the bytes are what was planned, else what differs, without a value of it."""
-    lines = mail.raw.split(b"\r\n")
-    if (fault := _lines_fault(mail.raw, lines)) is not None:
+    if (fault := _lines_fault(mail.raw)) is not None:
         return fault
     head, separator, body = mail.raw.partition(b"\r\n\r\n")
     headers = split_header(head)
@@ -56,12 +55,13 @@ def address_in(value: bytes) -> bytes:
     return value
 
 
-def _lines_fault(raw: bytes, lines: list[bytes]) -> str | None:
-    if not raw.endswith(b"\r\n") or raw.count(b"\n") != len(lines) - 1 or raw.count(b"\r") != len(lines) - 1:
+def _lines_fault(raw: bytes) -> str | None:
+    ends = raw.count(b"\r\n")
+    if not raw.endswith(b"\r\n") or raw.count(b"\n") != ends or raw.count(b"\r") != ends:
         return "line ends"
-    if b"\0" in raw or max(map(len, lines)) > _LONGEST:
+    if b"\0" in raw or max(map(len, raw.split(b"\r\n"))) > _LONGEST:
         return "line length"
-    if b"." in lines:
+    if b"\r\n.\r\n" in raw or raw.startswith(b".\r\n"):
         return "lone dot"
     return None
 

@@ -3,10 +3,8 @@
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final, Literal, cast
+from typing import Final, Literal, Self, cast
 
 import aiosmtplib
 
@@ -60,20 +58,19 @@ class RelayPool:
         self._idle: deque[tuple[Connection, float]] = deque()
         self._next_turn = 0.0
 
-    @asynccontextmanager
-    async def session(self) -> AsyncIterator["Session"]:
-        """A slot of the pool, to hold one conversation in; RelayAway when none is free in time."""
+    def session(self) -> "Session":
+        """A slot of the pool, to hold one conversation in (`async with`); RelayAway when none is free in time."""
+        return Session(self)
+
+    async def take_slot(self) -> None:
+        """Wait for this mail's turn and for a free slot."""
         await self._pace()
         await self._slot()
-        session = Session(self)
-        try:
-            yield session
-        except BaseException:
-            session.drop()
-            raise
-        finally:
-            self._keep(session.connection)
-            self._slots.release()
+
+    def free_slot(self, connection: Connection | None) -> None:
+        """The next mail may have the slot, and the session if it can still be used."""
+        self._keep(connection)
+        self._slots.release()
 
     async def close(self) -> None:
         """QUIT every idle session."""
@@ -183,6 +180,16 @@ class Session:
         self._pool = pool
         self.connection: Connection | None = None
 
+    async def __aenter__(self) -> Self:
+        await self._pool.take_slot()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and self.connection is not None:
+            # Something broke while it was in use.
+            self.connection.close()
+        self._pool.free_slot(self.connection)
+
     async def begin(self, sender: str, recipient: str, *, utf8: bool = False) -> Connection | Rejected | Lost:
         """A connection that took MAIL and RCPT; `Lost(reason="smtputf8")` where the relay cannot take the address.
 
@@ -196,11 +203,6 @@ class Session:
                 return answer
             reused.close()
         return await self._envelope(await self._pool.connect(), sender, recipient, utf8=utf8)
-
-    def drop(self) -> None:
-        """Close the connection: something broke while it was in use."""
-        if self.connection is not None:
-            self.connection.close()
 
     async def _envelope(
         self, connection: Connection, sender: str, recipient: str, *, utf8: bool
