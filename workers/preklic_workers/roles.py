@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import gc
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -221,6 +222,16 @@ def observe_reply(relay: str, kind: str) -> None:
     _replies(relay, kind).inc()
 
 
+def spare_the_collector() -> None:
+    """What was made until now lives as long as the process: the garbage collector need not walk it again and again.
+
+    Jobs make no cycles of their own, so it may also come less often. Both together were a tenth of a send worker's CPU.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+
+
 async def work(roles: Sequence[str], settings: Settings) -> None:
     """Run these roles until SIGTERM or SIGINT; any number of signals is one (a process group sends several)."""
     stopping = asyncio.Event()
@@ -235,6 +246,7 @@ async def work(roles: Sequence[str], settings: Settings) -> None:
             await worker.start()
         if settings.metrics_port is not None:
             health = Health(settings.metrics_port, lambda: {worker.role: worker.ready() for worker in workers})
+        spare_the_collector()
         log.info("worker started", role=" ".join(roles), port=health.port if health else None)
         await stopping.wait()
     finally:
