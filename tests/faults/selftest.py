@@ -43,8 +43,8 @@ PLANTS = (
             NO_REAPER,
             (
                 "workers/preklic_workers/store/person_docs.py",
-                'closed = {"$in": [literal(message), "$open.message"]}',
-                "closed: Doc = literal(False)  # noqa: FBT003",
+                '        "open.message": {"$nin": [opening.message for opening in openings]},\n',
+                "",
             ),
             (
                 "workers/preklic_workers/send.py",

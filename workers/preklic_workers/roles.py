@@ -4,15 +4,14 @@ import asyncio
 import datetime as dt
 import gc
 import signal
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Final, Protocol
 
 import dramatiq
 
-from preklic_shared import metrics, telemetry
+from preklic_shared import telemetry
 from preklic_shared.broker import PreklicBroker
 from preklic_shared.jobs import ACTORS
 from preklic_shared.registry import Registry, load_registry
@@ -27,6 +26,7 @@ from preklic_workers.engine import Engine
 from preklic_workers.health import Health
 from preklic_workers.keyring import KeyRing
 from preklic_workers.marks import MarksTaker
+from preklic_workers.measured import Handler, as_actor, observe_job, observe_reply
 from preklic_workers.record import Record
 from preklic_workers.revoke import Revoke
 from preklic_workers.rings import ring_of
@@ -37,7 +37,6 @@ from preklic_workers.store import Store, open_store
 from preklic_workers.track import Track
 from preklic_workers.upkeep import Upkeep
 
-Handler = Callable[[Any], Awaitable[Any]]
 log = telemetry.logger(__name__)
 
 
@@ -191,35 +190,6 @@ class Worker:
 def bool_true() -> bool:
     """What has no connection of its own is always ready."""
     return True
-
-
-def as_actor(handler: Handler, queue: str) -> Any:
-    """A plain coroutine function, which is what dramatiq takes; methods and partials are not. It notes the age."""
-    age = metrics.QUEUE_AGE.labels(queue)
-
-    async def run(opened: Any) -> Any:
-        oldest = min(one.job.at for one in opened) if isinstance(opened, list) else opened.job.at
-        age.set(max(0.0, time.time() - oldest / 1000))
-        return await handler(opened)
-
-    return run
-
-
-# To look up a child of a metric takes longer than to count; there are few of them.
-_jobs = cache(metrics.JOBS.labels)
-_job_seconds = cache(metrics.JOB_SECONDS.labels)
-_replies = cache(metrics.RELAY_REPLIES.labels)
-
-
-def observe_job(queue: str, outcome: str, reason: str, seconds: float) -> None:
-    """One settled job, counted."""
-    _jobs(queue, outcome, metrics.label(reason)).inc()
-    _job_seconds(queue).observe(seconds)
-
-
-def observe_reply(relay: str, kind: str) -> None:
-    """One answer of a relay, counted."""
-    _replies(relay, kind).inc()
 
 
 def spare_the_collector() -> None:

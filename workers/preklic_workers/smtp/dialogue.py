@@ -70,7 +70,7 @@ class Dialogue(asyncio.Protocol):
         except NoReply:
             self._end()
 
-    def connection_lost(self, _exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's name
         """No reply will come any more."""
         self._lost = True
         if self._waiter is not None and not self._waiter.done():
