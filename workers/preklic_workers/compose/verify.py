@@ -56,12 +56,12 @@ def address_in(value: bytes) -> bytes:
 
 
 def _lines_fault(raw: bytes) -> str | None:
-    ends = raw.count(b"\r\n")
-    if not raw.endswith(b"\r\n") or raw.count(b"\n") != ends or raw.count(b"\r") != ends:
+    lines = raw.split(b"\r\n")
+    if not raw.endswith(b"\r\n") or raw.count(b"\n") != len(lines) - 1 or raw.count(b"\r") != len(lines) - 1:
         return "line ends"
-    if b"\0" in raw or max(map(len, raw.split(b"\r\n"))) > _LONGEST:
+    if b"\0" in raw or max(map(len, lines)) > _LONGEST:
         return "line length"
-    if b"\r\n.\r\n" in raw or raw.startswith(b".\r\n"):
+    if b"." in lines:
         return "lone dot"
     return None
 
