@@ -149,7 +149,8 @@ class Messages:
     async def lapsed(self, limit: int = 5000) -> list[Doc]:
         """Mails that wait for a next attempt although their time is over, the oldest first."""
         over: Doc = {"$and": [{"$lte": ["$lease", "$$NOW"]}, {"$lte": ["$expires", "$$NOW"]}]}
-        where = {"state": {"$in": list(UNDER_WAY)}, "$expr": over}
+        # MongoDB uses the index `stuck` for each state by itself, not for a list of some of its states.
+        where: Doc = {"$or": [{"state": state, "$expr": over} for state in UNDER_WAY]}
         fields = {"epoch": 1, "person": 1, "state": 1, "doubted": 1}
         return await self._messages.find(where, fields, sort=[("lease", 1)], limit=limit)
 
