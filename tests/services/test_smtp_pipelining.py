@@ -2,7 +2,7 @@
 
 import pytest
 
-from preklic_workers.smtp.conversation import Accepted, Connection, Lost, Rejected, stuff
+from preklic_workers.smtp.conversation import Accepted, Connection, Lost, Patience, Rejected, stuff
 from preklic_workers.smtp.pool import Limits, RelayPool, Target
 from preklic_workers.smtp.replies import Phase, Reply
 from scripted import scripted
@@ -33,6 +33,18 @@ async def test_a_refusal_is_known_by_its_phase(pipelining, verb, answer, ended):
         await pool.close()
     assert ("RCPT" in relay.heard) == (pipelining or verb == "RCPT")
     assert "DATA" not in relay.heard
+
+
+@pytest.mark.parametrize("rcpt", [b"", b"25"])
+async def test_a_refusal_of_mail_is_certain_whatever_becomes_of_the_rest(rcpt):
+    refusal = {"MAIL": b"550 5.7.26 not authenticated\r\n", "RCPT": rcpt}
+    async with scripted(EHLO=OFFERED[True], **refusal) as relay:
+        limits = Limits(patience=Patience(envelope=0.3))
+        pool = RelayPool(Target("127.0.0.1", relay.port, "worker.lucrum.example", tls="off"), limits)
+        async with pool.session() as session:
+            assert await begin(session) == Rejected(Reply(550, "5.7.26"), Phase.MAIL)
+            assert not session.connection.usable
+        await pool.close()
 
 
 @pytest.mark.parametrize("pipelining", [True, False])

@@ -75,6 +75,23 @@ async def test_the_end_of_one_job_is_not_the_end_of_others(store, minutes):
     assert all(isinstance(answer, GatePassed) for answer in others)
 
 
+async def test_a_clock_that_is_behind_makes_one_late_job_nobody_elses_business(store):
+    messages = await mails(store)
+    store.mongo.ahead -= 2 * MINUTE
+    ends = [now() - MINUTE / 2, *[now() + 10 * MINUTE] * 5]
+    hand_overs = [Handover(p, m, 1, NEWS, end) for p, m, end in zip(PEOPLE, messages, ends, strict=True)]
+    first, *others = await asyncio.gather(*map(store.gate.pass_through, hand_overs))
+    assert not isinstance(first, GatePassed)
+    assert all(isinstance(answer, GatePassed) for answer in others)
+
+
+async def test_what_is_in_doubt_bears_the_mark_of_it_whatever_was_heard(store):
+    message, *_ = await mails(store)
+    await store.messages.settle(message, 1, "in_doubt", reason="lost_after_body", heard=True)
+    shown = await store.messages.show(message)
+    assert (shown["state"], shown["doubted"], len(shown["history"])) == ("in_doubt", True, 2)
+
+
 async def test_what_is_let_go_together_is_each_ones_own(store):
     messages = await mails(store)
     await asyncio.gather(*(gated(store, p, m) for p, m in zip(PEOPLE, messages, strict=True)))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preklic_workers.smtp.dialogue import MOST, Dialogue, NoReply, first_reply
+from preklic_workers.smtp.dialogue import MOST, Dialogue, NoReply, Replies
 from preklic_workers.smtp.replies import Reply
 
 REPLIES = [b"250 2.1.0 ok\r\n", b"250-2.1.5 first\r\n250 last\r\n", b"354 go on\n", b"550 5.1.1 nobody\r\n", b"421\r\n"]
@@ -94,4 +94,25 @@ async def test_what_was_answered_before_the_end_counts():
 @pytest.mark.parametrize("data", [b"250-x\r\n" * MOST, b"250 " + b"x" * MOST, b"250 " + b"x" * MOST + b"\r\n"])
 def test_no_reply_is_longer_than_the_limit(data):
     with pytest.raises(NoReply):
-        first_reply(data)
+        list(Replies().feed(data))
+    replies, pieces = Replies(), [data[start : start + 1000] for start in range(0, MOST, 1000)]
+    assert [reply for piece in pieces[:-1] for reply in replies.feed(piece)] == []
+    with pytest.raises(NoReply):
+        list(replies.feed(pieces[-1] + data[-1000:]))
+
+
+async def test_who_comes_next_hears_no_answer_to_the_one_before():
+    dialogue = Dialogue(Wire())
+    dialogue.write(b"commands", 2)
+    with pytest.raises(ConnectionError):
+        dialogue.write(b"others")
+    dialogue.data_received(b"250 one\r\n250 two\r\n")
+    await dialogue.reply()
+    with pytest.raises(ConnectionError):
+        dialogue.write(b"others")
+    await dialogue.reply()
+    dialogue.write(b"others")
+    dialogue.data_received(b"250 three\r\n421 by")
+    await dialogue.reply()
+    with pytest.raises(ConnectionError):
+        dialogue.write(b"more")

@@ -106,14 +106,17 @@ class Connection:
         if self.pending:
             lines.insert(0, _Line(Phase.CONNECT, b"RSET\r\n"))
         self.pending = True
+        refused: list[Rejected | Lost] = []
         try:
             async with deadline(self._patience.envelope):
                 for group in [lines] if self._pipelining else [[line] for line in lines]:
-                    if (refused := await self._ask(group)) is not None:
-                        return refused
+                    await self._ask(group, refused)
+                    if refused:
+                        break
         except _LOSSES:
-            return self._lost(Phase.MAIL)
-        return None
+            # A refusal that came before is certain all the same.
+            refused.append(self._lost(Phase.MAIL))
+        return refused[0] if refused else None
 
     async def data(self, stuffed: bytes) -> Accepted | Rejected | Lost:
         """DATA, and after 354 the body, which `stuff` made."""
@@ -158,18 +161,14 @@ class Connection:
         """Close at once, without QUIT."""
         self._dialogue.close()
 
-    async def _ask(self, lines: Sequence[_Line]) -> Rejected | Lost | None:
-        """Send these commands at once; the first refusal, when all were answered."""
+    async def _ask(self, lines: Sequence[_Line], refused: list[Rejected | Lost]) -> None:
+        """Send these commands at once and hear what is said to each; refusals are put into `refused` as they come."""
         self._dialogue.write(b"".join(line.text for line in lines), len(lines))
-        refused: Rejected | Lost | None = None
         for line in lines:
             reply = await self._reply()
-            if refused is None and not reply.good:
+            if not reply.good:
                 certain = reply.final and line.phase is not Phase.CONNECT
-                refused = Rejected(reply, line.phase) if certain else self._lost(line.phase)
-            if not self._dialogue.open:
-                return refused or self._lost(line.phase)
-        return refused
+                refused.append(Rejected(reply, line.phase) if certain else self._lost(line.phase))
 
     async def _reply(self) -> Reply:
         reply = await self._dialogue.reply()

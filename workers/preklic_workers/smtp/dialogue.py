@@ -6,11 +6,12 @@ one reply for one command and drops what comes with it, so it cannot pipeline (R
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
 from typing import Final
 
 from preklic_workers.smtp.replies import Reply, read
 
-MOST: Final = 64 * 1024  # octets of one reply; a longer one says nothing
+MOST: Final = 32 * 1024  # octets of one reply; a longer one says nothing
 _CODE: Final = 3
 _TEXT: Final = 64  # octets of a line in which an enhanced code is looked for
 
@@ -19,12 +20,50 @@ class NoReply(ValueError):
     """What came is no reply of SMTP."""
 
 
+class Replies:
+    r"""Puts replies together from pieces. Its last line has the code that counts, its first line the enhanced code.
+
+    >>> list(Replies().feed(b"250-2.1.0 go\r\n250 on\r\n354 "))
+    [Reply(code=250, enhanced='2.1.0')]
+    """
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._first: bytes | None = None
+        self._size = 0
+
+    @property
+    def begun(self) -> bool:
+        """Whether a reply has come in part."""
+        return bool(self._rest) or self._first is not None
+
+    def feed(self, data: bytes) -> Iterator[Reply]:
+        """The replies that are whole with `data`. Raises NoReply."""
+        *lines, self._rest = (self._rest + data).split(b"\n") if b"\n" in data else (self._rest + data,)
+        for line in lines:
+            self._measure(len(line) + 1)
+            code = line[:_CODE]
+            if len(code) < _CODE or not code.isdigit():
+                raise NoReply
+            first = self._first = line[_CODE + 1 : _CODE + _TEXT] if self._first is None else self._first
+            if line[_CODE : _CODE + 1] != b"-":
+                self._first, self._size = None, 0
+                yield read(int(code), first.decode("latin-1").strip())
+        if self._size + len(self._rest) > MOST:
+            raise NoReply
+
+    def _measure(self, octets: int) -> None:
+        self._size += octets
+        if self._size > MOST:
+            raise NoReply
+
+
 class Dialogue(asyncio.Protocol):
     """What is said on one transport. Belongs to one event loop; one mail at a time."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
-        self._buffer = b""
+        self._reader = Replies()
         self._replies: deque[Reply] = deque()
         self._awaited = 0
         self._waiter: asyncio.Future[None] | None = None
@@ -37,10 +76,13 @@ class Dialogue(asyncio.Protocol):
         return not self._lost and not self._transport.is_closing()
 
     def write(self, data: bytes, replies: int = 1) -> None:
-        """Send `data`, for which so many replies will come. Raises ConnectionError when the session is over."""
-        if not self.open:
+        """Send `data`, for which so many replies will come, all others having been read.
+
+        Raises ConnectionError when the session is over, or when it owes replies to somebody else.
+        """
+        if not self.open or self._awaited or self._replies or self._reader.begun:
             raise ConnectionResetError
-        self._awaited += replies
+        self._awaited = replies
         self._transport.write(data)
 
     async def reply(self) -> Reply:
@@ -61,14 +103,12 @@ class Dialogue(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take the replies in `data`. What is none, or was not asked for, ends the session: nothing pairs any more."""
-        self._buffer += data
         try:
-            while (found := first_reply(self._buffer)) is not None:
-                reply, size = found
-                self._buffer = self._buffer[size:]
+            for reply in self._reader.feed(data):
                 self._take(reply)
         except NoReply:
-            self._end()
+            self._transport.abort()
+            self.connection_lost(None)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's name
         """No reply will come any more."""
@@ -83,31 +123,3 @@ class Dialogue(asyncio.Protocol):
         self._replies.append(reply)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-    def _end(self) -> None:
-        self._buffer = b""
-        self._transport.abort()
-        self.connection_lost(None)
-
-
-def first_reply(data: bytes) -> tuple[Reply, int] | None:
-    r"""The first whole reply in `data` and its length; None while its end is missing. Raises NoReply.
-
-    Its last line has the code that counts, its first line the enhanced code.
-
-    >>> first_reply(b"250-2.1.0 go\r\n250 on\r\n354 ")
-    (Reply(code=250, enhanced='2.1.0'), 22)
-    """
-    start, text = 0, None
-    while (end := data.find(b"\n", start, MOST)) >= 0:
-        line = data[start:end]
-        code = line[:_CODE]
-        if len(code) < _CODE or not code.isdigit():
-            raise NoReply
-        text = line[_CODE + 1 : _CODE + _TEXT] if text is None else text
-        if line[_CODE : _CODE + 1] != b"-":
-            return read(int(code), text.decode("latin-1").strip()), end + 1
-        start = end + 1
-    if len(data) >= MOST:
-        raise NoReply
-    return None

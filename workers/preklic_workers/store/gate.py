@@ -25,8 +25,6 @@ from preklic_workers.store.statements import Alike, write_together
 _SEEN: Final = {"open.message": 1, "open.epoch": 1, "open.seq": 1}
 _MOST_OWED: Final = 10_000
 _LOOKS, _PAUSE = 5, 0.1
-# Jobs that end within this time do not share the end of others: no write is under way for so long.
-_SOON: Final = dt.timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +101,8 @@ class Gate:
 
     async def _group(self, handovers: list[Handover]) -> list[GateAnswer | Exception]:
         await self._pay()
-        soon = self._mongo.now() + _SOON
         try:
-            sure = (await write_together(self._persons, handovers, lambda one: _alike(one, soon), _openings)).sure
+            sure = (await write_together(self._persons, handovers, _alike, _openings)).sure
         except Unavailable:
             sure = False
         try:
@@ -195,15 +192,13 @@ def _key(handover: Handover) -> Opening:
     return Opening(handover.person, handover.message, handover.epoch)
 
 
-def _alike(handover: Handover, soon: dt.datetime) -> Alike:
-    ends = handover.expires if handover.expires <= soon else None
-    return Alike((handover.purpose.key, handover.confirming, ends), handover.person)
+def _alike(handover: Handover) -> Alike:
+    return Alike((handover.purpose.key, handover.confirming), handover.person)
 
 
 def _openings(handovers: list[Handover]) -> list[UpdateMany]:
-    one = handovers[0]
-    ends = min(handover.expires for handover in handovers)
-    return [passing([_key(handover) for handover in handovers], one.purpose, ends, confirming=one.confirming)]
+    one, expires = handovers[0], [handover.expires for handover in handovers]
+    return [passing([_key(each) for each in handovers], expires, one.purpose, confirming=one.confirming)]
 
 
 def _lettings(pulls: list[Opening]) -> list[UpdateMany]:

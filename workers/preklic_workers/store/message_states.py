@@ -71,7 +71,7 @@ def settling(settlements: Sequence[Settlement], at: dt.datetime) -> list[UpdateM
             (claimed | {"doubted": {"$ne": True}}, _update(one, one.state, at)),
             (claimed | {"doubted": True}, _update(one, "in_doubt", at)),
         ]
-    if one.heard and one.state != "sent":
+    if one.heard and one.state not in {"sent", "in_doubt"}:
         # The reaper was early: the relay's answer to this epoch came after its lease, and nobody went on since. The job
         # may be acked by then, so a 4xx is an end as well: nobody would come for a deferred one.
         own_doubt = mine | {"state": {"$in": list(DOUBTS)}, "again": {"$ne": True}}

@@ -47,7 +47,7 @@ def hand_overs(entries: Iterable[Doc]) -> tuple[HandOver, ...]:
 
 
 class Opening(NamedTuple):
-    """A hand-over to be opened: of this message, in this epoch, to this person (the suppression hash)."""
+    """One hand-over: of this message, in this epoch, to this person (the suppression hash)."""
 
     person: str
     message: str
@@ -70,23 +70,25 @@ def permitted(purpose: Purpose, *, confirming: bool = False) -> Doc:
     return where | {"suppressed": {}, state: said}
 
 
-def passing(openings: Sequence[Opening], purpose: Purpose, expires: dt.datetime, *, confirming: bool) -> UpdateMany:
+def passing(
+    openings: Sequence[Opening], expires: Sequence[dt.datetime], purpose: Purpose, *, confirming: bool
+) -> UpdateMany:
     """The gate of mails to different persons: opens the hand-over of each whom the condition lets pass, atomically.
 
-    `expires` is the earliest of these jobs' ends. Each person finds the own entry by the place of the own hash.
+    `expires` are the ends of these jobs. Each person finds the own ones by the place of the own hash.
     """
     persons = [opening.person for opening in openings]
     entries = [{"message": each.message, "epoch": each.epoch, "purpose": purpose.key} for each in openings]
+    own = {"$indexOfArray": [literal(persons), "$_id"]}
     where = {
         "_id": {"$in": persons},
         **permitted(purpose, confirming=confirming),
         "open.message": {"$nin": [opening.message for opening in openings]},
-        "$expr": {"$gt": [expires, "$$NOW"]},
+        "$expr": {"$gt": [{"$arrayElemAt": [literal(expires), own]}, "$$NOW"]},
     }
-    mine = {"$arrayElemAt": [literal(entries), {"$indexOfArray": [literal(persons), "$_id"]}]}
     rest = {"until": {"$add": ["$$NOW", UNTIL // dt.timedelta(milliseconds=1)]}, "seq": NEXT_SEQ}
-    opened = {"$concatArrays": ["$open", [{"$mergeObjects": [mine, rest]}]]}
-    return UpdateMany(where, [{"$set": {"seq": NEXT_SEQ, "open": opened}}])
+    entry = {"$mergeObjects": [{"$arrayElemAt": [literal(entries), own]}, rest]}
+    return UpdateMany(where, [{"$set": {"seq": NEXT_SEQ, "open": {"$concatArrays": ["$open", [entry]]}}}])
 
 
 def literal(value: object) -> Doc:
