@@ -28,6 +28,9 @@ MARK = "mark"
 LOGGED = (*(queue for queue in QUEUES if queue != "ask"), VOID)
 
 DELIVERY_LIMIT = 50
+# No queue gets so long. But where a policy's limit is taken away and none is left, RabbitMQ never tells those whom it
+# had refused to go on, channels and dead-letter workers alike: with this one, a limit that goes is a limit that rises.
+MOST = 1_000_000_000
 ASK_SECONDS = 2
 # An older mark says nothing that a newer one does not; without a reader the queue holds no more than these.
 MARK_SECONDS = 30
@@ -104,7 +107,7 @@ def queues(version: tuple[int, ...] = (3, 10)) -> tuple[Queue, ...]:
         "x-max-age": f"{LOG_DAYS}D",
         "x-stream-max-segment-size-bytes": LOG_SEGMENT_BYTES,
     }
-    dead = {"x-queue-type": "quorum", "x-overflow": "reject-publish"} | _unlimited(version)
+    dead = _refusing() | _unlimited(version)
     marks = {"x-queue-type": "quorum", "x-message-ttl": MARK_SECONDS * 1000, "x-delivery-limit": DELIVERY_LIMIT}
     return (*work, *tiers, Queue(DEAD, dead), Queue(MARKS, marks), Queue(LOG, log))
 
@@ -170,12 +173,17 @@ def keys_of(role: Role) -> str:
     return role.keys
 
 
+def _refusing() -> dict[str, Any]:
+    """A queue that loses nothing: when it is full, whoever publishes keeps the job."""
+    return {"x-queue-type": "quorum", "x-overflow": "reject-publish", "x-max-length": MOST}
+
+
 def _unlimited(version: tuple[int, ...]) -> dict[str, Any]:
     return {"x-delivery-limit": -1} if version >= UNLIMITED_SINCE else {}
 
 
 def _work_arguments(name: str, version: tuple[int, ...]) -> dict[str, Any]:
-    arguments: dict[str, Any] = {"x-queue-type": "quorum", "x-overflow": "reject-publish"}
+    arguments = _refusing()
     if name == "ask":
         # A question that nobody answered in time is dropped: there is nothing to replay.
         return arguments | {"x-message-ttl": ASK_SECONDS * 1000, "x-delivery-limit": DELIVERY_LIMIT}
@@ -185,9 +193,7 @@ def _work_arguments(name: str, version: tuple[int, ...]) -> dict[str, Any]:
 
 
 def _tier_arguments(seconds: int) -> dict[str, Any]:
-    return {
-        "x-queue-type": "quorum",
-        "x-overflow": "reject-publish",
+    return _refusing() | {
         "x-message-ttl": seconds * 1000,
         "x-dead-letter-exchange": RETURN,
         "x-dead-letter-strategy": "at-least-once",

@@ -92,6 +92,22 @@ async def test_a_full_queue_refuses(rabbit, vhost, url, queues):
         assert queues.ready("track") < 100
 
 
+async def test_a_limit_that_is_taken_away_is_lifted_for_who_was_refused(rabbit, vhost, url, queues):
+    """RabbitMQ tells a refused channel to go on when a queue falls below its limit, not when there is none any more."""
+    limit = {"pattern": r"^retry\.5s$", "definition": {"max-length": 1}, "apply-to": "queues"}
+    rabbit.management.call("PUT", f"policies/{vhost}/small", limit)
+    async with Publisher(url) as publisher:
+
+        async def taken() -> bool:
+            waits = Publication("retry", "track", b"{}", str(uuid.uuid4()), "track", {"tier": "5s"})
+            return not await publisher.publish_many([waits])
+
+        while await taken():
+            pass
+        rabbit.management.call("DELETE", f"policies/{vhost}/small")
+        await auntil(taken, what="the broker takes jobs again")
+
+
 @pytest.mark.parametrize("listener", ["none", "silent"])
 async def test_without_a_broker_every_call_is_unavailable_in_time(free_port, listener):
     server = socket.create_server(("127.0.0.1", free_port)) if listener == "silent" else None

@@ -36,6 +36,7 @@ def test_work_queues_lose_nothing(queue):
     arguments = QUEUES[queue]
     assert arguments["x-queue-type"] == "quorum"
     assert arguments["x-overflow"] == "reject-publish"
+    assert arguments["x-max-length"] == topology.MOST
     assert arguments["x-dead-letter-exchange"] == "dead"
     assert arguments["x-dead-letter-strategy"] == "at-least-once"
     assert "x-message-ttl" not in arguments
