@@ -54,6 +54,7 @@ RELAY: Final = (
 )
 WINDOW: Final = 2.0  # seconds: what was opened within these before a fault is at work when it strikes
 EXPOSED: Final = 15.0  # seconds: what was opened within these may end in doubt by it
+_TURN: Final = 0.05  # seconds
 _LATE: Final = 8.0  # seconds after which a fault that nobody ran into is given to somebody else
 
 
@@ -113,15 +114,16 @@ class Chaos:
         chosen, spoke = began, began
         while (now := time.monotonic()) < began + seconds:
             self.watch()
-            if self._open() >= self._minimum:
-                self._kill_more((now - began) / seconds)
-                if now - chosen > self._every:
+            wanted, due = self._wanted((now - began) / seconds), now - chosen > self._every
+            if (wanted > 0 or due) and self._open() >= self._minimum:
+                self._kill_more(wanted)
+                if due:
                     chosen = now
                     self._break()
             if now - spoke > 30:
                 spoke = now
                 self._say(self._line(now - began))
-            time.sleep(0.02)
+            time.sleep(_TURN)
         return self.seen
 
     def watch(self) -> None:
@@ -183,10 +185,13 @@ class Chaos:
         if forked.name in FLEET and forked.status not in {0, -signal.SIGKILL}:
             self.seen.odd.append(f"{forked.name} ended with {forked.status}")
 
-    def _kill_more(self, share: float) -> None:
-        """Arm as many kills as the plan is behind; the points with the fewest first."""
-        want = self._kills * min(1.0, share * 1.05) - sum(self.seen.kills.values()) - len(self._armed)
-        for _ in range(min(4, int(want))):
+    def _wanted(self, share: float) -> int:
+        """How many kills the plan is behind."""
+        return int(self._kills * min(1.0, share * 1.05)) - sum(self.seen.kills.values()) - len(self._armed)
+
+    def _kill_more(self, wanted: int) -> None:
+        """Arm some of the kills that are wanted; the points with the fewest first."""
+        for _ in range(min(4, wanted)):
             pending = Counter(point for point, _ in self._armed.values())
             point = min(POINTS, key=lambda p: (self.seen.kills[p] + pending[p], self._chance.random()))
             self._arm(point, "kill")

@@ -7,9 +7,8 @@ by the environment `PREKLIC_TEST_FAULT` (several, with blanks between) or later 
 - `stall`: everything in the process stands still for a moment; `drop`: its connections to the broker break;
 - `away`: the store raises `Unavailable`, whatever became of the write.
 
-What a worker does at a point is noted in the file `PREKLIC_TEST_TOLD`, and so are, for the auditor, the gates that were
-passed and the withdrawals that were closed and applied, each with its time. `scheduled published` of issue 3 belongs
-to `send_at`, which is not built.
+What a worker does at a point is noted in the file `PREKLIC_TEST_TOLD`, and so is what `witnesses` see. `scheduled
+published` of issue 3 belongs to `send_at`, which is not built.
 """
 
 import asyncio
@@ -27,11 +26,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from preklic_producers.outbox import Outbox
-from preklic_shared import amqp
 from preklic_shared.topology import DEAD, RETRY
 from preklic_workers import revoke, settle
 from preklic_workers.engine import Engine
@@ -83,12 +82,6 @@ STORE_POINTS: Final = frozenset(
         "batch_half",
     }
 )
-# Mails of this purpose race with the withdrawal of it: both wait at the gate's door for their moment.
-RACING: Final = "offers"
-# A racing mail tells that it is at the door and waits so long; its withdrawal, which is published then, waits at its
-# own door until so long after it was made: what either needs to get there does not matter to where they meet.
-RACE_HOLD: Final = 0.6  # seconds
-RACE_LEAD: Final = dt.timedelta(milliseconds=800)
 ON_ITS_WAY: Final = 0.001  # seconds after which a write has left this process
 _STALLS: Final = (0.2, 1.8)  # seconds; law 1c gives up an answer of the gate that is 2 s old
 
@@ -131,6 +124,11 @@ class Faults:
         self._transports: weakref.WeakSet[Any] = weakref.WeakSet()
         self._cut = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._hearing: dict[str, Callable[[str], None]] = {}
+
+    def hear(self, word: str, does: Callable[[str], None]) -> None:
+        """What a further command of the pipe does, on the loop."""
+        self._hearing[word] = does
 
     def arm(self, text: str) -> None:
         """Let something happen at a point. Raises NoSuchPoint."""
@@ -150,7 +148,15 @@ class Faults:
             case "stacks":
                 self.show_stacks()
         if word in {"drop", "cut"}:
-            self.drop()
+            self._on_loop(self.drop)
+        if word in self._hearing:
+            self._on_loop(self._hearing[word], rest)
+
+    def _on_loop(self, does: Callable[..., None], *args: str) -> None:
+        """What belongs to the loop is not touched by the thread that listens."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # closed: it is ending
+                self._loop.call_soon_threadsafe(does, *args)
 
     def due(self, point: str) -> bool:
         """Count a passage; whether something happens at this one."""
@@ -220,7 +226,6 @@ def installed(environ: Mapping[str, str], commands: int | None = None) -> Faults
     _points_of_sending(faults)
     _points_of_settling(faults)
     _points_elsewhere(faults)
-    _witnesses(faults)
     for text in environ.get(FAULT, "").split():
         faults.arm(text)
     if commands is not None:
@@ -236,7 +241,7 @@ def hasten(seconds: float) -> None:
         (message_states, "LEASE", lease),
         (person_docs, "UNTIL", 2 * lease),
     ):
-        _present(module, name)
+        present(module, name)
         setattr(module, name, value)
 
 
@@ -270,12 +275,12 @@ def _points_elsewhere(faults: Faults) -> None:
 
 
 def is_gate(ops: Any) -> bool:
-    """Whether these writes are gates: pipelines that open hand-overs."""
-    update = getattr(ops[0], "_doc", None) if ops else None
-    return isinstance(update, list) and "open" in update[0].get("$set", ())
+    """Whether these writes are gates: pipelines that open hand-overs, first or behind a witness."""
+    updates = [getattr(op, "_doc", None) for op in ops[:2]]
+    return any(isinstance(update, list) and "open" in update[0].get("$set", ()) for update in updates)
 
 
-def _present(owner: Any, name: str) -> Any:
+def present(owner: Any, name: str) -> Any:
     """What is there under that name. Raises AttributeError: a point that nobody passes would prove nothing."""
     return inspect.getattr_static(owner, name)
 
@@ -285,7 +290,7 @@ def _always(*_: object, **__: object) -> bool:
 
 
 def _before(faults: Faults, owner: Any, name: str, point: str, when: Wrapper = _always) -> None:
-    original = _present(owner, name)
+    original = present(owner, name)
 
     def passed(args: tuple[Any, ...], more: dict[str, Any]) -> None:
         if when(*args, **more) and faults.due(point):
@@ -304,7 +309,7 @@ def _before(faults: Faults, owner: Any, name: str, point: str, when: Wrapper = _
 
 def _after(faults: Faults, owner: Any, name: str, point: str, when: Wrapper = _always) -> None:
     """Pass the point when `when(answer, *args)`."""
-    original = _present(owner, name)
+    original = present(owner, name)
 
     def passed(answer: Any, args: tuple[Any, ...]) -> Any:
         if when(answer, *args) and faults.due(point):
@@ -322,7 +327,7 @@ def _after(faults: Faults, owner: Any, name: str, point: str, when: Wrapper = _a
 
 def _during(faults: Faults, owner: Any, name: str, point: str, when: Wrapper = _always) -> None:
     """Pass the point when the call's bytes are on their way and its answer is not awaited yet."""
-    original = _present(owner, name)
+    original = present(owner, name)
 
     @functools.wraps(original)
     async def passing(*args: Any, **more: Any) -> Any:
@@ -340,7 +345,7 @@ def _during(faults: Faults, owner: Any, name: str, point: str, when: Wrapper = _
 
 
 def _halved_body(faults: Faults) -> None:
-    original = _present(Connection, "_body")
+    original = present(Connection, "_body")
 
     @functools.wraps(original)
     async def body(self: Connection, dialogue: Any, stuffed: bytes, *more: Any) -> Any:
@@ -355,7 +360,7 @@ def _halved_body(faults: Faults) -> None:
 
 
 def _halved_batch(faults: Faults) -> None:
-    original = _present(Events, "_record_group")
+    original = present(Events, "_record_group")
 
     @functools.wraps(original)
     async def record(self: Events, events: list[Any]) -> list[Any]:
@@ -369,86 +374,6 @@ def _halved_batch(faults: Faults) -> None:
     Events._record_group = record
 
 
-def _witnesses(faults: Faults) -> None:
-    """Note what the auditor compares, and let racing pairs meet. None of it changes what is done."""
-    _witness_gates(faults)
-    _witness_withdrawals(faults)
-    made = _present(amqp.Connection, "_proto_connection_made")
-
-    @functools.wraps(made)
-    def connected(self: Any, transport: Any) -> None:
-        made(self, transport)
-        faults.connected(transport)
-
-    amqp.Connection._proto_connection_made = connected
-
-
-def _witness_gates(faults: Faults) -> None:
-    bulk, group, enter = (
-        _present(*place) for place in ((Collection, "bulk"), (Gate, "_group"), (Gate, "pass_through"))
-    )
-    written = [0]
-
-    @functools.wraps(bulk)
-    async def noted(self: Collection, ops: Any, **more: Any) -> Any:
-        try:
-            return await bulk(self, ops, **more)
-        finally:
-            if is_gate(ops):
-                written[0] = time.time_ns()
-
-    @functools.wraps(group)
-    async def asked(self: Gate, handovers: list[Any]) -> list[Any]:
-        answers = await group(self, handovers)
-        for handover, answer in zip(handovers, answers, strict=True):
-            faults.tell("gate", **_gate(handover, answer), at=written[0])
-        return answers
-
-    @functools.wraps(enter)
-    async def meeting(self: Gate, handover: Any) -> Any:
-        if handover.purpose.key == RACING:
-            faults.tell("arrived", job=handover.message, moment=time.time() + RACE_HOLD)
-            await asyncio.sleep(RACE_HOLD)
-        return await enter(self, handover)
-
-    Collection.bulk, Gate._group, Gate.pass_through = noted, asked, meeting
-
-
-def _gate(handover: Any, answer: Any) -> dict[str, object]:
-    return {
-        "job": handover.message,
-        "epoch": handover.epoch,
-        "person": handover.person,
-        "purpose": handover.purpose.key,
-        "answer": type(answer).__name__,
-        "reason": getattr(answer, "reason", ""),
-        "seq": getattr(answer, "seq", None),
-    }
-
-
-def _witness_withdrawals(faults: Faults) -> None:
-    close, enter, apply = (_present(Withdrawals, name) for name in ("_close", "withdraw", "applied"))
-
-    @functools.wraps(close)
-    async def closing(self: Withdrawals, no: Any) -> Any:
-        closed = await close(self, no)
-        faults.tell("closed", job=no.job, person=no.subject, purposes=list(no.purposes), at=time.time_ns())
-        return closed
-
-    @functools.wraps(enter)
-    async def meeting(self: Withdrawals, no: Any) -> Any:
-        if list(no.purposes) == [RACING]:
-            await _wait_for(no.at + RACE_LEAD)
-        return await enter(self, no)
-
-    @functools.wraps(apply)
-    async def applying(self: Withdrawals, job: str, *args: Any) -> Any:
-        await apply(self, job, *args)
-        faults.tell("applied", job=job, at=time.time_ns())
-
-    Withdrawals._close, Withdrawals.withdraw, Withdrawals.applied = closing, meeting, applying
-
-
 def awaited(coroutine: Any) -> Iterator[str]:
     """The chain of what a coroutine waits for."""
     while (code := getattr(coroutine, "cr_code", None)) is not None:
@@ -456,13 +381,6 @@ def awaited(coroutine: Any) -> Iterator[str]:
         yield f"{code.co_qualname}:{frame.f_lineno if frame else '-'}"
         coroutine = coroutine.cr_await
     yield type(coroutine).__name__
-
-
-async def _wait_for(moment: dt.datetime) -> None:
-    """Until the moment, unless it is over or too far away to be meant."""
-    left = (moment - dt.datetime.now(dt.UTC)).total_seconds()
-    if 0 < left < 2 * RACE_LEAD.total_seconds():
-        await asyncio.sleep(left)
 
 
 def _listen(faults: Faults, pipe: int) -> None:

@@ -13,7 +13,8 @@ from typing import Any, Final, Self
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from faults.failpoints import RACE_LEAD, RACING
+from faults.races import Oplog, Races, Ready, Starter
+from faults.witnesses import RACING
 from faults.world import SITE, Human, People, World
 from preklic_producers.courier import Courier, Unavailable
 from preklic_producers.drafts import Drafter
@@ -45,8 +46,9 @@ RATES: Final = {
     "clicked": 20.0,
 }
 TICK: Final = 0.2
-LOOK: Final = 0.005  # seconds between looks at what the workers tell
-_CLOSE: Final = 5e6  # ns: so near must a gate and a withdrawal be to count
+LOOK: Final = 0.02  # seconds between looks at what the workers tell
+MOST_RACING: Final = 300  # pairs under way: more would only queue up, and be late for each other
+_SPREAD: Final = 2.0  # ms about the aim
 _KNOWN: Final = 100  # pairs after which their share is known
 
 
@@ -60,51 +62,6 @@ class Promised:
     refused: int = 0
 
 
-@dataclass
-class Races:
-    """The pairs of a mail and the withdrawal of its purpose: `runners` are mails that have none yet, with the address.
-
-    `centre` is where withdrawals are aimed (ms after the gate), `gaps` how far apart they were (ms), `near` those that
-    met.
-    """
-
-    runners: dict[str, str] = field(default_factory=dict)
-    closed_by: dict[str, str] = field(default_factory=dict)
-    centre: float = 0.0
-    near: dict[str, int] = field(default_factory=lambda: {"sent": 0, "refused": 0})
-    gaps: list[float] = field(default_factory=list)
-    _gates: dict[str, tuple[int, bool]] = field(default_factory=dict)
-    _closings: dict[str, int] = field(default_factory=dict)
-
-    def saw(self, line: dict[str, Any]) -> None:
-        """A line that a worker told: gates and closings of pairs are joined, and the aim is corrected."""
-        if line["what"] == "gate" and line["purpose"] == RACING:
-            passed = line["answer"] == "GatePassed"
-            if passed or line["answer"] == "GateRefused":
-                self._gates.setdefault(line["job"], (line["at"], passed))
-        elif line["what"] == "closed" and line["purposes"] == [RACING]:
-            mail = self.closed_by.pop(line["job"], None)
-            if mail is not None:
-                self._closings[mail] = line["at"]
-
-    @property
-    def far(self) -> int:
-        """Pairs further apart than what counts."""
-        return len(self.gaps) - sum(self.near.values())
-
-    def settle(self) -> None:
-        """Judge the pairs of which both halves were seen."""
-        for mail in list(self._gates.keys() & self._closings.keys()):
-            at, passed = self._gates.pop(mail)
-            gap = at - self._closings.pop(mail)
-            self.gaps.append(gap / 1e6)
-            if abs(gap) > _CLOSE:
-                continue
-            self.near["sent" if passed else "refused"] += 1
-            # More sent than refused: the withdrawals come too late.
-            self.centre = max(-20.0, min(20.0, self.centre + (-0.02 if passed else 0.02)))
-
-
 class Website:
     """Publishes in two threads until it is left. So many `pairs` are to meet within `seconds`; more are made for that.
 
@@ -113,7 +70,9 @@ class Website:
 
     def __init__(self, world: World, people: People, seed: int, pairs: int, seconds: float, load: float) -> None:
         self.promised = Promised()
-        self.races = Races()
+        self._oplog = Oplog(world.system.mongo.url, world.system.database)
+        self.races = Races(self._oplog)
+        self._starter = Starter()
         self.stuck: list[str] = []
         self._world = world
         self._people = people
@@ -139,6 +98,7 @@ class Website:
     def __enter__(self) -> Self:
         self._began = time.monotonic()
         self._crowd = self._people.make(400)
+        self._oplog.__enter__()
         for thread in self._threads:
             thread.start()
         return self
@@ -147,6 +107,7 @@ class Website:
         self._over.set()
         for thread in self._threads:
             thread.join()
+        self._oplog.__exit__()
         self._pool.shutdown(wait=True)
         self._courier.close()
         self._broker.close()
@@ -189,8 +150,9 @@ class Website:
 
     def _race(self, seconds: float) -> None:
         """Mails that will each be met at the gate by the withdrawal of their purpose."""
-        count = self._count(self._rate() * seconds)
-        made = [self._draft(human.address, RACING) for human in self._people.make(count)] if count else []
+        under_way = len(self.races.runners) + len(self.races.closed_by)
+        count = min(self._count(self._rate() * seconds), MOST_RACING - under_way)
+        made = [self._draft(human.address, RACING) for human in self._people.make(count)] if count > 0 else []
         self.races.runners |= {parcel.job: address for parcel, _, address in made}
         self._send(made)
 
@@ -200,24 +162,41 @@ class Website:
             rest = b""
             while not self._over.wait(LOOK):
                 *lines, rest = (rest + told.read()).split(b"\n")
-                heard = [json.loads(line) for line in lines]
-                ends = [
-                    self._end(line) for line in heard if line["what"] == "arrived" and line["job"] in self.races.runners
-                ]
-                if ends:
-                    self._pool.submit(self._others, ends, "revoke")
-                for line in heard:
-                    self.races.saw(line)
-                self.races.settle()
+                try:
+                    self._hear([json.loads(line) for line in lines])
+                except Exception as error:  # noqa: BLE001 - fewer pairs meet then, and the run says why
+                    self.stuck.append(f"meeting: {type(error).__name__} {error}"[:300])
+
+    def _hear(self, lines: Sequence[dict[str, Any]]) -> None:
+        now, ends = time.time(), []
+        for line in lines:
+            if line["what"] == "arrived" and line["job"] in self.races.runners:
+                ends.append(self._end(line))
+            elif line["what"] == "ready":
+                self._starter.ready(line["job"], line["pid"], now)
+            else:
+                self.races.saw(line)
+        if ends:
+            self._pool.submit(self._others, ends, "revoke")
+        for moment, pairs in self._starter.starts(now):
+            self._let_go(moment, pairs)
+        self.races.settle()
 
     def _end(self, line: dict[str, Any]) -> Parcel:
-        """The withdrawal that will be at the gate when the mail is; it says so in its time."""
-        aim = self.races.centre + self._aim.uniform(-3.0, 3.0)
-        at = round(1000 * (line["moment"] - RACE_LEAD.total_seconds()) + aim)
-        address = self.races.runners.pop(line["job"])
-        end = Drafter(*self._parts, clock=lambda: at).revoke(address, [RACING], reason="a race")
-        self.races.closed_by[end.job] = line["job"]
+        """The withdrawal that meets the mail which is at the gate's door."""
+        end = self._drafts.revoke(self.races.runners.pop(line["job"]), [RACING], reason="a race")
+        self.races.closed_by.add(end.job)
+        self._starter.arrived(line["job"], line["pid"], end.job)
         return end
+
+    def _let_go(self, moment: float, pairs: Sequence[Ready]) -> None:
+        orders: dict[int, list[str]] = {}
+        for pair in pairs:
+            orders.setdefault(pair.mail_at, []).append(f"{pair.mail}@{moment:.4f}")
+            aim = (self.races.centre + self._aim.uniform(-_SPREAD, _SPREAD)) / 1000
+            orders.setdefault(pair.end_at, []).append(f"{pair.end}@{moment + aim:.4f}")
+        for one in [each for each in self._world.fleet if each.pid in orders]:
+            self._world.zygote.tell(one, f"go {' '.join(orders[one.pid])}")
 
     def _rate(self) -> float:
         """Pairs a second, so that what is still to meet does within the time left, as many meet as did so far."""

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from pymongo import MongoClient
 
 from faults import failpoints
+from faults.witnesses import RACING
 from faults.zygote import Forked, Zygote, wait_gone
 from preklic_shared.addresses import parse
 from preklic_shared.ids import new_id
@@ -31,7 +32,7 @@ from preklic_workers.keydir import load_ring
 from preklic_workers.store import Grant, open_store
 
 FLEET: Final[Mapping[str, int]] = {"send": 8, "revoke": 2, "record": 1, "track": 1, "upkeep": 1, "gateway": 1}
-PURPOSES: Final = ("newsletter", failpoints.RACING)
+PURPOSES: Final = ("newsletter", RACING)
 # So many jobs of each lane in one send worker, and sessions for nearly all: none waits long for one.
 CONCURRENCY: Final = 32
 CONNECTIONS: Final = 48

@@ -1,7 +1,7 @@
 """A fork server: one process that has imported everything forks `preklic ...` in milliseconds.
 
 A Python that starts costs a second of CPU; a run with a thousand kills has none to spare. What is forked runs the
-command line of `preklic` as it is, with the fail points of `failpoints` put on from outside.
+command line of `preklic` as it is, with the fail points and witnesses of this package put on from outside.
 
 `python -m faults.zygote SOCKET` speaks JSON lines. In: `{"op": "fork", "id", "argv", "env", "log"}` and `{"op": "tell",
 "pid", "line"}`. Out: `{"id", "pid"}`, and `{"pid", "event": "exited"|"stopped"|"continued", "status"}` for each child.
@@ -24,7 +24,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final
 
-from faults import failpoints
+from faults import failpoints, witnesses
 
 # What the forked commands need stands here, so that each finds it imported.
 from preklic_producers import commands_gateway
@@ -76,6 +76,7 @@ class Server:
 
     def _fork(self, request: dict[str, Any]) -> None:
         commands, teller = os.pipe()
+        os.set_blocking(teller, False)  # nobody waits for one that is stopped
         pid = os.fork()
         if pid == 0:
             os.close(teller)
@@ -122,7 +123,7 @@ def become(request: Mapping[str, Any], commands: int) -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         _redirect(request["log"])
-        failpoints.installed(request["env"], commands)
+        witnesses.put_on(failpoints.installed(request["env"], commands))
         os.environ.clear()
         # The settings refuse a name that they do not know, and they know no fault.
         os.environ.update({name: value for name, value in request["env"].items() if name not in failpoints.NAMES})
@@ -182,7 +183,8 @@ class Zygote:
             listening.listen(1)
             listening.settimeout(_GONE)
             argv = [sys.executable, "-m", "faults.zygote", str(place)]
-            environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+            # A withdrawal is a chain of writes: a run of them must not wait for the driver's few threads.
+            environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "MOTOR_MAX_WORKERS": "48"}
             self.process = children.start("zygote", argv, env=environment, log=folder / "zygote.log")
             self._server, _ = listening.accept()
         threading.Thread(target=self._listen, name="zygote", daemon=True).start()
