@@ -30,7 +30,7 @@ from preklic_workers.store.message_states import (
     settling,
     takeover,
 )
-from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Duplicate, Mongo, Unavailable
+from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Mongo, Unavailable
 from preklic_workers.store.statements import write_together
 
 _VIEW: Final[Doc] = dict.fromkeys(
@@ -61,6 +61,7 @@ class Messages:
         self._messages = mongo["messages"]
         self._claims: Grouper[Claim, ClaimAnswer] = Grouper(self._claim_group)
         self._settlements: Grouper[Settlement, None] = Grouper(self._settle_group)
+        self._notes: Grouper[Noted, bool] = Grouper(self._note_group)
 
     async def claim(self, claim: Claim) -> ClaimAnswer:
         """Take the message: its first claim, or the next epoch once the lease before is over."""
@@ -103,14 +104,20 @@ class Messages:
         self, job: str, kind: str, state: str, *, producer: str, expires: dt.datetime, reason: str = ""
     ) -> None:
         """Record the end of a job that is no mail; the first end stays, but for a dead job that was replayed."""
-        now = self._mongo.now()
-        try:
-            await self._messages.insert(_note(Noted(job, kind, state, producer, expires, reason), now))
-        except Duplicate:
+        if not await self._notes(Noted(job, kind, state, producer, expires, reason)):
+            now = self._mongo.now()
             # An empty reason is no reason: the one of its death would explain this end wrongly.
             update: Doc = {"$set": {"state": state, "at": now} | ({"reason": reason} if reason else {})}
             update |= {} if reason else {"$unset": {"reason": ""}}
             await self._messages.change({"_id": job, "kind": kind, "state": "dead"}, update, {"_id": 1})
+
+    async def _note_group(self, notes: list[Noted]) -> list[bool | Exception]:
+        """Whether each was the first of its job."""
+        now = self._mongo.now()
+        result = await self._messages.insert_many([_note(one, now) for one in notes])
+        if not result.sure:
+            raise Unavailable("notes")
+        return [_refused(result, place, "note") or place not in result.failed for place in range(len(notes))]
 
     async def note_many(self, notes: Sequence[Noted]) -> None:
         """`note` for a batch."""
@@ -230,8 +237,9 @@ class Messages:
 
 
 def _refused(result: Bulk, place: int, what: str) -> Exception | None:
+    """Why the store refused one of a group; that its key is taken is an answer of its own."""
     code = result.failed.get(place)
-    return None if code is None else ValueError(f"the store refused the {what} (code {code})")
+    return None if code in {None, DUPLICATE} else ValueError(f"the store refused the {what} (code {code})")
 
 
 def _note(noted: Noted, now: dt.datetime) -> Doc:

@@ -1,21 +1,27 @@
 """Withdrawals: one atomic write closes the gate, takes its place in the person's order and captures what is under way.
 
 The same write on the same document as the gate's: no gate passes after it. The receipt of each withdrawal is a document
-of its own: closed, then applied, with what was waited for and what is listed (law 1f).
+of its own: closed, then applied, with what was waited for and what is listed (law 1f). Withdrawals that run at the same
+time share their round trips, as gates do: each is still one atomic write of its own document.
 """
 
 import datetime as dt
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from pymongo import UpdateOne
+
 from preklic_shared.tokens import PID_BYTES
+from preklic_workers.moments import millis
 from preklic_workers.permission import CLOCK_DOUBT, Suppression
-from preklic_workers.store.mongo import Doc, Duplicate, Mongo
+from preklic_workers.store.grouping import Grouper
+from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Mongo, Unavailable
 from preklic_workers.store.person_docs import NEXT_SEQ, literal, place
 
 KEPT: Final = 20
+_TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,9 @@ class Withdrawals:
         self._mongo = mongo
         self._persons = mongo["persons"]
         self._receipts = mongo["withdrawals"]
+        self._closings: Grouper[Withdraw, Withdrawal] = Grouper(self._close_group)
+        self._writes: Grouper[UpdateOne, None] = Grouper(self._write_group)
+        self._looks: Grouper[str, Doc] = Grouper(self._look_group)
 
     async def withdraw(self, no: Withdraw) -> Withdrawal:
         """Close the gate for these purposes; an unknown person is recorded with the no. Twice is once.
@@ -80,7 +89,7 @@ class Withdrawals:
             "accepted": no.at,
             "closed": self._mongo.now(),
         }
-        await self._receipts.change({"_id": no.job}, {"$setOnInsert": receipt}, {"_id": 1}, upsert=True)
+        await self._writes(UpdateOne({"_id": no.job}, {"$setOnInsert": receipt}, upsert=True))
         return closed
 
     async def drained(self, subject: str, captured: Iterable[Captured]) -> Drain:
@@ -88,7 +97,7 @@ class Withdrawals:
         wanted = set(captured)
         if not wanted:
             return Drain((), ())
-        doc = await self._persons.find_one({"_id": subject}, {"open": 1, "stale": 1}) or {}
+        doc = await self._looks(subject)
         left = [
             tuple(sorted({Captured(e["message"], e["epoch"]) for e in doc.get(name, ())} & wanted))
             for name in ("open", "stale")
@@ -102,24 +111,69 @@ class Withdrawals:
             "waited": [_doc(one) for one in waited],
             "listed": [_doc(one) for one in listed],
         }
-        await self._receipts.change({"_id": job, "applied": {"$exists": False}}, {"$set": fields}, {"_id": 1})
+        await self._writes(UpdateOne({"_id": job, "applied": {"$exists": False}}, {"$set": fields}))
 
     async def receipt(self, job: str) -> Doc | None:
         """The receipt of a withdrawal: purposes, `seq`, `accepted`, `closed`, `applied`, `waited`, `listed`."""
         return await self._receipts.find_one({"_id": job})
 
     async def _close(self, no: Withdraw) -> Withdrawal:
-        fields = {"withdrawals": {"$elemMatch": {"job": no.job, "at": {"$gte": no.at}}}}
-        where = {"_id": no.subject, "withdrawals": {"$not": fields["withdrawals"]}}
-        for _ in range(3):
-            try:
-                doc = await self._persons.change(where, closing(no), fields, upsert=True)
-            except Duplicate:  # made in this moment by another job, or this very withdrawal was here before
-                doc = await self._persons.find_one({"_id": no.subject} | fields, fields)
-            if doc is not None:
-                entry = doc["withdrawals"][0]
-                return Withdrawal(entry["seq"], tuple(Captured(c["message"], c["epoch"]) for c in entry["captured"]))
-        raise RuntimeError("the person's document cannot be closed")
+        return await self._closings(no)
+
+    async def _close_group(self, noes: list[Withdraw]) -> list[Withdrawal | Exception]:
+        found: dict[int, Withdrawal | Exception] = {}
+        for _ in range(_TRIES):
+            # A duplicate was made in this moment by another job, or this very withdrawal was here before.
+            left = {index: no for index, no in enumerate(noes) if index not in found}
+            if not left:
+                break
+            result = await self._persons.bulk(
+                [UpdateOne(_open_to(no), closing(no), upsert=True) for no in left.values()]
+            )
+            refused = _refused(result)
+            found |= {index: refused[place] for place, index in enumerate(left) if place in refused}
+            found |= await self._closed({index: no for index, no in left.items() if index not in found})
+        missing = RuntimeError("the person's document cannot be closed")
+        return [found.get(index, missing) for index in range(len(noes))]
+
+    async def _closed(self, noes: Mapping[int, Withdraw]) -> dict[int, Withdrawal]:
+        """What the closing writes left on the documents: an entry stays as it was written."""
+        docs = await self._persons.find({"_id": {"$in": [no.subject for no in noes.values()]}}, {"withdrawals": 1})
+        entries = {doc["_id"]: doc["withdrawals"] for doc in docs}
+        found = {index: _entry(no, entries.get(no.subject, ())) for index, no in noes.items()}
+        return {index: one for index, one in found.items() if one is not None}
+
+    async def _write_group(self, writes: list[UpdateOne]) -> list[Exception | None]:
+        refused = _refused(await self._receipts.bulk(writes))
+        return [refused.get(place) for place in range(len(writes))]
+
+    async def _look_group(self, subjects: list[str]) -> list[Doc | Exception]:
+        docs = await self._persons.find({"_id": {"$in": list(set(subjects))}}, {"open": 1, "stale": 1})
+        by_id = {doc["_id"]: doc for doc in docs}
+        return [by_id.get(subject, {}) for subject in subjects]
+
+
+def _refused(result: Bulk) -> dict[int, Exception]:
+    """What the store refused of a group of writes, by place; that something is there already is no failure."""
+    if not result.sure:
+        raise Unavailable("withdrawals")
+    return {
+        place: ValueError(f"the store refused a withdrawal (code {code})")
+        for place, code in result.failed.items()
+        if code != DUPLICATE
+    }
+
+
+def _open_to(no: Withdraw) -> Doc:
+    """The person's document, unless this no has closed it already."""
+    return {"_id": no.subject, "withdrawals": {"$not": {"$elemMatch": {"job": no.job, "at": {"$gte": no.at}}}}}
+
+
+def _entry(no: Withdraw, entries: Iterable[Doc]) -> Withdrawal | None:
+    for entry in entries:
+        if entry["job"] == no.job and millis(entry["at"]) >= millis(no.at):
+            return Withdrawal(entry["seq"], tuple(Captured(c["message"], c["epoch"]) for c in entry["captured"]))
+    return None
 
 
 def closing(no: Withdraw) -> list[Doc]:
