@@ -23,6 +23,7 @@ from preklic_workers.progress import Progress
 from preklic_workers.roles import Worker
 from preklic_workers.store import open_store, schema
 from preklic_workers.store.marks import REVOKE
+from preklic_workers.store.person_docs import fresh
 from producing import Served, Wire, bodies_in
 from queueing import queues_of, revoke
 from waiting import auntil, until
@@ -157,6 +158,27 @@ async def test_the_worker_measures_by_what_its_own_handler_holds(worker):
     assert taker._progress is worker._duty.handlers["revoke"].__self__.progress
 
 
+async def test_withdrawals_that_drain_keep_no_other_waiting(settings, store, queues):
+    message = {"message": new_id(), "epoch": 1, "purpose": "newsletter", "until": store.mongo.now(), "seq": 1}
+    people = [secrets.token_bytes(16) for _ in range(20)]
+    for pid in people:
+        await store.mongo["persons"].insert(fresh(secrets.token_urlsafe(32), pid) | {"open": [message]})
+    worker = await Worker.open("revoke", settings("revoke", concurrency=4))
+    await worker.start()
+    for pid in people:
+        queues.put(encode(revoke(person=pid.hex(), purposes=("newsletter",)), "revoke"), "revoke")
+    try:
+        await auntil(lambda: closed(store, len(people)), what="every gate is closed")
+    finally:
+        for pid in people:
+            await store.mongo["persons"].change({"pid": pid}, {"$set": {"open": []}})
+        await worker.stop()
+
+
+async def closed(store, count):
+    return await store.mongo["withdrawals"].count({"applied": {"$exists": False}}) == count
+
+
 async def test_without_a_worker_the_head_of_the_queue_is_nobodys_and_gets_late(settings, store):
     worker = await Worker.open("revoke", settings("revoke"))
     await worker.start()
@@ -193,8 +215,8 @@ async def test_the_head_of_the_queue_is_as_old_as_what_waits_there(url, store, q
         told = await marked(store, REVOKE, lambda one: one.published.year > 1)
         assert abs(told.published - taken) < dt.timedelta(milliseconds=2)
         queues.take("revoke")
-        fresh = await marked(store, REVOKE, lambda one: one.seen - one.published < dt.timedelta(seconds=1))
-        assert fresh.published > taken
+        young = await marked(store, REVOKE, lambda one: one.seen - one.published < dt.timedelta(seconds=1))
+        assert young.published > taken
     await taker.stop()
 
 

@@ -39,6 +39,10 @@ from preklic_workers.upkeep import Upkeep
 
 log = telemetry.logger(__name__)
 
+# A withdrawal may drain for half a minute: so many that the next no is not kept waiting behind those that do. It is
+# what a quorum queue gives at most without an ack.
+DRAINING: Final = 2000
+
 
 class Part(Protocol):
     """Something that works in the background from `start` to `stop`."""
@@ -52,12 +56,16 @@ class Part(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Duty:
-    """What one role does: handlers by actor name, those of them that take lists, and what else runs beside them."""
+    """What one role does: handlers by actor name, those of them that take lists, and what else runs beside them.
+
+    `places`: so many jobs of each queue at a time where the settings say fewer.
+    """
 
     handlers: Mapping[str, Handler] = field(default_factory=dict)
     batch: frozenset[str] = frozenset()
     beside: Sequence[Part] = ()
     close: Sequence[Callable[[], Awaitable[None]]] = ()
+    places: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +102,7 @@ def revoke_duty(means: Means) -> Duty:
     """Withdrawals, and the marks that say how far they have come."""
     revoke = Revoke(means.store, means.registry, means.ring.blind)
     marks = MarksTaker(means.settings.amqp_url, means.store, revoke.progress)
-    return Duty({"revoke": revoke.handle}, beside=[marks])
+    return Duty({"revoke": revoke.handle}, beside=[marks], places=DRAINING)
 
 
 def record_duty(means: Means) -> Duty:
@@ -180,7 +188,7 @@ class Worker:
             self._broker,
             means.settings.amqp_url,
             sorted({ACTORS[name][1] for name in self._duty.handlers}),
-            concurrency=means.settings.concurrency,
+            concurrency=max(means.settings.concurrency, self._duty.places),
             opener=means.ring.opener,
             observe=observe_job,
             name=f"preklic {self.role}",
