@@ -77,7 +77,7 @@ class Seen:
 class Chaos:
     """Breaks things for `seconds`. `weights` are those of WEIGHTS that this run uses; `minimum` hand-overs are open.
 
-    Workers stand still and freeze at `points`.
+    Workers stand still and freeze at `points`. The replica set has all its members for the share `whole` of the time.
     """
 
     def __init__(
@@ -92,13 +92,14 @@ class Chaos:
         weights: dict[str, float],
         points: Sequence[str],
         every: float,
+        whole: float,
         say: Callable[[str], None],
     ) -> None:
         self.seen = Seen()
         self._world, self._website, self._say = world, website, say
         self._chance = random.Random(seed)
         self._kills, self._minimum, self._weights, self._every = kills, minimum, weights, every
-        self._points = points
+        self._points, self._whole = points, whole
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._armed: dict[int, tuple[str, float]] = {}
@@ -120,6 +121,8 @@ class Chaos:
                 if due:
                     chosen = now
                     self._break()
+            if now - began > self._whole * seconds and not self._servers.alone:
+                self._alone(self._servers.shrink)
             if now - spoke > 30:
                 spoke = now
                 self._say(self._line(now - began))

@@ -34,7 +34,9 @@ SHOWN: Final = 50
 class Plan:
     """What a run does. `seconds` of fire; `kills` at fail points and `pairs` of send and withdrawal in that time;
     `minimum` hand-overs are open at each fault, kept open by a sink that takes `pace` seconds for each mail; `lease`
-    seconds instead of 60 for runs that are shorter than that; `load` a factor on what else the website sends.
+    seconds instead of 60 for runs that are shorter than that; `load` a factor on what else the website sends. The
+    replica set has its `members` for the share `whole` of the time, then one: on two cores three leave room for a
+    quarter of the pairs.
     """
 
     seconds: float = 1800
@@ -42,12 +44,13 @@ class Plan:
     kills: int = 1100
     pairs: int = 100_000
     minimum: int = 32
-    pace: float = 0.5
+    pace: float = 0.6
     lease: float | None = None
     load: float = 1.0
     members: int = 3
+    whole: float = 0.15
     connections: int = CONNECTIONS
-    every: float = 1.0
+    every: float = 3.0
     rest: float = 900
     replayed: int = 20_000
     only: tuple[str, ...] = ()
@@ -131,6 +134,7 @@ def run(world: World, plan: Plan, say: Callable[[str], None]) -> Report:
         weights=weights,
         points=plan.points,
         every=plan.every,
+        whole=plan.whole,
         say=say,
     )
     with website:
@@ -245,6 +249,7 @@ def _asked() -> tuple[Plan, Path | None]:
     parser.add_argument("--lease", type=float, help="seconds, instead of 60")
     parser.add_argument("--load", type=float, default=Plan.load, help="factor")
     parser.add_argument("--members", type=int, default=Plan.members, help="of the replica set")
+    parser.add_argument("--whole", type=float, default=Plan.whole, help="share of the time that the set is whole")
     parser.add_argument("--connections", type=int, default=Plan.connections, help="of a send worker with the relay")
     parser.add_argument("--every", type=float, default=Plan.every, help="seconds between faults that are no kills")
     parser.add_argument("--rest", type=float, default=Plan.rest, help="seconds for everything to come to an end")

@@ -26,6 +26,7 @@ WORK: Final = (*QUEUES, DEAD)
 HELD: Final = (*WORK, *(tier_queue(tier) for tier in TIERS))
 SETTLED_SECONDS: Final = 20.0
 RETURNED_SECONDS: Final = 240.0
+_MANY: Final = 5_000
 _WINDOW: Final = dt.timedelta(seconds=1)
 
 
@@ -37,23 +38,26 @@ def rest(world: World, promised: Promised, seconds: float, watch: Callable[[], N
     """
     once_more = {"state": "in_doubt", "purpose": {"$in": sorted(ONCE_MORE)}, "again": {"$ne": True}}
     quiet = {"$or": [{"state": {"$in": ["claimed", "deferred"]}}, once_more]}
-    until_then = time.monotonic() + seconds
+    until_then, left = time.monotonic() + seconds, list(promised.sends)
     while (late := time.monotonic() - until_then) < 0 or (late < RETURNED_SECONDS and returning(world)):
         watch()
         if world.database.messages.count_documents(quiet, limit=1) == 0 and not any(_depths(world).values()):
-            unrecorded = [job for job in promised.sends if not job_known(world, job)]
-            if not unrecorded:
+            left = unrecorded(world, left)
+            if not left:
                 return True
         time.sleep(1)
     return False
 
 
-def job_known(world: World, job: str) -> bool:
-    """Whether anything is recorded of this job."""
-    return (
-        world.database.messages.find_one({"_id": job}, {"_id": 1}) is not None
-        or world.database.dead.find_one({"job": job}, {"_id": 1}) is not None
-    )
+def unrecorded(world: World, jobs: Iterable[str]) -> list[str]:
+    """Those of these jobs of which nothing is recorded."""
+    asked, left = list(jobs), []
+    for start in range(0, len(asked), _MANY):
+        some = set(asked[start : start + _MANY])
+        some -= {doc["_id"] for doc in world.database.messages.find({"_id": {"$in": list(some)}}, {"_id": 1})}
+        some -= {doc["job"] for doc in world.database.dead.find({"job": {"$in": list(some)}}, {"job": 1})}
+        left += some
+    return left
 
 
 def _depths(world: World) -> dict[str, int]:

@@ -10,23 +10,21 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from bson.timestamp import Timestamp
 from pymongo import CursorType, MongoClient
 from pymongo.errors import PyMongoError
 
-from faults.witnesses import RACING
-
 # Times are whole milliseconds: what lies so many of them apart is less than 5 ms apart.
 NEAR: Final = 4
-_AIMED: Final = 100  # ms: pairs further apart say nothing about the aim
-_STEP: Final = 0.05  # ms
+_AIMED: Final = 25  # ms: what is further apart was held up, and says nothing about the aim
+_STEP: Final = 0.002  # of a gap, by which the aim is moved: a whole burst is judged at once
 _UNSEEN: Final = 60.0  # seconds after which a write that the oplog did not show is given up
-_TOGETHER: Final = 8
-_GATHER: Final = 0.5  # seconds that pairs of one worker wait for more of them
-_LEAD: Final = 0.15  # seconds in which the word to go reaches both workers
-_APART: Final = 0.06  # seconds between moments
+_TOGETHER: Final = 16
+_WAIT: Final = 1.0  # seconds that a burst waits for its last pairs
+_LEAD: Final = 0.1  # seconds in which the word to go reaches both workers
+_APART: Final = 0.05  # seconds between moments
 _KEPT: Final = 120.0  # seconds that the times of writes are kept
 _FIELDS: Final = {"wall": 1, "o2._id": 1, "o._id": 1, "o.seq": 1, "o.diff.u.seq": 1}
 _PAUSE: Final = 0.1
@@ -91,79 +89,93 @@ class Oplog:
                 del self._seen[oldest]
 
 
-class Ready(NamedTuple):
-    """A pair of which both halves wait at their doors: the jobs and the processes that hold them."""
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A mail and the withdrawal of its purpose, by job. `at_door` has who waits at a door, with the process."""
 
     mail: str
-    mail_at: int
     end: str
-    end_at: int
+    at_door: dict[str, int] = field(default_factory=dict)
+
+    def complete(self) -> bool:
+        """Whether both wait."""
+        return len(self.at_door) == 2
 
 
 class Starter:
-    """Lets pairs go: those whose mails wait in the same worker together, for that is one group of its gate.
+    """Lets a burst of pairs go when all of it waits.
 
-    So few at a time that their withdrawals, each a write of its own, are over within what counts as near.
+    Those whose mails are in one worker go together, for they are one group of its gate; and one worker goes after the
+    other, so that each moment has the machine to itself.
     """
 
     def __init__(self) -> None:
-        self._mails: dict[str, int] = {}
-        self._ends: dict[str, str] = {}
-        self._ready: dict[int, list[Ready]] = {}
-        self._since: dict[int, float] = {}
+        self._entered = 0.0
         self._free = 0.0
+        self._pairs: list[Pair] = []
+        self._of: dict[str, Pair] = {}
 
-    def arrived(self, mail: str, pid: int, end: str) -> None:
-        """A mail waits at its door; `end` is the withdrawal that sets out."""
-        self._mails[mail] = pid
-        self._ends[end] = mail
+    def idle(self, now: float) -> bool:
+        """Whether the burst before is over. Times are in seconds since the epoch."""
+        return not self._pairs and now > self._free
 
-    def ready(self, end: str, pid: int, now: float) -> None:
-        """A withdrawal waits at its door."""
-        mail = self._ends.pop(end, None)
-        if mail is not None:
-            mail_at = self._mails.pop(mail)
-            self._ready.setdefault(mail_at, []).append(Ready(mail, mail_at, end, pid))
-            self._since.setdefault(mail_at, now)
+    def enter(self, pairs: list[Pair], now: float) -> None:
+        """A burst that sets out."""
+        self._entered, self._pairs = now, pairs
+        self._of = {job: pair for pair in pairs for job in (pair.mail, pair.end)}
 
-    def starts(self, now: float) -> Iterator[tuple[float, Sequence[Ready]]]:
-        """The pairs that are to go now, with their moment; both in seconds since the epoch."""
-        for pid, pairs in list(self._ready.items()):
-            if len(pairs) < _TOGETHER and now - self._since[pid] < _GATHER:
-                continue
-            for start in range(0, len(pairs), _TOGETHER):
-                moment = max(now + _LEAD, self._free)
-                self._free = moment + _APART
-                yield moment, pairs[start : start + _TOGETHER]
-            del self._ready[pid], self._since[pid]
+    def at_door(self, job: str, pid: int) -> None:
+        """Somebody waits at a door."""
+        if job in self._of:
+            self._of[job].at_door[job] = pid
+
+    def starts(self, now: float) -> Iterator[tuple[float, Pair]]:
+        """The pairs that are to go, each with its moment. Who is not there by then goes on alone."""
+        ready = [pair for pair in self._pairs if pair.complete()]
+        if not self._pairs or (len(ready) < len(self._pairs) and now - self._entered < _WAIT):
+            return
+        self._free = now + _LEAD
+        for pairs in _by_worker(ready):
+            yield from ((self._free, pair) for pair in pairs)
+            self._free += _APART
+        self._pairs = []
+
+
+def _by_worker(ready: Sequence[Pair]) -> Iterator[Sequence[Pair]]:
+    """Groups of pairs whose mails are in one worker, as large as they may be."""
+    workers: dict[int, list[Pair]] = {}
+    for pair in ready:
+        workers.setdefault(pair.at_door[pair.mail], []).append(pair)
+    for pairs in workers.values():
+        yield from (pairs[start : start + _TOGETHER] for start in range(0, len(pairs), _TOGETHER))
 
 
 @dataclass
 class Races:
-    """The pairs: `runners` are mails that have no withdrawal yet, with the address. One person runs once.
-
-    `centre` is where withdrawals are aimed (ms after their mail), `gaps` how far the gate was behind its withdrawal
-    (ms), `near` the pairs that met, `unseen` those of which the oplog did not show both.
+    """How pairs met. `centre` is where withdrawals are aimed (ms after their mails), `gaps` how far the gate was behind
+    its withdrawal (ms), `near` the pairs that met, `unseen` those of which the oplog did not show both.
     """
 
     times: Times
-    runners: dict[str, str] = field(default_factory=dict)
-    closed_by: set[str] = field(default_factory=set)
+    mails: set[str] = field(default_factory=set)
+    ends: set[str] = field(default_factory=set)
     centre: float = 0.0
     near: dict[str, int] = field(default_factory=lambda: {"sent": 0, "refused": 0})
     gaps: list[float] = field(default_factory=list)
     unseen: int = 0
-    _gates: dict[str, tuple[bool, Sequence[Write], float]] = field(default_factory=dict)
+    _gates: dict[str, tuple[str, bool, Sequence[Write], float]] = field(default_factory=dict)
     _closings: dict[str, Write] = field(default_factory=dict)
 
     def saw(self, line: dict[str, Any]) -> None:
-        """A line that a worker told: gates and closings of pairs are noted."""
-        if line["what"] == "gate" and line["purpose"] == RACING and line["answer"] in {"GatePassed", "GateRefused"}:
+        """A line that a worker told: the first gate of each mail that was let go, and the withdrawals, are noted."""
+        job, what = line.get("job"), line["what"]
+        if what == "gate" and job in self.mails and line["answer"] in {"GatePassed", "GateRefused"}:
+            self.mails.discard(job)
             passed, person = line["answer"] == "GatePassed", line["person"]
             writes = [(person, line["seq"])] if passed else [(line["mark"], number) for number in line["marks"]]
-            self._gates.setdefault(person, (passed, writes, time.monotonic()))
-        elif line["what"] == "closed" and line["job"] in self.closed_by:
-            self.closed_by.discard(line["job"])
+            self._gates[job] = person, passed, writes, time.monotonic()
+        elif what == "closed" and job in self.ends:
+            self.ends.discard(job)
             self._closings[line["person"]] = line["person"], line["seq"]
 
     @property
@@ -173,21 +185,20 @@ class Races:
 
     def settle(self) -> None:
         """Judge the pairs of which both halves were seen."""
-        for person in list(self._gates.keys() & self._closings.keys()):
-            passed, writes, since = self._gates[person]
-            closed, asked = self.times.at(self._closings[person]), [self.times.at(write) for write in writes]
+        for mail, (person, passed, writes, since) in list(self._gates.items()):
+            closed = self.times.at(self._closings[person]) if person in self._closings else None
+            asked = [self.times.at(write) for write in writes]
             if closed is not None and None not in asked:
                 self._judge(passed, max((at - closed for at in asked if at is not None), key=abs))
             elif time.monotonic() - since > _UNSEEN:
                 self.unseen += 1
             else:
                 continue
-            del self._gates[person], self._closings[person]
+            del self._gates[mail]
 
     def _judge(self, passed: bool, gap: float) -> None:  # noqa: FBT001
         self.gaps.append(gap)
         if abs(gap) <= NEAR:
             self.near["sent" if passed else "refused"] += 1
         if abs(gap) <= _AIMED:
-            # More sent than refused: the withdrawals come too late.
-            self.centre = max(-60.0, min(60.0, self.centre + (-_STEP if passed else _STEP)))
+            self.centre += _STEP * gap

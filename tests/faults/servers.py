@@ -33,6 +33,8 @@ class Servers:
         self._world = world
         self._chance = chance
         self._private = world.system.rabbit.child is not None
+        self.alone = len(world.system.mongo.members) < 2
+        """Whether the replica set has one member."""
         self._tiers = None if world.lease is None else round(1000 * world.lease / 2)
 
     def hasten_tiers(self) -> None:
@@ -110,6 +112,18 @@ class Servers:
         mongo.members[index].kill()
         time.sleep(self._chance.uniform(0, 2))
         mongo.revive(self._world.stack.children, index)
+
+    def shrink(self) -> None:
+        """The set goes on with its primary alone."""
+        mongo, index = self._world.system.mongo, self._primary()
+        with self._client() as client:
+            config: Any = client.admin.command("replSetGetConfig")["config"]
+            config["members"] = [one for one in config["members"] if one["host"].endswith(f":{mongo.ports[index]}")]
+            client.admin.command("replSetReconfig", config, force=True)
+        for place, member in enumerate(mongo.members):
+            if place != index:
+                member.kill()
+        self.alone = True
 
     def mend(self) -> None:
         """Whatever was interrupted: policies, permissions, fail points."""

@@ -42,10 +42,10 @@ class Door:
         self._waiting: dict[str, asyncio.Future[None]] = {}
         faults.hear("go", self._told)
 
-    async def wait(self, job: str, word: str) -> None:
-        """Tell `word` of a job, and wait until it may go on."""
+    async def wait(self, job: str) -> None:
+        """Tell that a job is at the door, and wait until it may go on."""
         self._waiting[job] = asyncio.get_running_loop().create_future()
-        self._faults.tell(word, job=job)
+        self._faults.tell("at_door", job=job)
         with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE):
                 await self._waiting[job]
@@ -159,13 +159,13 @@ def _let_meet(door: Door) -> None:
     async def mail(attempt: Any, watch: Any) -> Any:
         # Before the gate's time runs. One that was given out again has lost its other half.
         if attempt.purpose.key == RACING and attempt.epoch == 1:
-            await door.wait(attempt.job.id, "arrived")
+            await door.wait(attempt.job.id)
         return await ask(attempt, watch)
 
     @functools.wraps(enter)
     async def withdrawal(self: Withdrawals, no: Any) -> Any:
         if list(no.purposes) == [RACING]:
-            await door.wait(no.job, "ready")
+            await door.wait(no.job)
         return await enter(self, no)
 
     handover.no_gate, Withdrawals.withdraw = mail, withdrawal
