@@ -65,7 +65,7 @@ def _start_member(children: Children, run_dir: Path, index: int, port: int) -> C
     argv = [str(find_mongod()), "--dbpath", str(data), "--port", str(port), "--bind_ip", "127.0.0.1"]
     argv += ["--replSet", SET, "--noscripting", "--nounixsocket", "--quiet"]
     argv += ["--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "512"]
-    # Fail points (`failCommand`) for the fault tests; the full-time diagnostics only cost a small machine time.
+    # Fail points (`failCommand`) for the fault tests; full-time diagnostics and idle writers only cost a small machine.
     argv += ["--setParameter", "replWriterThreadCount=1", "--setParameter", "replWriterMinThreadCount=0"]
     argv += ["--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false"]
     return children.start(f"mongod {index}", argv, log=run_dir / f"mongod{index}.log", disposable=True)
