@@ -18,6 +18,8 @@ from typing import ClassVar, Final, Self, TypeVar
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from preklic_shared.ids import text_of
+
 VERSION: Final = 1
 KEY_BYTES: Final = 32
 MAC_BYTES: Final = 16
@@ -218,7 +220,7 @@ def _ids(message: str, pid: bytes) -> bytes:
 def _split(body: bytes) -> tuple[str, bytes, bytes]:
     if len(body) < _IDS:
         raise ValueError("the token is cut")
-    return str(UUID(bytes=body[:16])), body[16:_IDS], body[_IDS:]
+    return text_of(body[:16]), body[16:_IDS], body[_IDS:]
 
 
 def _whole(body: bytes) -> tuple[str, bytes]:

@@ -5,6 +5,7 @@ from typing import Final
 import uvicorn
 
 from preklic_producers.gateway.app import create_app
+from preklic_shared.collector import spare_the_collector
 from preklic_shared.settings import Settings
 
 CONNECTIONS: Final = 2000
@@ -38,4 +39,6 @@ def server(settings: Settings, host: str, port: int) -> uvicorn.Server:
 
 def serve(settings: Settings, host: str = "127.0.0.1", port: int = 8080) -> None:
     """Serve until SIGTERM or SIGINT. What is in the outbox then goes out at the next start."""
-    server(settings, host, port).run()
+    made = server(settings, host, port)
+    spare_the_collector()
+    made.run()
