@@ -48,6 +48,10 @@ RATES: Final = {
 BURST: Final = 0.8
 LOOK: Final = 0.02  # seconds between looks at what the workers tell
 MOST_RACING: Final = 120  # pairs in one burst
+# Mails that have not come to the gate's door yet. With so many still to come no burst sets out: it would stand in the
+# queue behind them, and its withdrawals would have gone alone by then. Who is not there after so long is not coming.
+MOST_ABROAD: Final = 40
+ABROAD: Final = 20.0  # seconds
 _ORDERS: Final = 60  # in one line of a worker's pipe, which takes 4 KiB at once
 _SPREAD: Final = 0.5  # ms about the aim
 _KNOWN: Final = 100  # pairs after which their share is known
@@ -74,6 +78,7 @@ class Website:
         self._oplog = Oplog(world.system.mongo.url, world.system.database)
         self.races = Races(self._oplog)
         self._starter = Starter()
+        self._abroad: dict[str, float] = {}
         self.stuck: list[str] = []
         self._world = world
         self._people = people
@@ -153,12 +158,14 @@ class Website:
     def _race(self, seconds: float) -> None:
         """Mails, each with the withdrawal of its purpose: they meet at the gate."""
         count = min(self._count(self._rate() * seconds), MOST_RACING)
-        if count < 1:
+        self._abroad = {job: since for job, since in list(self._abroad.items()) if time.monotonic() - since < ABROAD}
+        if count < 1 or len(self._abroad) > MOST_ABROAD:
             return
         people = self._people.make(count)
         mails = [self._draft(human.address, RACING) for human in people]
         ends = [self._drafts.revoke(human.address, [RACING], reason="a race") for human in people]
         pairs = [Pair(mail.job, end.job) for (mail, _, _), end in zip(mails, ends, strict=True)]
+        self._abroad |= {pair.mail: time.monotonic() for pair in pairs}
         self._starter.enter(pairs, time.time())
         self._send(mails)
         self._others(ends, "revoke")
@@ -178,6 +185,7 @@ class Website:
         for line in lines:
             if line["what"] == "at_door":
                 self._starter.at_door(line["job"], line["pid"])
+                self._abroad.pop(line["job"], None)
             else:
                 self.races.saw(line)
         self._let_go(self._starter.starts(time.time()))
