@@ -1,4 +1,4 @@
-"""A small HTTP load on loopback: `python -m bench.load PORT SECONDS PATHS`; 64 connections, one request each at a time.
+"""A small HTTP load on loopback: `python -m bench.load PORT SECONDS PATHS`; 128 connections, one request at a time each.
 
 Every answer is waited for; anything but a 2xx or 3xx ends the load with an error.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import uvloop
 
-CONNECTIONS = 64
+CONNECTIONS = 128
 HEAD = "GET {} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) Firefox/140.0\r\n\r\n"
 
 
