@@ -1,4 +1,4 @@
-"""A small HTTP load on loopback: `python -m bench.load PORT SECONDS PATHS`; 128 connections, one request at a time each.
+"""A small HTTP load on loopback, `python -m bench.load PORT SECONDS PATHS`: 128 connections, a request at a time.
 
 Every answer is waited for; anything but a 2xx or 3xx ends the load with an error.
 """
