@@ -154,7 +154,7 @@ class Templates:
             self._check(name, layout, known)
 
 
-class _Sandbox(SandboxedEnvironment):
+class Sandbox(SandboxedEnvironment):
     """Jinja's sandbox. `article.title` of a JSON object is its member first: that is what data are made of."""
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -165,7 +165,7 @@ class _Sandbox(SandboxedEnvironment):
 
 
 def _environment(folder: Path) -> SandboxedEnvironment:
-    environment = _Sandbox(
+    environment = Sandbox(
         loader=FileSystemLoader(folder),
         undefined=StrictUndefined,
         autoescape=escapes,
