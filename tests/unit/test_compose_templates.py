@@ -71,7 +71,7 @@ def test_markup_in_data_is_escaped_in_html(tmp_path, word):
     assert page.count("<") == 2
 
 
-@pytest.mark.attack(33, guard=GUARD + "templates:SandboxedEnvironment")
+@pytest.mark.attack(33, guard=GUARD + "templates:Sandbox")
 def test_a_template_in_data_stays_text_and_one_in_a_template_is_caged(tmp_path):
     (tmp_path / "a").mkdir()
     assert rendered(tmp_path / "a", {"word": "{{ ''.__class__ }}"}).text == "{{ ''.__class__ }}"
