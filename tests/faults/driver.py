@@ -173,7 +173,7 @@ def _judged(world: World, website: Website, chaos: Chaos, plan: Plan, say: Calla
     rest(world, website.promised, 60, chaos.watch)
     found = gather(world, website.promised, chaos.seen)
     report = Report(seed=plan.seed, replayed=replayed, bodies=len(found.bodies), promised=len(found.promised))
-    report.wrong = grown(before, found.bodies) + audit(found)
+    report.wrong = (grown(before, found.bodies) if replayed else []) + audit(found)
     report.about = about(found, report.wrong[:SHOWN])
     seen, races, times = chaos.seen, website.races, effects(world)
     report.faults, report.kills = dict(seen.faults), dict(seen.kills)
