@@ -108,6 +108,7 @@ class Chaos:
         self._busy = threading.Semaphore(1)
         self._told = world.told.open("rb")
         self._rest = b""
+        self._mended = False
 
     def run(self, seconds: float) -> Seen:
         """Break things for so long; `mend` them afterwards."""
@@ -125,7 +126,7 @@ class Chaos:
                 self._alone(self._servers.shrink)
             if now - spoke > 30:
                 spoke = now
-                self._say(self._line(now - began))
+                self._say(self.line(now - began))
             time.sleep(_TURN)
         return self.seen
 
@@ -259,6 +260,10 @@ class Chaos:
         """A zombie wakes when its leases are over and others went on with what it had; then it is asked to go."""
         lease = self._world.lease or 60.0
         frozen = [one for one in self._world.fleet if one.pid == pid]
+        if self._mended:
+            for one in frozen:
+                one.signal(signal.SIGCONT)
+            return
         long = lease * self._chance.uniform(1.25, 1.6)
         self.after(lease * 1.03, lambda: self._replay(lease + 3))
         for one in frozen:
@@ -377,6 +382,7 @@ class Chaos:
 
     def mend(self) -> None:
         """Nothing is broken from here on."""
+        self._mended = True
         self._later.clear()
         self._pool.shutdown(wait=True)
         self._servers.mend()
@@ -387,7 +393,8 @@ class Chaos:
             one.signal(signal.SIGCONT)
         self.watch()
 
-    def _line(self, seconds: float) -> str:
+    def line(self, seconds: float) -> str:
+        """What was done and seen so far."""
         near = self._website.races.near
         return (
             f"{seconds:5.0f} s: {sum(self.seen.kills.values())} kills at {len(self.seen.kills)} points, "

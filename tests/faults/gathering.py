@@ -87,16 +87,17 @@ def returning(world: World) -> dict[str, int]:
     return {queue["name"]: held for queue in told if (held := queue.get("messages_dlx", 0))}
 
 
-def gather(world: World, promised: Promised, seen: Seen) -> Found:
-    """All evidence but the second ledger. The workers are idle by now."""
-    database = world.database
+def gather(world: World, promised: Promised, seen: Seen, watch: Callable[[], None]) -> Found:
+    """All evidence but the second ledger. The workers are idle by now, unless the run did not come to rest."""
+    database, written = world.database, bodies(world)
+    watch()  # a gate is told before its body begins: those of the bodies just read are there now
     log = logged(joblog.entries(world.amqp_url("upkeep")))
     messages = {doc["_id"]: doc for doc in database.messages.find({}, {"body_hash": 0, "by": 0})}
     marked = {"$or": [{"open.0": {"$exists": True}}, {"stale.0": {"$exists": True}}]}
     return Found(
         promised={job: purpose for job, (purpose, _) in promised.sends.items()} | dict.fromkeys(promised.others, ""),
         messages=messages,
-        bodies=bodies(world),
+        bodies=written,
         gates=_gates(seen.told),
         closings=_closings(database, seen.told),
         logged=list(log.jobs),

@@ -7,7 +7,7 @@ import pytest
 from faults.conftest import Running
 
 SHORT = ("--seconds", "25", "--lease", "8", "--members", "1", "--kills", "14", "--every", "2", "--minimum", "12")
-SHORT += ("--pairs", "600", "--rest", "90", "--replayed", "200")
+SHORT += ("--calm", "10", "--pairs", "600", "--rest", "90", "--replayed", "200")
 
 
 @pytest.mark.timeout(420)

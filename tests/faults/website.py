@@ -47,7 +47,7 @@ RATES: Final = {
 # Seconds from one burst to the next: what comes together is claimed, asked and settled together.
 BURST: Final = 0.8
 LOOK: Final = 0.02  # seconds between looks at what the workers tell
-MOST_RACING: Final = 120  # pairs in one burst
+MOST_RACING: Final = 200  # pairs in one burst
 # Mails that have not come to the gate's door yet. With so many still to come no burst sets out: it would stand in the
 # queue behind them, and its withdrawals would have gone alone by then. Who is not there after so long is not coming.
 MOST_ABROAD: Final = 40
@@ -68,7 +68,8 @@ class Promised:
 
 
 class Website:
-    """Publishes in two threads until it is left. So many `pairs` are to meet within `seconds`; more are made for that.
+    """Publishes in two threads until it is left. So many `pairs` are to meet within `seconds`; more are made for that,
+    and as many as can be once it was told to `hurry`.
 
     `load` is a factor on RATES.
     """
@@ -86,7 +87,7 @@ class Website:
         self._pairs, self._seconds = pairs, seconds
         self._began = time.monotonic()
         self._load = load
-        self._over = threading.Event()
+        self._over, self._hurried = threading.Event(), threading.Event()
         self._crowd: list[Human] = []
         self._gone: list[Human] = []
         self._again: deque[tuple[float, Parcel]] = deque()
@@ -114,6 +115,14 @@ class Website:
         self._oplog.__exit__()
         self._courier.close()
         self._broker.close()
+
+    def hurry(self) -> None:
+        """What is left of the pairs may take all the room there is."""
+        self._hurried.set()
+
+    def met(self) -> bool:
+        """Whether as many pairs met as were to."""
+        return sum(self.races.near.values()) >= self._pairs
 
     def publish_dead(self, count: int) -> None:
         """Mails that no template can be filled for."""
@@ -205,7 +214,9 @@ class Website:
                 self._world.zygote.tell(one, f"go {' '.join(orders[one.pid][start : start + _ORDERS])}")
 
     def _rate(self) -> float:
-        """Pairs a second, so that what is still to meet does within the time left, as many meet as did so far."""
+        """Pairs a second, so that what is still to meet does within the time left, when as many meet as did so far."""
+        if self._hurried.is_set():
+            return 0.0 if self.met() else MOST_RACING / BURST
         met, seen = sum(self.races.near.values()), len(self.races.gaps)
         share = met / seen if seen > _KNOWN else 0.7
         left = max(1.0, self._seconds - (time.monotonic() - self._began))
