@@ -78,7 +78,7 @@ clauses-selftest: broker ## Switch each clause's guard off and see its tests fai
 
 .PHONY: bench
 bench: broker .venv-bench/.ready ## Measure ours beside Celery, dramatiq, FastStream and raw clients (15 minutes)
-	@PYTHONPATH=tests $(BIN)/python -m bench --json bench.json
+	@PYTHONPATH=tests $(BIN)/python -m bench --json bench.json --chart docs/speed.svg
 
 .PHONY: bench-quick
 bench-quick: broker .venv-bench/.ready ## The same in 90 s: shows that it runs, its figures are rough

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -12,7 +13,8 @@ from typing import Any
 
 from bench import report
 from bench.contest import Pace
-from bench.ground import PEERS, DoesNotRun, Ground, running_ground
+from bench.costs import costs
+from bench.ground import PEERS, ROOT, DoesNotRun, Ground, peer, running_ground
 from bench.machine import describe
 from bench.rows import GROUPS, LIMITS, ONCE, ROWS, Factory
 
@@ -46,6 +48,9 @@ def main() -> int:
     parser.add_argument("--quick", dest="pace", action="store_const", const="quick", default="full")
     parser.add_argument("--smoke", dest="pace", action="store_const", const="smoke", help="a few jobs each")
     parser.add_argument("--json", type=Path, help="write everything there")
+    parser.add_argument(
+        "--chart", type=Path, help="draw the bars of the README there (SVG); needs --json and the peers"
+    )
     parser.add_argument("--markdown", type=Path, help="write the table there, as the README shows it")
     options = parser.parse_args()
     if unknown := set(options.groups) - set(GROUPS):
@@ -63,9 +68,16 @@ def main() -> int:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
     if options.markdown:
         options.markdown.write_text("\n".join(report.markdown(ROWS, LIMITS, result["groups"])) + "\n")
+    if options.chart and options.json and PEERS.exists():
+        draw(options.json, options.chart)
     for fault in result["faults"]:
         print(f"DOES NOT RUN  {fault}", file=sys.stderr)
     return 1 if result["faults"] else 0
+
+
+def draw(told: Path, target: Path) -> None:
+    """The picture of the README, from what was written to `told`."""
+    subprocess.run([*peer("chart"), told, target], check=True, env={"PYTHONPATH": str(ROOT / "tests")})
 
 
 def measure(folder: Path, groups: list[str], pace: str) -> dict[str, Any]:
@@ -94,7 +106,8 @@ def measure(folder: Path, groups: list[str], pace: str) -> dict[str, Any]:
         for row, ratio in ((row, report.of(row, found)) for row in ROWS)
         if row.group in found
     ]
-    return {"version": 1, "pace": pace, "machine": machine, "rows": rows, "groups": found, "faults": faults}
+    told = {"version": 2, "pace": pace, "machine": machine, "rows": rows, "groups": found, "faults": faults}
+    return told | {"costs": costs(found, machine)}
 
 
 if __name__ == "__main__":

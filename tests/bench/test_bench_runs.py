@@ -1,12 +1,15 @@
 """The benchmarks run: a few jobs for each way of measuring, no figures asserted."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bench.__main__ import PACES, run_group
+from bench.__main__ import PACES, draw, run_group
+from bench.costs import costs
 from bench.ground import PEERS, Ground, prepared
+from bench.machine import describe
 from bench.report import lines
 from bench.rows import GROUPS, LIMITS, ROWS
 from preklic_stack.children import Children
@@ -48,3 +51,9 @@ def test_the_benchmarks_run(ground: Ground) -> None:
         assert set(samples) == {c for c in chosen if c.startswith("preklic") or PEERS.exists()}
         found[name] = samples
     assert len(lines(ROWS, LIMITS, found)) > len(ROWS) + len(LIMITS)
+    assert costs(found, describe(ground)) is not None
+    if PEERS.exists():
+        told, picture = ground.run_dir / "bench.json", ground.run_dir / "bench.svg"
+        told.write_text(json.dumps({"machine": describe(ground), "groups": found}))
+        draw(told, picture)
+        assert "</svg>" in picture.read_text()
