@@ -130,6 +130,10 @@ class Ground:
         """Documents in a collection, from its metadata."""
         return self._client[database][collection].estimated_document_count()
 
+    def recorded(self, database: str, message: str) -> bool:
+        """Whether an event of this message is there."""
+        return self._client[database]["events"].find_one({"message": message}, {"_id": 1}) is not None
+
     def forget(self, database: str) -> None:
         self._client.drop_database(database)
 

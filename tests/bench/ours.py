@@ -5,7 +5,8 @@ from functools import partial
 
 from bench.contest import Consumers, Sprint
 from bench.ground import OUR_DATABASE, Ground, ours, ours_environment
-from bench.house import house
+from bench.house import House, house
+from bench.latency import ToData, ToRecord
 from bench.life import Endurance, Idle
 from bench.site import Site
 from bench.theirs import SEALED_JOB
@@ -97,9 +98,24 @@ def track(ground: Ground, processes: int) -> Consumers:
 def click(ground: Ground) -> Sprint:
     """The gateway's click, answered when the broker has confirmed the event."""
     home = house(ground)
-    env = home.environment("gateway") | {"PREKLIC_OUTBOX": str(ground.run_dir / "outbox.sqlite")}
-    site = Site(ground, "gateway", lambda port: [*PREKLIC, "gateway", "--host", "127.0.0.1", "--port", str(port)], env)
+    site = _gateway(ground, home)
     return Sprint("gateway", "track", site.load(home.links(500)), partial(ours_environment, ground, {}), site.start)
+
+
+def payment(ground: Ground) -> ToData:
+    """A payment mail behind bulk mail, two processes."""
+    return ToData("payment", house(ground), lambda: workers(ground, "send", 2))
+
+
+def recorded(ground: Ground) -> ToRecord:
+    """A click among very many, one gateway and one track worker."""
+    home = house(ground)
+    return ToRecord("recorded", home, _gateway(ground, home), lambda: workers(ground, "track", 1))
+
+
+def _gateway(ground: Ground, home: House) -> Site:
+    env = home.environment("gateway") | {"PREKLIC_OUTBOX": str(ground.run_dir / "outbox.sqlite")}
+    return Site(ground, "gateway", lambda port: [*PREKLIC, "gateway", "--host", "127.0.0.1", "--port", str(port)], env)
 
 
 def idle(ground: Ground) -> Idle:

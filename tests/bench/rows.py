@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from bench import ours, theirs
 from bench.contest import Contender
 from bench.ground import Ground
+from bench.latency import ToData, ToRecord
 from bench.life import Endurance, Idle
 from bench.report import Limit, Row
 
-Factory = Callable[[Ground], Contender | Endurance | Idle]
+Factory = Callable[[Ground], Contender | Endurance | Idle | ToData | ToRecord]
 
 # In the order of their turns; `guess` is in jobs a second and bounds how many jobs are laid ready.
 GROUPS: Mapping[str, Mapping[str, Factory]] = {
@@ -44,6 +45,10 @@ GROUPS: Mapping[str, Mapping[str, Factory]] = {
     "click": {
         "preklic gateway": ours.click,
         "starlette, empty": theirs.empty_site,
+    },
+    "latency": {
+        "preklic payment": ours.payment,
+        "preklic click": ours.recorded,
     },
     "life": {
         "preklic, idle": ours.idle,
@@ -96,6 +101,8 @@ ROWS = (
 )
 
 LIMITS = (
+    Limit("a payment mail behind bulk mail, to DATA, p99 in ms", "latency", "preklic payment", "p99", 1000, 1000),
+    Limit("a click among very many, to its record, p99 in ms", "latency", "preklic click", "p99", 2000, 2000),
     Limit("memory of a worker after 1,000,000 jobs, MB", "life", "preklic, long run", "all_mb", 120, 90),
     Limit("its growth since the first tenth of them, %", "life", "preklic, long run", "growth", 10, 5),
     Limit("an idle worker, % of a core", "life", "preklic, idle", "percent", 2, 0.5),
