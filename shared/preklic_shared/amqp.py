@@ -68,8 +68,8 @@ class Connection(_Untyped):  # type: ignore[misc]
                 break
             value = decoded(buffer[start:stop])
             start = stop
-            # Headers and bodies have no callbacks to look for: they go straight to their channel.
-            channel = None if isinstance(value, frame.Method) else self._channels.get(value.channel_number)
+            # What belongs to content has no callbacks to look for: it goes straight to its channel.
+            channel = self._channels.get(value.channel_number) if _of_content(value) else None
             if channel is None:
                 self._process_frame(value)
             else:
@@ -77,6 +77,10 @@ class Connection(_Untyped):  # type: ignore[misc]
                 channel._handle_content_frame(value)  # noqa: SLF001 -- what _process_frame ends in
         self.bytes_received += start
         self._frame_buffer = buffer[start:]
+
+
+def _of_content(value: Any) -> bool:
+    return not isinstance(value, frame.Method) or isinstance(value.method, spec.Basic.Deliver)
 
 
 def decoded(data: bytes) -> Any:

@@ -79,7 +79,7 @@ async def hand_overs(store, to=ANA):
 
 
 def event(message, kind, to=ANA):
-    return Event(new_id(), message, subject(to), kind, "human", now())
+    return Event(f"{message}|{new_id()}", message, subject(to), kind, "human", now())
 
 
 async def history(store, message):

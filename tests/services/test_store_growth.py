@@ -31,7 +31,7 @@ async def fill(store):
 
 
 def event_of(message):
-    return Event(uuid.uuid4().hex, message, "p" * 32, "opened", "human", now(), None, 1)
+    return Event(f"{message}|{uuid.uuid4().hex}", message, "p" * 32, "opened", "human", now(), None, 1)
 
 
 async def live(store):

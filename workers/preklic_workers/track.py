@@ -16,6 +16,7 @@ from preklic_workers.outcomes import Done, Outcome, Refused, RetryLater
 from preklic_workers.permission import Person, may_track
 from preklic_workers.runtime import Opened
 from preklic_workers.store import Event, Noted, Store, Unavailable
+from preklic_workers.store.events import SEPARATOR
 from preklic_workers.verdicts import VERSION, bursts, judge
 
 SWITCH_OF: Final[Mapping[str, str]] = {"opened": "engagement.opens", "clicked": "engagement.clicks"}
@@ -98,7 +99,7 @@ def identity(job: TrackJob) -> str:
     A bounce or complaint happens once to a mail; an open or click once a minute.
     """
     bucket = job.at // BUCKET_MILLIS if job.event in SWITCH_OF else 0
-    return f"{job.message}|{job.event}|{'' if job.link is None else job.link}|{bucket}"
+    return f"{job.message}{SEPARATOR}{job.event}|{'' if job.link is None else job.link}|{bucket}"
 
 
 def ended(job: TrackJob, refused: Refused | None) -> Noted:

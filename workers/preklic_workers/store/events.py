@@ -3,14 +3,20 @@
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from preklic_workers.store.grouping import Grouper
 from preklic_workers.store.mongo import DUPLICATE, Doc, Mongo, Unavailable
 
+# Between a mail's id and the rest: what begins with both stands together in the index of keys, which is all there is.
+SEPARATOR: Final = "|"
+_ASKED: Final = 200  # mails in one question
+_AFTER: Final = chr(ord(SEPARATOR) + 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened to a mail. `id` is the key that makes it one.
+    """What happened to a mail. `id` is the key that makes it one; it begins with the mail's id and SEPARATOR.
 
     `verdict` is `human`, `prefetch`, `scanner` or `unknown`, by version `rules` of the table of `verdicts`.
     """
@@ -43,13 +49,14 @@ class Events:
 
     async def of(self, message: str) -> list[Event]:
         """The events of a mail, by time."""
-        docs = await self._events.find({"message": message}, sort=[("at", 1)])
-        return [_event(doc) for doc in docs]
+        return await self.of_all([message])
 
     async def of_all(self, messages: Sequence[str]) -> list[Event]:
         """The events of these mails, by time."""
-        docs = await self._events.find({"message": {"$in": list(messages)}}, sort=[("at", 1)])
-        return [_event(doc) for doc in docs]
+        docs: list[Doc] = []
+        for start in range(0, len(messages), _ASKED):
+            docs += await self._events.find({"$or": [_about(each) for each in messages[start : start + _ASKED]]})
+        return sorted(map(_event, docs), key=lambda event: event.at)
 
     async def _record_group(self, events: list[Event]) -> list[bool | Exception]:
         now = self._mongo.now()
@@ -59,6 +66,10 @@ class Events:
         if other := {code for code in result.failed.values() if code != DUPLICATE}:
             raise ValueError(f"the store refused an event (codes {sorted(other)})")
         return [index not in result.failed for index in range(len(events))]
+
+
+def _about(message: str) -> Doc:
+    return {"_id": {"$gte": message + SEPARATOR, "$lt": message + _AFTER}}
 
 
 def _event(d: Doc) -> Event:

@@ -184,7 +184,6 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("age", (("hour", 1),), {"expireAfterSeconds": KEEP_SECONDS}),
     ),
     "withdrawals": (Index("person", (("person", 1),)),),
-    "events": (Index("message", (("message", 1),)),),
     "permissions": (Index("person", (("person", 1), ("at", 1))),),
     "marks": (
         Index("left", (("seen", 1),), {"expireAfterSeconds": 86_400, "partialFilterExpression": {"left": True}}),
