@@ -1,5 +1,6 @@
 """`preklic capacity`: what a load needs, from measured costs."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
@@ -32,21 +33,25 @@ def capacity(
     load = Load(mails, opens, clicks)
     if not load.mails and not load.events:
         raise Stop(Code.USAGE, "nothing arrives, so nothing is needed", "preklic capacity --mails 1000 --opens 500")
-    try:
-        measured = need.read_costs(costs)
-    except OSError as error:
-        raise Stop(Code.USAGE, f"{costs}: {error.strerror}") from None
-    found = (
-        need.parts(load, measured),
-        need.ceilings(load, measured, cores),
-        need.peak(load, measured, peak, peak_seconds),
-    )
+    measured = _costs(costs)
+    needed, limits = need.parts(load, measured), need.ceilings(load, measured, cores)
+    surge = need.peak(load, measured, peak, peak_seconds)
     if as_json:
-        names = ("parts", "ceilings", "peak")
-        rows = [[asdict(one) for one in kind] for kind in found]
-        show_json({"load": asdict(load), "measured": measured.machine} | dict(zip(names, rows, strict=True)))
+        rows = {"parts": needed, "ceilings": limits, "peak": surge}
+        show_json({"load": asdict(load), "measured": measured.machine} | _plain(rows))
     else:
-        _tell(load, measured, cores, f"{peak:g} times that for {peak_seconds} s", *found)
+        _tell(load, measured, cores, f"{peak:g} times that for {peak_seconds} s", needed, limits, surge)
+
+
+def _costs(file: Path | None) -> Costs:
+    try:
+        return need.read_costs(file)
+    except OSError as error:
+        raise Stop(Code.USAGE, f"{file}: {error.strerror}") from None
+
+
+def _plain(rows: Mapping[str, Sequence[Part] | Sequence[Ceiling] | Sequence[Wait]]) -> dict[str, list[object]]:
+    return {name: [asdict(one) for one in kind] for name, kind in rows.items()}
 
 
 def _tell(
