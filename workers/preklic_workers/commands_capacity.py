@@ -1,6 +1,5 @@
 """`preklic capacity`: what a load needs, from measured costs."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Final
@@ -37,8 +36,7 @@ def capacity(
     needed, limits = need.parts(load, measured), need.ceilings(load, measured, cores)
     surge = need.peak(load, measured, peak, peak_seconds)
     if as_json:
-        rows = {"parts": needed, "ceilings": limits, "peak": surge}
-        show_json({"load": asdict(load), "measured": measured.machine} | _plain(rows))
+        show_json(_plain(load, measured, needed, limits, surge))
     else:
         _tell(load, measured, cores, f"{peak:g} times that for {peak_seconds} s", needed, limits, surge)
 
@@ -50,8 +48,14 @@ def _costs(file: Path | None) -> Costs:
         raise Stop(Code.USAGE, f"{file}: {error.strerror}") from None
 
 
-def _plain(rows: Mapping[str, Sequence[Part] | Sequence[Ceiling] | Sequence[Wait]]) -> dict[str, list[object]]:
-    return {name: [asdict(one) for one in kind] for name, kind in rows.items()}
+def _plain(load: Load, costs: Costs, parts: list[Part], ceilings: list[Ceiling], peak: list[Wait]) -> dict[str, object]:
+    return {
+        "load": asdict(load),
+        "measured": costs.machine,
+        "parts": [asdict(part) for part in parts],
+        "ceilings": [asdict(ceiling) for ceiling in ceilings],
+        "peak": [asdict(wait) for wait in peak],
+    }
 
 
 def _tell(
