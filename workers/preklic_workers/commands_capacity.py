@@ -32,21 +32,30 @@ def capacity(
     load = Load(mails, opens, clicks)
     if not load.mails and not load.events:
         raise Stop(Code.USAGE, "nothing arrives, so nothing is needed", "preklic capacity --mails 1000 --opens 500")
-    try:
-        measured = need.read_costs(costs)
-    except OSError as error:
-        raise Stop(Code.USAGE, f"{costs}: {error.strerror}") from None
-    found = (
-        need.parts(load, measured),
-        need.ceilings(load, measured, cores),
-        need.peak(load, measured, peak, peak_seconds),
-    )
+    measured = _costs(costs)
+    needed, limits = need.parts(load, measured), need.ceilings(load, measured, cores)
+    surge = need.peak(load, measured, peak, peak_seconds)
     if as_json:
-        names = ("parts", "ceilings", "peak")
-        rows = [[asdict(one) for one in kind] for kind in found]
-        show_json({"load": asdict(load), "measured": measured.machine} | dict(zip(names, rows, strict=True)))
+        show_json(_plain(load, measured, needed, limits, surge))
     else:
-        _tell(load, measured, cores, f"{peak:g} times that for {peak_seconds} s", *found)
+        _tell(load, measured, cores, f"{peak:g} times that for {peak_seconds} s", needed, limits, surge)
+
+
+def _costs(file: Path | None) -> Costs:
+    try:
+        return need.read_costs(file)
+    except OSError as error:
+        raise Stop(Code.USAGE, f"{file}: {error.strerror}") from None
+
+
+def _plain(load: Load, costs: Costs, parts: list[Part], ceilings: list[Ceiling], peak: list[Wait]) -> dict[str, object]:
+    return {
+        "load": asdict(load),
+        "measured": costs.machine,
+        "parts": [asdict(part) for part in parts],
+        "ceilings": [asdict(ceiling) for ceiling in ceilings],
+        "peak": [asdict(wait) for wait in peak],
+    }
 
 
 def _tell(
