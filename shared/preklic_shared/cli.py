@@ -190,9 +190,9 @@ def show_json(value: Any) -> None:
     sys.stdout.write(json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False) + "\n")
 
 
-def say(line: str) -> None:
-    """Print one line for a person."""
-    Console().print(line, highlight=False, soft_wrap=True)
+def say(line: str, *, err: bool = False) -> None:
+    """Print one line for a person, with `err` where a program that reads the output does not see it."""
+    Console(stderr=err).print(line, highlight=False, soft_wrap=True)
 
 
 def _complain(code: Code, message: str, hint: str) -> int:

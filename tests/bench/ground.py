@@ -48,7 +48,7 @@ class Ground:
     sink: MailSink
     vhost: str = field(default_factory=lambda: f"bench-{uuid.uuid4().hex[:8]}")
     started: int = 0
-    house: Any = None
+    houses: dict[str, Any] = field(default_factory=dict)
 
     @property
     def amqp(self) -> str:
@@ -134,6 +134,10 @@ class Ground:
         """Whether an event of this message is there."""
         return self._client[database]["events"].find_one({"message": message}, {"_id": 1}) is not None
 
+    def raw(self, database: str) -> Any:
+        """The database itself, for what no worker would write."""
+        return self._client[database]
+
     def forget(self, database: str) -> None:
         self._client.drop_database(database)
 
@@ -177,8 +181,9 @@ def prepared(ground: Ground) -> Iterator[Ground]:
         topology_apply.apply(ground.amqp)
         yield ground
     finally:
-        for database in (PEER_DATABASE, OUR_DATABASE, f"{OUR_DATABASE}_keys"):
+        for database in (PEER_DATABASE, OUR_DATABASE, *ground.houses):
             ground.forget(database)
+            ground.forget(f"{database}_keys")
         ground.rabbit.management.delete_vhost(ground.vhost)
 
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import datetime as dt
+import shutil
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from bench.ground import OUR_DATABASE, Ground, ours_environment
 from bench.peers.letter import DATA, recipient
@@ -18,6 +20,7 @@ from preklic_shared.settings import Settings, load_settings
 from preklic_shared.token_keys import load_token_keys
 from preklic_shared.tokens import Click
 from preklic_shared.wire import encode
+from preklic_workers import dkim_keys
 from preklic_workers.keydir import load_ring
 from preklic_workers.keyfiles import PIN_FILE, PUBLIC, PUBLIC_FILE, init_keys
 from preklic_workers.store import Grant, open_store, schema
@@ -31,8 +34,8 @@ CONCURRENCY, CONNECTIONS = 256, 128
 class House:
     """One installation on a ground: its keys, its settings and, when a mail is to be sent, its people."""
 
-    def __init__(self, ground: Ground) -> None:
-        self.ground = ground
+    def __init__(self, ground: Ground, database: str = OUR_DATABASE) -> None:
+        self.ground, self.database = ground, database
         self.keys = ground.run_dir / "keys" / uuid.uuid4().hex
         init_keys(self.keys, dt.datetime.now(dt.UTC))
         self.granted = 0
@@ -43,7 +46,7 @@ class House:
         return ours_environment(
             self.ground,
             {
-                "PREKLIC_MONGO_DATABASE": OUR_DATABASE,
+                "PREKLIC_MONGO_DATABASE": self.database,
                 "PREKLIC_KEY_DIR": str(self.keys / role),
                 "PREKLIC_SEALING_KEYS": str(self.keys / PUBLIC / PUBLIC_FILE),
                 "PREKLIC_SEALING_PIN": (self.keys / PUBLIC / PIN_FILE).read_text(),
@@ -81,6 +84,14 @@ class House:
             numbers = range(1_000_000, 1_000_000 + WATCHED)
             self._watched = asyncio.run(self._grant(numbers, switches=("engagement.clicks",)))
         return self._watched
+
+    def with_dkim(self) -> Path:
+        """A copy of the keys of `send` with a DKIM key beside them."""
+        copy = self.keys.with_name(f"{self.keys.name}-dkim") / "send"
+        if not copy.exists():
+            shutil.copytree(self.keys / "send", copy)
+            dkim_keys.make(copy, "lucrum.example", "bench", "rsa")
+        return copy
 
     async def _clone(self, numbers: range) -> None:
         ring = load_ring(self.keys / "record", "record")
@@ -162,8 +173,8 @@ class House:
             producer.send_many(mails)
 
 
-def house(ground: Ground) -> House:
-    """The ground's one installation."""
-    if ground.house is None:
-        ground.house = House(ground)
-    return ground.house
+def house(ground: Ground, database: str = OUR_DATABASE) -> House:
+    """The ground's one installation with this database."""
+    if database not in ground.houses:
+        ground.houses[database] = House(ground, database)
+    return ground.houses[database]

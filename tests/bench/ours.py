@@ -1,10 +1,12 @@
 """Our side: real worker processes and a real gateway, as they are started in production."""
 
 import sys
+from collections.abc import Mapping
 from functools import partial
 
 from bench.contest import Consumers, Sprint
 from bench.ground import OUR_DATABASE, Ground, ours, ours_environment
+from bench.growth import Grown
 from bench.house import House, house
 from bench.latency import ToData, ToRecord
 from bench.life import Endurance, Idle
@@ -41,27 +43,45 @@ def noop(ground: Ground, concurrency: int) -> Consumers:
     return Consumers(name, "track", 25_000, 1, fill, start, partial(ground.ticks, name), polite=True)
 
 
-def workers(ground: Ground, role: str, processes: int) -> list[Child]:
-    """Real processes of one role, by our own command."""
+def workers(home: House, role: str, processes: int, more: Mapping[str, str] | None = None) -> list[Child]:
+    """Real processes of one role, by our own command, with `more` settings."""
     argv = [*PREKLIC, "worker", role]
-    env = house(ground).environment(role)
-    return [ground.start(f"preklic-{role}", argv, env) for _ in range(processes)]
+    env = home.environment(role) | dict(more or {})
+    return [home.ground.start(f"preklic-{role}", argv, env) for _ in range(processes)]
 
 
-def send(ground: Ground, processes: int) -> Consumers:
+def send(ground: Ground, processes: int, home: House | None = None) -> Consumers:
     """The send role as it is started in production."""
     name = f"preklic-send-{processes}"
-    fill = house(ground).send_jobs
+    at = home or house(ground)
     return Consumers(
         name,
         "send.bulk",
         2500,
         processes,
-        fill,
-        lambda: workers(ground, "send", processes),
+        at.send_jobs,
+        lambda: workers(at, "send", processes),
         ground.accepted,
         polite=True,
     )
+
+
+def grown(ground: Ground, messages: int | None) -> Grown:
+    """The same in a database that holds so many messages and events already (None: as many as a long run)."""
+    home = house(ground, f"{OUR_DATABASE}_{'many' if messages is None else 'few'}")
+    return Grown(home, messages, send(ground, 2, home))
+
+
+def signed(ground: Ground, processes: int) -> Consumers:
+    """The same with a DKIM key (RSA-2048) in its key directory, as in production."""
+    home = house(ground)
+    keys = home.with_dkim()
+
+    def start() -> list[Child]:
+        return workers(home, "send", processes, {"PREKLIC_KEY_DIR": str(keys)})
+
+    name = f"preklic-signed-{processes}"
+    return Consumers(name, "send.bulk", 2500, processes, home.send_jobs, start, ground.accepted, polite=True)
 
 
 def ungated(ground: Ground, processes: int) -> Consumers:
@@ -89,7 +109,7 @@ def track(ground: Ground, processes: int) -> Consumers:
         30_000,
         processes,
         fill,
-        lambda: workers(ground, "track", processes),
+        lambda: workers(home, "track", processes),
         gauge,
         polite=True,
     )
@@ -104,13 +124,14 @@ def click(ground: Ground) -> Sprint:
 
 def payment(ground: Ground) -> ToData:
     """A payment mail behind bulk mail, two processes."""
-    return ToData("payment", house(ground), lambda: workers(ground, "send", 2))
+    home = house(ground)
+    return ToData("payment", home, lambda: workers(home, "send", 2))
 
 
 def recorded(ground: Ground) -> ToRecord:
     """A click among very many, one gateway and one track worker."""
     home = house(ground)
-    return ToRecord("recorded", home, _gateway(ground, home), lambda: workers(ground, "track", 1))
+    return ToRecord("recorded", home, _gateway(ground, home), lambda: workers(home, "track", 1))
 
 
 def _gateway(ground: Ground, home: House) -> Site:
@@ -120,7 +141,7 @@ def _gateway(ground: Ground, home: House) -> Site:
 
 def idle(ground: Ground) -> Idle:
     """A send worker without jobs."""
-    return Idle("preklic-idle", "send.bulk", lambda: workers(ground, "send", 1)[0])
+    return Idle("preklic-idle", "send.bulk", lambda: workers(house(ground), "send", 1)[0])
 
 
 def endurance(ground: Ground) -> Endurance:
@@ -130,6 +151,6 @@ def endurance(ground: Ground) -> Endurance:
         "preklic-endurance",
         "track",
         lambda count: ground.publish(home.clicks(count)),
-        lambda: workers(ground, "track", 1)[0],
+        lambda: workers(home, "track", 1)[0],
         partial(ground.documents, OUR_DATABASE, "events"),
     )

@@ -1,15 +1,17 @@
 """Who runs against whom, and the rows of the targets."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from bench import ours, theirs
 from bench.contest import Contender
 from bench.ground import Ground
+from bench.growth import Grown
 from bench.latency import ToData, ToRecord
 from bench.life import Endurance, Idle
 from bench.report import Limit, Row
 
-Factory = Callable[[Ground], Contender | Endurance | Idle | ToData | ToRecord]
+Factory = Callable[[Ground], Contender | Endurance | Idle | ToData | ToRecord | Grown]
 
 # In the order of their turns; `guess` is in jobs a second and bounds how many jobs are laid ready.
 GROUPS: Mapping[str, Mapping[str, Factory]] = {
@@ -31,6 +33,7 @@ GROUPS: Mapping[str, Mapping[str, Factory]] = {
         "celery, our bytes": lambda ground: theirs.celery(ground, "send_bytes", 900),
         "dramatiq async 2x32": lambda ground: theirs.dramatiq(ground, "send_bytes", 1000, processes=2, threads=32),
         "faststream, 2 processes": lambda ground: theirs.faststream(ground, "send_bytes", 1200, processes=2),
+        "preklic, DKIM": lambda ground: ours.signed(ground, 2),
         "preklic ungated": lambda ground: ours.ungated(ground, 2),
     },
     "share": {
@@ -45,6 +48,11 @@ GROUPS: Mapping[str, Mapping[str, Factory]] = {
     "click": {
         "preklic gateway": ours.click,
         "starlette, empty": theirs.empty_site,
+    },
+    "scale": {f"preklic {count} processes": partial(ours.send, processes=count) for count in (1, 2, 4)},
+    "growth": {
+        "preklic, 1,000 messages": lambda ground: ours.grown(ground, 1000),
+        "preklic, many messages": lambda ground: ours.grown(ground, None),
     },
     "latency": {
         "preklic payment": ours.payment,
@@ -86,6 +94,16 @@ ROWS = (
     Row("gated send / stock dramatiq async, our bytes", "send", _SEND, "dramatiq async 2x32", "times", 1.5, 4),
     Row("gated send / FastStream, our bytes", "send", _SEND, "faststream, 2 processes", "times", None, None),
     Row("what claim, gate and settle cost", "send", _SEND, "preklic ungated", "cost", 2, 1.35),
+    Row("what DKIM (RSA-2048) costs", "send", "preklic, DKIM", _SEND, "cost", None, 1.3),
+    Row(
+        "what 1,000,000 recorded messages cost (1,000: 1)",
+        "growth",
+        "preklic, many messages",
+        "preklic, 1,000 messages",
+        "cost",
+        None,
+        1.1,
+    ),
     Row(
         "gated send as a share of a raw aiosmtplib pool",
         "share",

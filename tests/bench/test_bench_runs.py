@@ -25,6 +25,7 @@ SOME = {
     "share": ("raw aiosmtplib pool",),
     "track": ("preklic 2 processes", "pika, insert_many"),
     "click": ("preklic gateway", "starlette, empty"),
+    "growth": ("preklic, 1,000 messages", "preklic, many messages"),
     "latency": ("preklic payment", "preklic click"),
     "life": ("preklic, idle", "preklic, long run"),
 }

@@ -8,6 +8,7 @@ import typer
 
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show
 from preklic_workers import keyfiles
+from preklic_workers.commands_dkim import dkim
 from preklic_workers.keydir import ROLES, KeyDirError
 
 ends_with(KeyDirError, Code.FINDING)
@@ -17,6 +18,8 @@ keys = typer.Typer(
     add_completion=False,
     help="Keys of all roles: one directory for each below the root, copied to where the role runs and nowhere else.",
 )
+
+keys.add_typer(dkim, name="dkim")
 
 Root = Annotated[Path | None, typer.Option(help="The root of all roles' directories; default: PREKLIC_KEY_DIR.")]
 

@@ -2,6 +2,7 @@
 
 One file for each key, 32 raw bytes, mode 600, in a directory of mode 700:
 `<id>.x25519` sealing, `<group>.<epoch>.epoch`, `lookup.hmac`, `suppress.hmac`, `<id>.token`, `root.ed25519`.
+DKIM keys are PEM files: `<selector>._domainkey.<domain>.pem` (see `dkim_keys`).
 A role holds what it needs and nothing else: the mail worker's ring cannot open `court`.
 """
 
@@ -16,6 +17,7 @@ from typing import Final
 
 from preklic_shared.sealing import Opener
 from preklic_shared.token_keys import load_token_keys
+from preklic_workers import dkim_keys
 from preklic_workers.blind import Blind
 from preklic_workers.envelope import GROUPS, KEY_BYTES, Epochs
 from preklic_workers.keyring import KeyRing
@@ -45,10 +47,11 @@ class Needs:
     blind: tuple[str, ...] = ()
     tokens: bool = False
     root: bool = False
+    dkim: bool = False
 
 
 ROLES: Final[Mapping[str, Needs]] = {
-    "send": Needs(sealing=True, groups=("contact", "profile"), blind=("lookup", "suppress"), tokens=True),
+    "send": Needs(sealing=True, groups=("contact", "profile"), blind=("lookup", "suppress"), tokens=True, dkim=True),
     "track": Needs(),
     "revoke": Needs(sealing=True, blind=("lookup", "suppress")),
     "record": Needs(sealing=True, groups=GROUPS, blind=("lookup", "suppress")),
@@ -69,6 +72,7 @@ class KeyFile:
     blind: str | None
     token: int | None
     root: bool
+    dkim: bool
 
 
 def load_ring(directory: Path, role: str) -> KeyRing:
@@ -85,6 +89,7 @@ def load_ring(directory: Path, role: str) -> KeyRing:
         epochs=Epochs(epochs),
         tokens=load_token_keys(directory) if ROLES[role].tokens else None,
         opener=Opener.load(directory),
+        dkim=tuple(dkim_keys.read(file.path) for file in files if file.dkim),
     )
 
 
@@ -96,7 +101,7 @@ def check(directory: Path, role: str) -> list[KeyFile]:
     files = [_read_name(path) for path in sorted(directory.iterdir()) if not path.name.startswith(".")]
     for file in files:
         check_private(file.path, 0o600)
-        check_content(file.path)
+        check_dkim(file.path) if file.dkim else check_content(file.path)
         check_needed(file, role)
     _check_complete(directory, role, files)
     return files
@@ -124,6 +129,14 @@ def check_content(path: Path) -> None:
         raise KeyDirError(path, "is the sample key that everybody knows", "make one with: preklic keys init")
 
 
+def check_dkim(path: Path) -> None:
+    """Refuse what cannot sign, and what receivers would not believe."""
+    try:
+        dkim_keys.read(path)
+    except dkim_keys.NoDkimKey as error:
+        raise KeyDirError(path, str(error), "make one with: preklic keys dkim make") from None
+
+
 def check_needed(file: KeyFile, role: str) -> None:
     """Refuse a key that this role has no business with."""
     needs = ROLES[role]
@@ -133,6 +146,7 @@ def check_needed(file: KeyFile, role: str) -> None:
         or (file.blind in needs.blind)
         or (file.token is not None and needs.tokens)
         or (file.root and needs.root)
+        or (file.dkim and needs.dkim)
     )
     if not allowed:
         raise KeyDirError(file.path, f"is not for the role {role}", "remove it from this directory")
@@ -150,6 +164,8 @@ def _check_complete(directory: Path, role: str, files: list[KeyFile]) -> None:
 
 
 def _read_name(path: Path) -> KeyFile:
+    if dkim_keys.NAME.fullmatch(path.name):
+        return KeyFile(path, sealing=None, group=None, epoch=0, blind=None, token=None, root=False, dkim=True)
     match = _NAME.fullmatch(path.name)
     if match is None or (match["group"] is not None and match["group"] not in GROUPS):
         raise KeyDirError(path, "is no key file", "remove it from the key directory")
@@ -161,4 +177,5 @@ def _read_name(path: Path) -> KeyFile:
         blind=match["blind"],
         token=int(match["token"]) if match["token"] is not None else None,
         root=match["root"] is not None,
+        dkim=False,
     )

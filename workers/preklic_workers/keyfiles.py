@@ -151,7 +151,7 @@ def _newest(root: Path, role: str, group: str) -> int:
 
 def _kind(file: KeyFile) -> str:
     kinds = (("sealing", file.sealing), ("epoch", file.group), ("blind", file.blind), ("root", file.root or None))
-    return next((kind for kind, value in kinds if value is not None), "token")
+    return next((kind for kind, value in kinds if value is not None), "dkim" if file.dkim else "token")
 
 
 def _age(path: Path, now: dt.datetime) -> dt.timedelta:
@@ -172,6 +172,16 @@ def _write(path: Path, key: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     _sync([path.parent])
+
+
+def move(file: Path, folder: Path) -> None:
+    """Put a key's file into another directory, durably; what is there already is not replaced."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    target = folder / file.name
+    target.hardlink_to(file)
+    _sync([folder])
+    file.unlink()
+    _sync([file.parent])
 
 
 def _replace(path: Path, content: bytes) -> Path:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from preklic_shared.sealing import Opener
 from preklic_shared.tokens import TokenKeys
 from preklic_workers.blind import Blind
+from preklic_workers.dkim_keys import DkimKey
 from preklic_workers.envelope import Epochs
 
 
@@ -17,3 +18,4 @@ class KeyRing:
     epochs: Epochs
     tokens: TokenKeys | None = None
     opener: Opener = field(default_factory=lambda: Opener({}))
+    dkim: tuple[DkimKey, ...] = ()

@@ -15,13 +15,15 @@ from preklic_shared.broker import PreklicBroker
 from preklic_shared.collector import spare_the_collector
 from preklic_shared.jobs import ACTORS
 from preklic_shared.registry import Registry, load_registry
-from preklic_shared.settings import Settings
+from preklic_shared.settings import Settings, SettingsError
 from preklic_workers import send
 from preklic_workers.answer import Answer
 from preklic_workers.audit import Audit
 from preklic_workers.burials import Burials
 from preklic_workers.compose.composer import SHIPPED, Composer, House
+from preklic_workers.compose.dkim import Signers
 from preklic_workers.compose.templates import Templates
+from preklic_workers.dkim_keys import DkimKey, unsigned
 from preklic_workers.engine import Engine
 from preklic_workers.health import Health
 from preklic_workers.keyring import KeyRing
@@ -83,7 +85,8 @@ def send_duty(means: Means) -> Duty:
     settings, ring = means.settings, means.ring
     assert ring.tokens is not None  # the key directory of `send` is complete, or it does not open
     house = House(public_url=settings.public_url, mail_domain=settings.mail_domain)
-    composer = Composer(Templates(settings.template_dir or SHIPPED), means.registry, ring.tokens, house)
+    templates = Templates(settings.template_dir or SHIPPED)
+    composer = Composer(templates, means.registry, ring.tokens, house, signers_for(means.registry, ring.dkim))
     routes = open_routes(settings, dt.datetime.now(dt.UTC).date())
     deps = SendDeps(
         means.store,
@@ -96,6 +99,14 @@ def send_duty(means: Means) -> Duty:
     )
     handle = partial(send.handle, deps=deps)
     return Duty({"send_now": handle, "send_bulk": handle}, close=[route.pool.close for route in routes])
+
+
+def signers_for(registry: Registry, keys: Sequence[DkimKey]) -> Signers:
+    """What signs each sender's mail. Raises SettingsError when some senders' mail is signed and others' is not."""
+    domains = {p.sender.address.rpartition("@")[2] for p in registry.purposes.values() if p.sender is not None}
+    if keys and (bare := unsigned(domains, keys)):
+        raise SettingsError("KEY_DIR", f"no DKIM key for {', '.join(bare)} (preklic keys dkim make)")
+    return Signers(keys)
 
 
 def revoke_duty(means: Means) -> Duty:

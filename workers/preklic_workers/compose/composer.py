@@ -10,6 +10,7 @@ from preklic_shared.addresses import Address, BadAddress, parse
 from preklic_shared.jobs import SendJob, SendPayload
 from preklic_shared.registry import Purpose, Registry
 from preklic_shared.tokens import Click, Confirm, Open, Preference, TokenKeys, Unsubscribe
+from preklic_workers.compose.dkim import Signers
 from preklic_workers.compose.links import Tracking, host_of, link
 from preklic_workers.compose.mime import BadContent, Letter, Mail, Mailbox, assemble
 from preklic_workers.compose.templates import TemplateError, Templates
@@ -19,6 +20,7 @@ from preklic_workers.permission import Person, may_track
 SHIPPED: Final = Path(__file__).parents[1] / "templates"
 # The clause under which mail carries others' offers: all that it shows and links to is on the company's own hosts.
 PARTNERS: Final = "U4"
+UNSIGNED: Final = Signers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,20 @@ class House:
 class Composer:
     """Composes mails and reads them back. Pure but for the clock in a confirmation's token; safe to share."""
 
-    def __init__(self, templates: Templates, registry: Registry, tokens: TokenKeys, house: House) -> None:
+    def __init__(
+        self,
+        templates: Templates,
+        registry: Registry,
+        tokens: TokenKeys,
+        house: House,
+        signers: Signers = UNSIGNED,
+    ) -> None:
         """TemplateError when a purpose names a template that is missing or does not name the purpose."""
         self._templates = templates
         self._registry = registry
         self._tokens = tokens
         self._house = house
+        self._signers = signers
         self._url = house.public_url.rstrip("/")
         self._own_hosts = house.own_hosts
         self._company = {"name": registry.controller, "address": house.address}
@@ -76,7 +86,11 @@ class Composer:
         except BadContent as error:
             return NotComposed("bad_content", error.field)
         fault = verify(mail)
-        return mail if fault is None else NotComposed("unverified", fault)
+        return self._signed(mail, purpose) if fault is None else NotComposed("unverified", fault)
+
+    def _signed(self, mail: Mail, purpose: Purpose) -> Mail:
+        assert purpose.sender is not None
+        return self._signers.sign(mail, purpose.sender.address.rpartition("@")[2], int(time.time()))
 
     def _assemble(self, job: SendJob, payload: SendPayload, purpose: Purpose, person: Person, address: Address) -> Mail:
         assert purpose.sender is not None
