@@ -16,7 +16,7 @@ ROOMS = ("shared", "producers", "workers", "deploy", "tests")
 SMALL = ("faults.kill_run", "--sends", "1500", "--kills", "3", "--persons", "300", "--rest", "240")
 # Leases of 8 s, one mongod: what takes half an hour in full is over in a minute or two.
 SHORT = ("faults.driver", "--seed", "7", "--seconds", "50", "--lease", "8", "--members", "1", "--rest", "40")
-SHORT += ("--replayed", "0", "--minimum", "10", "--kills", "0", "--pairs", "0", "--every", "2")
+SHORT += ("--races", "0", "--replayed", "0", "--minimum", "10", "--kills", "0", "--pairs", "0", "--every", "2")
 
 
 @dataclass(frozen=True)
