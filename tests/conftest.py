@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 
 from preklic_stack.children import Children
 from preklic_stack.mailsink import MailSink, start_sink
@@ -23,6 +24,10 @@ from preklic_stack.rabbit import Rabbit, start_rabbit
 from waiting import until
 
 T = TypeVar("T")
+
+# A busy machine makes an example slow, and no property is about time.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 
 def _or_skip(start: Callable[[], T]) -> T:
