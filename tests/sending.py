@@ -12,7 +12,7 @@ from preklic_shared.registry import SWITCHES, load_registry
 from preklic_shared.settings import Processor
 from preklic_shared.tokens import TokenKeys
 from preklic_workers.blind import Blind
-from preklic_workers.compose.composer import SHIPPED, Composer, House
+from preklic_workers.compose.composer import SHIPPED, UNSIGNED, Composer, House
 from preklic_workers.compose.templates import Templates
 from preklic_workers.envelope import GROUPS, Epochs
 from preklic_workers.keyring import KeyRing
@@ -48,8 +48,8 @@ DATA = {
 HOUR = 3_600_000
 
 
-def composer():
-    return Composer(Templates(SHIPPED), REGISTRY, RING.tokens, HOUSE)
+def composer(signers=UNSIGNED):
+    return Composer(Templates(SHIPPED), REGISTRY, RING.tokens, HOUSE, signers)
 
 
 def route(port: int, *, processor: Processor = PROCESSOR, name: str = "sink", **limits) -> Route:
