@@ -8,7 +8,7 @@ from preklic_workers.envelope import GROUPS
 from preklic_workers.lifecycle import STATES
 from preklic_workers.store.mongo import Doc, Mongo
 
-KEEP_SECONDS: Final = 395 * 24 * 3600  # claims are kept 13 months, longer than log and dead letters
+KEEP_SECONDS: Final = 395 * 24 * 3600  # claims and events are kept 13 months, longer than log and dead letters
 NAMED: Final = 1000  # jobs that an hour's account names; the rest is counted
 
 _TEXT: Final[Doc] = {"bsonType": "string", "maxLength": 1000}
@@ -184,6 +184,8 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("age", (("hour", 1),), {"expireAfterSeconds": KEEP_SECONDS}),
     ),
     "withdrawals": (Index("person", (("person", 1),)),),
+    # As long as the claim of their mail: afterwards nothing says what they were about.
+    "events": (Index("age", (("recorded", 1),), {"expireAfterSeconds": KEEP_SECONDS}),),
     "permissions": (Index("person", (("person", 1), ("at", 1))),),
     "marks": (
         Index("left", (("seen", 1),), {"expireAfterSeconds": 86_400, "partialFilterExpression": {"left": True}}),
