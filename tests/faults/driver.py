@@ -22,7 +22,7 @@ import msgspec
 from faults.audit import Found, audit, grown, unanswered
 from faults.chaos import WEIGHTS, Chaos
 from faults.failpoints import ROLES
-from faults.gathering import bodies, effects, gather, replay_log, rest, returning
+from faults.gathering import bodies, effects, gather, replay_log, replay_whole, rest, returning
 from faults.servers import Servers
 from faults.website import Website
 from faults.world import CONNECTIONS, FLEET, People, World, open_world
@@ -57,7 +57,7 @@ class Plan:
     connections: int = CONNECTIONS
     every: float = 3.0
     rest: float = 900
-    replayed: int = 20_000
+    replayed: int = 2_000
     only: tuple[str, ...] = ()
     points: tuple[str, ...] = tuple(ROLES)
 
@@ -187,8 +187,7 @@ def show_stacks(world: World, say: Callable[[str], None]) -> None:
 def _judged(world: World, website: Website, chaos: Chaos, plan: Plan, say: Callable[[str], None]) -> Report:
     chaos.watch()
     before = bodies(world)
-    replayed = sum(replay_log(world, plan.replayed, say) for _ in range(2))
-    rest(world, website.promised, 60, chaos.watch)
+    replayed = _replayed(world, website, chaos, plan, say) if plan.replayed else 0
     found = gather(world, website.promised, chaos.seen, chaos.watch)
     report = Report(seed=plan.seed, replayed=replayed, bodies=len(found.bodies), promised=len(found.promised))
     report.wrong = (grown(before, found.bodies) if replayed else []) + audit(found)
@@ -208,6 +207,20 @@ def _judged(world: World, website: Website, chaos: Chaos, plan: Plan, say: Calla
     left = world.retire()
     report.odd += [f"{one.name} did not end at SIGTERM" for one in left]
     return report
+
+
+def _replayed(world: World, website: Website, chaos: Chaos, plan: Plan, say: Callable[[str], None]) -> int:
+    """The whole log twice, as it is, and some of it by the responders' commands; how many jobs that was."""
+
+    def settle() -> bool:
+        return rest(world, website.promised, plan.rest, chaos.watch)
+
+    say("at rest; the whole log is published twice more")
+    count = replay_whole(world, 2, settle)
+    say(f"{count} jobs were published again; and some by plans")
+    count += replay_log(world, plan.replayed, say)
+    settle()
+    return count
 
 
 def about(found: Found, wrong: list[str]) -> list[str]:
@@ -281,7 +294,7 @@ def _asked() -> tuple[Plan, float, Path | None]:
     parser.add_argument("--connections", type=int, default=Plan.connections, help="of a send worker with the relay")
     parser.add_argument("--every", type=float, default=Plan.every, help="seconds between faults that are no kills")
     parser.add_argument("--rest", type=float, default=Plan.rest, help="seconds for everything to come to an end")
-    parser.add_argument("--replayed", type=int, default=Plan.replayed, help="mails of the log that are replayed twice")
+    parser.add_argument("--replayed", type=int, default=Plan.replayed, help="mails replayed by plans; 0: no replays")
     parser.add_argument("--only", nargs="*", default=(), choices=sorted(WEIGHTS), help="kinds of faults")
     parser.add_argument("--points", nargs="*", default=tuple(ROLES), choices=tuple(ROLES), help="of stalls and freezes")
     parser.add_argument("--json", type=Path, help="write the report there")

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -16,7 +17,9 @@ from faults.audit import ONCE_MORE, Body, Closing, Found, Gate, bodies_of, cut_s
 from faults.chaos import Seen
 from faults.website import Promised
 from faults.world import World
-from preklic_shared.topology import DEAD, QUEUES, TIERS, tier_queue
+from preklic_shared.broker import PreklicBroker
+from preklic_shared.publication import Publication
+from preklic_shared.topology import DEAD, JOBS, QUEUES, TIERS, tier_queue
 from preklic_workers import joblog
 from preklic_workers.judging import logged
 from preklic_workers.replaying import MOST
@@ -27,6 +30,7 @@ HELD: Final = (*WORK, *(tier_queue(tier) for tier in TIERS))
 SETTLED_SECONDS: Final = 20.0
 RETURNED_SECONDS: Final = 240.0
 _MANY: Final = 5_000
+_PUBLISHED: Final = 1_000
 _WINDOW: Final = dt.timedelta(seconds=1)
 
 
@@ -128,6 +132,29 @@ def effects(world: World) -> list[float]:
     """Seconds from a withdrawal's acceptance to its closed gate, sorted; not of races, which wait for their moment."""
     found = world.database.withdrawals.find({"purposes": {"$ne": ["offers"]}}, {"accepted": 1, "closed": 1})
     return sorted((doc["closed"] - doc["accepted"]).total_seconds() for doc in found)
+
+
+def replay_whole(world: World, turns: int, settle: Callable[[], object]) -> int:
+    """Publish every entry of the log once more, as it was, so often; how many were. `settle` waits after each turn.
+
+    What its website took back (voided) is left out, as a plan leaves it out.
+    """
+    url = world.amqp_url("upkeep")
+    there = joblog.extent(url)
+    void = {entry.job for entry in joblog.entries(url) if entry.void}
+    broker, count = PreklicBroker(url, deadline=30), 0
+    try:
+        for _ in range(turns if there else 0):
+            assert there is not None
+            log = joblog.between(url, there.first.offset, there.last + 1)
+            entries = (entry for entry in log if not entry.void and entry.job not in void)
+            while chunk := list(islice(entries, _PUBLISHED)):
+                jobs = [Publication(JOBS, one.queue, one.body, one.job, one.actor) for one in chunk]
+                count += len(jobs) - len(broker.publish_many(jobs))
+            settle()
+    finally:
+        broker.close()
+    return count
 
 
 def replay_log(world: World, most: int, say: Callable[[str], None]) -> int:

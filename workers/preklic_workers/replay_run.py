@@ -107,15 +107,18 @@ async def _dead(store: Store, source: Source) -> list[_Found]:
 
 
 def _logged(url: str, source: Source) -> list[_Found]:
-    """The window of the log without what was voided, each job once; by the job's own time, not the chunk's."""
-    entries = list(joblog.entries(url, source.since))
-    void = {entry.job for entry in entries if entry.void}
+    """The window of the log without what was voided, each job once; by the job's own time, not the chunk's.
+
+    The log is read to its end, for a job may be voided late; only the window is kept in memory.
+    """
+    void: set[str] = set()
     found: dict[str, _Found] = {}
-    for entry in entries:
-        wanted = source.queue in {None, entry.queue} and joblog.within(entry, source.since, source.until)
-        if wanted and entry.job not in void:
+    for entry in joblog.entries(url, source.since):
+        if entry.void:
+            void.add(entry.job)
+        elif source.queue in {None, entry.queue} and joblog.within(entry, source.since, source.until):
             found.setdefault(entry.job, _Found(entry.job, entry.queue, entry.actor, "", entry.body))
-    return list(found.values())[:MOST]
+    return [one for job, one in found.items() if job not in void][:MOST]
 
 
 async def _facts(store: Store, jobs: list[str]) -> Facts:
