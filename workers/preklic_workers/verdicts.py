@@ -6,6 +6,7 @@ The table is versioned: an event keeps the version that judged it, so that a bet
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 from preklic_shared.jobs import TrackJob
@@ -43,10 +44,12 @@ RULES: Final = (
 
 def judge(job: TrackJob, *, burst: bool = False) -> Verdict:
     """The verdict on one event; `burst` says that its link was one of many followed at once."""
-    if burst:
-        return "scanner"
-    rule = next(rule for rule in RULES if rule.event in (None, job.event) and rule.agent in (None, job.agent))
-    return rule.verdict
+    return "scanner" if burst else _verdict(job.event, job.agent)
+
+
+@cache  # two small sets of words
+def _verdict(event: str, agent: str) -> Verdict:
+    return next(rule.verdict for rule in RULES if rule.event in (None, event) and rule.agent in (None, agent))
 
 
 def bursts(jobs: Iterable[TrackJob]) -> frozenset[str]:
