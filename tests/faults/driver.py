@@ -31,6 +31,7 @@ from waiting import until
 SHOWN: Final = 50
 RACES: Final = 1800.0
 _TURN: Final = 0.05  # seconds between looks
+_STALE: Final = 6.0  # seconds by which the broker's figures are old
 
 
 @dataclass(frozen=True)
@@ -210,16 +211,12 @@ def _judged(world: World, website: Website, chaos: Chaos, plan: Plan, say: Calla
 
 
 def _replayed(world: World, website: Website, chaos: Chaos, plan: Plan, say: Callable[[str], None]) -> int:
-    """The whole log twice, as it is, and some of it by the responders' commands; how many jobs that was."""
-
-    def settle() -> bool:
-        return rest(world, website.promised, plan.rest, chaos.watch)
-
-    say("at rest; the whole log is published twice more")
-    count = replay_whole(world, 2, settle)
-    say(f"{count} jobs were published again; and some by plans")
-    count += replay_log(world, plan.replayed, say)
-    settle()
+    """Some of the log by the responders' commands, then all of it twice, as it is; how many jobs that was."""
+    count = replay_log(world, plan.replayed, say)
+    say(f"{count} jobs were replayed by plans; now the whole log is published twice more")
+    count += replay_whole(world, 2)
+    time.sleep(_STALE)
+    rest(world, website.promised, plan.rest, chaos.watch)
     return count
 
 

@@ -134,8 +134,8 @@ def effects(world: World) -> list[float]:
     return sorted((doc["closed"] - doc["accepted"]).total_seconds() for doc in found)
 
 
-def replay_whole(world: World, turns: int, settle: Callable[[], object]) -> int:
-    """Publish every entry of the log once more, as it was, so often; how many were. `settle` waits after each turn.
+def replay_whole(world: World, turns: int) -> int:
+    """Publish every entry of the log once more, as it was, so often; how many were.
 
     What its website took back (voided) is left out, as a plan leaves it out.
     """
@@ -151,7 +151,6 @@ def replay_whole(world: World, turns: int, settle: Callable[[], object]) -> int:
             while chunk := list(islice(entries, _PUBLISHED)):
                 jobs = [Publication(JOBS, one.queue, one.body, one.job, one.actor) for one in chunk]
                 count += len(jobs) - len(broker.publish_many(jobs))
-            settle()
     finally:
         broker.close()
     return count
