@@ -31,6 +31,7 @@ from preklic_workers.store.withdrawals import Withdrawals
 # matter.
 RACING: Final = "offers"
 _PATIENCE: Final = 4.0  # seconds after which one whose other half did not come goes on alone
+_OLD: Final = 60.0  # seconds
 _WIDE: Final = 43  # characters of a person's id
 
 
@@ -43,7 +44,9 @@ class Door:
         faults.hear("go", self._told)
 
     async def wait(self, job: str) -> None:
-        """Tell that a job is at the door, and wait until it may go on."""
+        """Tell that a job is at the door, and wait until it may go on. One that is replayed has nobody to meet."""
+        if time.time() - made(job) > _OLD:
+            return
         self._waiting[job] = asyncio.get_running_loop().create_future()
         self._faults.tell("at_door", job=job)
         with suppress(TimeoutError):
@@ -61,6 +64,11 @@ class Door:
     def _open(self, job: str) -> None:
         if (waiting := self._waiting.get(job)) is not None:
             settle(waiting, None)
+
+
+def made(job: str) -> float:
+    """When a job id was made (UUIDv7), in seconds since the epoch."""
+    return int(job.replace("-", "")[:12], 16) / 1000
 
 
 class Mark:
