@@ -77,7 +77,7 @@ clauses-selftest: broker ## Switch each clause's guard off and see its tests fai
 	@touch $@
 
 .PHONY: bench
-bench: broker .venv-bench/.ready ## Measure ours beside Celery, dramatiq, FastStream and raw clients (15 minutes)
+bench: broker .venv-bench/.ready ## Measure ours beside Celery, dramatiq, FastStream and raw clients (25 minutes)
 	@PYTHONPATH=tests $(BIN)/python -m bench --json bench.json --chart docs/speed.svg
 
 .PHONY: bench-quick

@@ -25,7 +25,7 @@ from preklic_workers.keydir import load_ring
 from preklic_workers.keyfiles import PIN_FILE, PUBLIC, PUBLIC_FILE, init_keys
 from preklic_workers.store import Grant, open_store, schema
 
-PEOPLE = 2000
+PEOPLE = 20_000
 WATCHED = 100
 # As docs/bench.md says: the more jobs run at once, the larger the groups in which the store writes.
 CONCURRENCY, CONNECTIONS = 256, 128
