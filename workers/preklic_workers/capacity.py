@@ -124,8 +124,11 @@ def parts(load: Load, costs: Costs) -> list[Part]:
 
 
 def _workers(name: str, work: float, cost: Cost) -> Part:
-    cores = work * cost.ours * _MICRO
-    return Part(name, work, cores, math.ceil(cores / BUSY))
+    return Part(name, work, work * cost.ours * _MICRO, _processes(work, cost))
+
+
+def _processes(work: float, cost: Cost) -> int:
+    return math.ceil(work * cost.ours * _MICRO / BUSY)
 
 
 def ceilings(load: Load, costs: Costs, cores: int) -> list[Ceiling]:
@@ -147,14 +150,10 @@ def ceilings(load: Load, costs: Costs, cores: int) -> list[Ceiling]:
 
 def peak(load: Load, costs: Costs, factor: float, seconds: int) -> list[Wait]:
     """What `factor` times the load for so many seconds does to the queues, with the processes of `parts`."""
-    processes = {part.name: part.processes or 0 for part in parts(load, costs)}
-    rows = [
-        ("send.bulk", load.mails, processes["worker send"], costs.mail),
-        ("track", load.events, processes["worker track"], costs.event),
-    ]
+    rows = [("send.bulk", load.mails, costs.mail), ("track", load.events, costs.event)]
     return [
-        Wait(queue, *_worst(list(waits(rate, count / (cost.ours * _MICRO), factor, seconds))))
-        for queue, rate, count, cost in rows
+        Wait(queue, *_worst(list(waits(rate, _processes(rate, cost) / (cost.ours * _MICRO), factor, seconds))))
+        for queue, rate, cost in rows
         if rate
     ]
 

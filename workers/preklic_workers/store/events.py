@@ -8,7 +8,7 @@ from typing import Final
 from preklic_workers.store.grouping import Grouper
 from preklic_workers.store.mongo import DUPLICATE, Doc, Mongo, Unavailable
 
-# Between a mail's id and the rest: what begins with both stands together in the index of keys, which is all there is.
+# Between a mail's id and the rest of a key: what begins with both is a range of the keys, and needs no other index.
 SEPARATOR: Final = "|"
 _ASKED: Final = 200  # mails in one question
 _AFTER: Final = chr(ord(SEPARATOR) + 1)
