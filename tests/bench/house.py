@@ -20,9 +20,8 @@ from preklic_shared.settings import Settings, load_settings
 from preklic_shared.token_keys import load_token_keys
 from preklic_shared.tokens import Click
 from preklic_shared.wire import encode
-from preklic_workers import dkim_keys
 from preklic_workers.keydir import load_ring
-from preklic_workers.keyfiles import PIN_FILE, PUBLIC, PUBLIC_FILE, init_keys
+from preklic_workers.keyfiles import PIN_FILE, PUBLIC, PUBLIC_FILE, init_keys, make_dkim
 from preklic_workers.store import Grant, open_store, schema
 
 PEOPLE = 20_000
@@ -90,7 +89,7 @@ class House:
         copy = self.keys.with_name(f"{self.keys.name}-dkim") / "send"
         if not copy.exists():
             shutil.copytree(self.keys / "send", copy)
-            dkim_keys.make(copy, "lucrum.example", "bench", "rsa")
+            make_dkim(copy, "lucrum.example", "bench", "rsa")
         return copy
 
     async def _clone(self, numbers: range) -> None:

@@ -18,9 +18,9 @@ from preklic_shared.settings import SettingsError
 from preklic_workers.compose import dkim as ours
 from preklic_workers.compose.dkim import COVERED, Signers
 from preklic_workers.compose.verify import split_header
-from preklic_workers.dkim_keys import NoDkimKey, make, read
+from preklic_workers.dkim_keys import NoDkimKey, read
 from preklic_workers.keydir import KeyDirError, load_ring
-from preklic_workers.keyfiles import init_keys, status
+from preklic_workers.keyfiles import init_keys, make_dkim, status
 from preklic_workers.moments import moment
 from preklic_workers.roles import signers_for
 from sending import REGISTRY
@@ -33,12 +33,12 @@ SIGNED = "preklic_workers.compose.dkim:signature"
 
 @pytest.fixture(scope="module")
 def rsa(tmp_path_factory):
-    return make(tmp_path_factory.mktemp("rsa"), DOMAIN, "s1", "rsa")
+    return make_dkim(tmp_path_factory.mktemp("rsa"), DOMAIN, "s1", "rsa")
 
 
 @pytest.fixture
 def ed(tmp_path):
-    return make(tmp_path / "ed", DOMAIN, "s2", "ed25519")
+    return make_dkim(tmp_path / "ed", DOMAIN, "s2", "ed25519")
 
 
 def dns(*keys):
@@ -130,15 +130,15 @@ def test_a_sender_that_would_be_the_only_one_without_a_signature_stops_the_start
     assert signers_for(REGISTRY, [rsa]) is not None
     assert signers_for(REGISTRY, []) is not None
     with pytest.raises(SettingsError, match="no DKIM key"):
-        signers_for(REGISTRY, [make(tmp_path, "other.example", "s1", "ed25519")])
+        signers_for(REGISTRY, [make_dkim(tmp_path, "other.example", "s1", "ed25519")])
 
 
 def test_the_key_lies_in_the_ring_of_the_role_that_sends(tmp_path):
     init_keys(tmp_path / "keys", NOW)
-    key = make(tmp_path / "keys" / "send", DOMAIN, "s1", "ed25519")
+    key = make_dkim(tmp_path / "keys" / "send", DOMAIN, "s1", "ed25519")
     assert [found.name for found in load_ring(tmp_path / "keys" / "send", "send").dkim] == [key.name]
     assert "dkim" in {each.kind for each in status(tmp_path / "keys", NOW)}
-    make(tmp_path / "keys" / "record", DOMAIN, "s1", "ed25519")
+    make_dkim(tmp_path / "keys" / "record", DOMAIN, "s1", "ed25519")
     with pytest.raises(KeyDirError, match="not for the role record"):
         load_ring(tmp_path / "keys" / "record", "record")
 
@@ -167,7 +167,7 @@ def test_what_cannot_sign_is_refused_at_the_start(tmp_path, content):
 )
 def test_a_name_that_is_no_name_makes_no_key(tmp_path, domain, selector):
     with pytest.raises(NoDkimKey):
-        make(tmp_path, domain, selector, "ed25519")
+        make_dkim(tmp_path, domain, selector, "ed25519")
     assert list(tmp_path.iterdir()) == []
 
 

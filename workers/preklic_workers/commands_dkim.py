@@ -6,15 +6,15 @@ from typing import Annotated, Final
 
 import typer
 
-from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show
+from preklic_shared.cli import Code, Json, Stop, ends_with, say, show
 from preklic_workers import dkim_keys
 from preklic_workers.dkim_keys import DkimKey, Kind, NoDkimKey
-from preklic_workers.keyfiles import move
+from preklic_workers.key_root import Root, root_of
+from preklic_workers.keyfiles import make_dkim, move
 
 ends_with(NoDkimKey, Code.USAGE)
 
 dkim = typer.Typer(no_args_is_help=True, add_completion=False, help="Keys that sign mail (RFC 6376).")
-Root = Annotated[Path | None, typer.Option(help="The root of all roles' directories; default: PREKLIC_KEY_DIR.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `keys dkim list` shows it.")]
 WAITING: Final = "dkim"  # below the root: keys that do not sign yet
 SIGNING: Final = "send"
@@ -35,7 +35,7 @@ def make_key(
     Example: `preklic keys dkim make --domain lucrum.example --selector s2026a`
     """
     try:
-        key = dkim_keys.make(_root(root) / WAITING, domain, selector, kind)
+        key = make_dkim(root_of(root) / WAITING, domain, selector, kind)
     except FileExistsError:
         raise Stop(Code.USAGE, "there is a key of this selector already", "take a new selector for a new key") from None
     sys.stdout.write(f"{key.name}. IN TXT {key.record()}\n")
@@ -68,7 +68,7 @@ def list_keys(*, root: Root = None, as_json: Json = False) -> None:
 
     Example: `preklic keys dkim list`
     """
-    place = _root(root)
+    place = root_of(root)
     rows = [
         {"name": key.name, "type": key.kind, "signs": "yes" if folder == SIGNING else "not yet", "record": key.record()}
         for folder in (SIGNING, WAITING)
@@ -82,15 +82,8 @@ def _keys(folder: Path) -> list[DkimKey]:
 
 
 def _move(root: Path | None, name: str, source: str, target: str) -> None:
-    place, file = _root(root), f"{name}.pem"
+    place, file = root_of(root), f"{name}.pem"
     if dkim_keys.NAME.fullmatch(file) is None or not (place / source / file).exists():
         raise Stop(Code.FINDING, f"there is no such key below {place / source}", "preklic keys dkim list")
     dkim_keys.read(place / source / file)
     move(place / source / file, place / target)
-
-
-def _root(given: Path | None) -> Path:
-    place = given or settings().key_dir
-    if place is None:
-        raise Stop(Code.USAGE, "no root is named", "give --root, or set PREKLIC_KEY_DIR")
-    return place

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show
+from preklic_shared.cli import Code, Json, ends_with, say, show
 from preklic_workers import keyfiles
 from preklic_workers.commands_dkim import dkim
+from preklic_workers.key_root import Root, root_of
 from preklic_workers.keydir import ROLES, KeyDirError
 
 ends_with(KeyDirError, Code.FINDING)
@@ -21,8 +22,6 @@ keys = typer.Typer(
 
 keys.add_typer(dkim, name="dkim")
 
-Root = Annotated[Path | None, typer.Option(help="The root of all roles' directories; default: PREKLIC_KEY_DIR.")]
-
 
 @keys.command()
 def init(*, root: Root = None) -> None:
@@ -30,7 +29,7 @@ def init(*, root: Root = None) -> None:
 
     Example: `preklic keys init --root /etc/preklic/keys`
     """
-    place = _root(root)
+    place = root_of(root)
     keyfiles.init_keys(place, _now())
     say(f"made the keys of {len(ROLES)} roles below {place}")
     _tell_producers(place)
@@ -42,7 +41,7 @@ def status(*, root: Root = None, as_json: Json = False) -> None:
 
     Example: `preklic keys status --json`
     """
-    found = keyfiles.status(_root(root), _now())
+    found = keyfiles.status(root_of(root), _now())
     rows = [{"role": key.role, "name": key.name, "kind": key.kind, "days": round(key.days, 1)} for key in found]
     show(rows, ("role", "name", "kind", "days"), title="Keys", as_json=as_json)
 
@@ -53,7 +52,7 @@ def publish(*, root: Root = None) -> None:
 
     Example: `preklic keys publish`
     """
-    place = _root(root)
+    place = root_of(root)
     keyfiles.publish(place, _now())
     _tell_producers(place)
 
@@ -68,7 +67,7 @@ def rotate(
 
     Example: `preklic keys rotate`
     """
-    place = _root(root)
+    place = root_of(root)
     keyfiles.turn_sealing(place, _now())
     gone = keyfiles.drop_old_sealing(place, _now())
     say(f"new sealing keys; {len(gone)} old ones destroyed")
@@ -76,13 +75,6 @@ def rotate(
         numbers = keyfiles.turn_epochs(place)
         say(f"new epoch keys: {', '.join(f'{group} {number}' for group, number in numbers.items())}")
     _tell_producers(place)
-
-
-def _root(given: Path | None) -> Path:
-    place = given or settings().key_dir
-    if place is None:
-        raise Stop(Code.USAGE, "no root is named", "give --root, or set PREKLIC_KEY_DIR")
-    return place
 
 
 def _tell_producers(root: Path) -> None:

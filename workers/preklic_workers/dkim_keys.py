@@ -4,7 +4,6 @@ A key that lies in the directory of the role `send` signs; so its record is publ
 """
 
 import base64
-import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -51,9 +50,18 @@ class DkimKey:
         return f"{self.selector}._domainkey.{self.domain}"
 
     @property
+    def file(self) -> str:
+        """What its file is called."""
+        return f"{self.name}.pem"
+
+    @property
     def kind(self) -> Kind:
         """As in the record's `k=`."""
         return "rsa" if isinstance(self.private, RSAPrivateKey) else "ed25519"
+
+    def pem(self) -> bytes:
+        """What its file holds."""
+        return self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     def record(self) -> str:
         """The TXT record's value (RFC 6376 3.6.1, RFC 8463 4.2), in strings of at most 255 octets for a zone file."""
@@ -84,19 +92,13 @@ def read(path: Path) -> DkimKey:
     return DkimKey(named["selector"], named["domain"], private)
 
 
-def make(folder: Path, domain: str, selector: str, kind: Kind) -> DkimKey:
-    """A new key in a new private file below `folder`. Raises NoDkimKey for a bad name, FileExistsError."""
-    name = f"{selector}._domainkey.{domain}.pem"
-    if NAME.fullmatch(name) is None:
-        raise NoDkimKey("selector and domain are labels in lower case: s2026a, lucrum.example")
+def generate(domain: str, selector: str, kind: Kind) -> DkimKey:
+    """A new key, in no file yet. Raises NoDkimKey for a name that the DNS would not take."""
     private: Private = Ed25519PrivateKey.generate() if kind == "ed25519" else generate_private_key(65537, RSA_BITS)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-        file.flush()
-        os.fsync(file.fileno())
-    return DkimKey(selector, domain, private)
+    key = DkimKey(selector, domain, private)
+    if NAME.fullmatch(key.file) is None:
+        raise NoDkimKey("selector and domain are labels in lower case: s2026a, lucrum.example")
+    return key
 
 
 def unsigned(domains: Iterable[str], keys: Iterable[DkimKey]) -> list[str]:

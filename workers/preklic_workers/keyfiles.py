@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from preklic_shared.sealing import sign_public_file
+from preklic_workers.dkim_keys import DkimKey, Kind, generate
 from preklic_workers.envelope import GROUPS, KEY_BYTES
 from preklic_workers.keydir import ROLES, KeyDirError, KeyFile, check
 from preklic_workers.moments import millis
@@ -150,8 +151,8 @@ def _newest(root: Path, role: str, group: str) -> int:
 
 
 def _kind(file: KeyFile) -> str:
-    kinds = (("sealing", file.sealing), ("epoch", file.group), ("blind", file.blind), ("root", file.root or None))
-    return next((kind for kind, value in kinds if value is not None), "dkim" if file.dkim else "token")
+    kinds = {"sealing": file.sealing, "epoch": file.group, "blind": file.blind, "root": file.root, "dkim": file.dkim}
+    return next((kind for kind, value in kinds.items() if value), "token")
 
 
 def _age(path: Path, now: dt.datetime) -> dt.timedelta:
@@ -172,6 +173,14 @@ def _write(path: Path, key: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     _sync([path.parent])
+
+
+def make_dkim(folder: Path, domain: str, selector: str, kind: Kind) -> DkimKey:
+    """A new DKIM key below `folder`. Raises NoDkimKey for a bad name, FileExistsError."""
+    key = generate(domain, selector, kind)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _write(folder / key.file, key.pem())
+    return key
 
 
 def move(file: Path, folder: Path) -> None:
