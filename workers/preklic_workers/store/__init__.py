@@ -8,6 +8,7 @@ from typing import Protocol
 
 from preklic_workers.keyring import KeyRing
 from preklic_workers.moments import millis, moment
+from preklic_workers.store.acts import Act, Acts
 from preklic_workers.store.claims import Busy, Claim, ClaimAnswer, Claimed, Conflict, Ended
 from preklic_workers.store.controls import ALL, MARKETING, Control, Controls, switches
 from preklic_workers.store.dead import DeadGroup, DeadLetter, DeadLetters
@@ -26,6 +27,8 @@ __all__ = [
     "ALL",
     "CERTAIN",
     "MARKETING",
+    "Act",
+    "Acts",
     "Busy",
     "Captured",
     "Claim",
@@ -100,6 +103,7 @@ class Store:
     controls: Controls
     marks: Marks
     vault: Vault
+    acts: Acts
 
     async def handed(self, message: str, epoch: int) -> bool:
         """Whether an epoch before `epoch` left its hand-over open: a body may be out, and no no is plain (law 1e)."""
@@ -137,4 +141,5 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         controls=controls,
         marks=Marks(mongo),
         vault=vault,
+        acts=Acts(mongo),
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from preklic_workers.accounting import Account
 from preklic_workers.store.mongo import Doc, Duplicate, Mongo
-from preklic_workers.store.schema import NAMED
+from preklic_workers.store.validators import NAMED
 
 
 @dataclass(frozen=True, slots=True)

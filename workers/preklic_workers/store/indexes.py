@@ -1,0 +1,49 @@
+"""The indexes, each by the name that says what asks for it."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+KEEP_SECONDS: Final = 395 * 24 * 3600  # claims and events are kept 13 months, longer than log and dead letters
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index, by the name that says what asks for it."""
+
+    name: str
+    keys: tuple[tuple[str, int], ...]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+_STUCK: Final = {"partialFilterExpression": {"state": {"$in": ["claimed", "in_doubt", "deferred", "dead"]}}}
+_DOUBT: Final = {"partialFilterExpression": {"state": {"$in": ["in_doubt", "asked"]}}}
+INDEXES: Final[dict[str, tuple[Index, ...]]] = {
+    "persons": (
+        Index("pid", (("pid", 1),), {"unique": True}),
+        Index("lookup", (("lookup", 1),), {"unique": True, "sparse": True}),
+        Index("ref", (("ref_hash", 1),), {"sparse": True}),
+    ),
+    "messages": (
+        Index("stuck", (("state", 1), ("lease", 1)), _STUCK),
+        Index("doubt", (("state", 1), ("at", 1)), _DOUBT),
+        Index("retried", (("at", 1),), {"partialFilterExpression": {"epoch": {"$gte": 2}}}),
+        Index("age", (("created", 1),), {"expireAfterSeconds": KEEP_SECONDS}),
+    ),
+    "accounts": (
+        Index("unsettled", (("settled", 1), ("at", 1))),
+        Index("age", (("hour", 1),), {"expireAfterSeconds": KEEP_SECONDS}),
+    ),
+    "withdrawals": (Index("person", (("person", 1),)),),
+    # As long as the claim of their mail: afterwards nothing says what they were about.
+    "events": (Index("age", (("recorded", 1),), {"expireAfterSeconds": KEEP_SECONDS}),),
+    "permissions": (Index("person", (("person", 1), ("at", 1))),),
+    "marks": (
+        Index("left", (("seen", 1),), {"expireAfterSeconds": 86_400, "partialFilterExpression": {"left": True}}),
+    ),
+    "acts": (
+        Index("person", (("person", 1), ("at", 1)), {"sparse": True}),
+        Index("kind", (("kind", 1), ("at", 1))),
+        Index("keep", (("keep", 1),), {"expireAfterSeconds": 0}),
+    ),
+    "dead": (Index("groups", (("state", 1), ("fingerprint", 1))), Index("job", (("job", 1),), {"sparse": True})),
+}
