@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -57,15 +57,16 @@ def main() -> int:
         parser.error(f"no such group: {', '.join(sorted(unknown))}")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="preklic-bench-") as folder:
-        result = measure(Path(folder), options.groups or list(GROUPS), options.pace)
-    result["seconds"] = round(time.monotonic() - began, 1)
+        for result in measured(Path(folder), options.groups or list(GROUPS), options.pace):
+            # After each group, so that a run which is stopped leaves what it has.
+            result["seconds"] = round(time.monotonic() - began, 1)
+            if options.json:
+                options.json.write_text(json.dumps(result, indent=2) + "\n")
     if options.pace == "smoke":
         print("it runs; so few jobs say nothing about speed")
     else:
         print(report.heading(result["machine"]))
         print("\n".join(report.lines(ROWS, LIMITS, result["groups"])))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=2) + "\n")
     if options.markdown:
         options.markdown.write_text("\n".join(report.markdown(ROWS, LIMITS, result["groups"])) + "\n")
     if options.chart and options.json and PEERS.exists():
@@ -80,8 +81,8 @@ def draw(told: Path, target: Path) -> None:
     subprocess.run([*peer("chart"), told, target], check=True, env={"PYTHONPATH": str(ROOT / "tests")})
 
 
-def measure(folder: Path, groups: list[str], pace: str) -> dict[str, Any]:
-    """Run everything on a fresh ground below `folder`."""
+def measured(folder: Path, groups: list[str], pace: str) -> Iterator[dict[str, Any]]:
+    """Run group by group on a fresh ground below `folder`; all that is known after each."""
     peers = PEERS.exists()
     if not peers:
         print("peers are not installed (.venv-bench): only ours is measured", file=sys.stderr)
@@ -96,18 +97,22 @@ def measure(folder: Path, groups: list[str], pace: str) -> dict[str, Any]:
             contenders = {who: make for who, make in GROUPS[name].items() if pace == "full" or (name, who) in asked}
             found[name], failed = run_group(ground, name, contenders, PACES[pace], peers=peers)
             faults += failed
-    rows = [
+            told = {"version": 2, "pace": pace, "machine": machine, "rows": judged(found), "groups": found}
+            yield told | {"faults": faults, "costs": costs(found, machine)}
+
+
+def judged(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each row whose group has run, with its ratio and verdict."""
+    ratios = [(row, report.of(row, found)) for row in ROWS if row.group in found]
+    return [
         {
             **asdict(row),
             "ratio": ratio and asdict(ratio),
             "by_cpu": report.by_cpu(row, found),
             "verdict": report.verdict(row, ratio),
         }
-        for row, ratio in ((row, report.of(row, found)) for row in ROWS)
-        if row.group in found
+        for row, ratio in ratios
     ]
-    told = {"version": 2, "pace": pace, "machine": machine, "rows": rows, "groups": found, "faults": faults}
-    return told | {"costs": costs(found, machine)}
 
 
 if __name__ == "__main__":
