@@ -1,3 +1,4 @@
+import asyncio
 import datetime as dt
 
 import pytest
@@ -136,3 +137,18 @@ async def test_a_complaint_suppresses_and_a_payment_mail_is_not_concerned(store)
     await withdraw(store, ANA, NEWS, suppress="complaint")
     assert await answer(store) == GateRefused("suppressed_complaint")
     assert isinstance(await answer(store, PAYMENT), GatePassed)
+
+
+async def test_a_no_that_the_store_refuses_fails_alone_and_the_others_of_its_group_close_their_gates(store):
+    people = [f"person{number}@primer.si" for number in range(8)]
+    for address in people:
+        await grant(store, address, at=now() - MINUTE)
+    nos = [
+        withdraw(store, address, job="no job id at all" if number == 3 else None)
+        for number, address in enumerate(people)
+    ]
+    ended = await asyncio.gather(*nos, return_exceptions=True)
+    assert [isinstance(one, ValueError) for one in ended] == [number == 3 for number in range(8)]
+    persons = [await store.persons.whole(subject(address)) for address in people]
+    states = [person.permissions["newsletter"].state for person in persons]
+    assert states == ["granted" if number == 3 else "withdrawn" for number in range(8)]
