@@ -78,7 +78,7 @@ class Template:
 
     def render(self, data: Mapping[str, Any], surroundings: Mapping[str, Any]) -> Content:
         """Fill in `data` (only the fields that are declared) among `surroundings`; TemplateError otherwise."""
-        names = self._pick(data)
+        names: dict[str, Any] = {PROFILE: {}, **self._pick(data)}
         names.update(surroundings, language=self.front.language)
         try:
             names["subject"] = self._subject.render(names)
