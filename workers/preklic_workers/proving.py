@@ -1,15 +1,32 @@
 """What of a proof may stand in the clear, and which wording it names. Pure."""
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
 from preklic_shared import wordings
 from preklic_shared.jobs import Proof
 from preklic_shared.registry import Purpose, Registry
+from preklic_shared.wordings import Words
 from preklic_workers.blind import Blind
-from preklic_workers.store import Proven
 
 _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What stands beside a proof in the clear.
+
+    `wording` is the SHA-256 of a known wording (64 hex digits), or a keyed hash of free text (43 characters of
+    base64url); `words` the known wording itself; `source` only its class. `producer` recorded it.
+    """
+
+    wording: str
+    language: str
+    method: str
+    source: str
+    producer: str
+    words: Words | None = None
 
 
 def unproven(proof: Proof, purposes: list[Purpose], registry: Registry) -> str | None:

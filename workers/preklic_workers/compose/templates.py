@@ -226,12 +226,11 @@ def _refuse_unknown(name: str, tree: nodes.Template, known: frozenset[str]) -> N
 
 def _profile_fields(tree: nodes.Template) -> set[str]:
     """The fields of the profile that a template names, each as `profile.<field>`."""
-    uses = tree.find_all((nodes.Getattr, nodes.Getitem))
-    named = [use for use in uses if isinstance(use.node, nodes.Name) and use.node.name == PROFILE]
-    return {f"{PROFILE}.{_member(use)}" for use in named}
+    by_name = [(use.node, use.attr) for use in tree.find_all(nodes.Getattr)]
+    by_item = [(use.node, _text(use.arg)) for use in tree.find_all(nodes.Getitem)]
+    uses = [*by_name, *by_item]
+    return {f"{PROFILE}.{member}" for of, member in uses if isinstance(of, nodes.Name) and of.name == PROFILE}
 
 
-def _member(use: nodes.Getattr | nodes.Getitem) -> str:
-    if isinstance(use, nodes.Getattr):
-        return use.attr
-    return str(use.arg.value) if isinstance(use.arg, nodes.Const) else "[...]"
+def _text(expression: nodes.Expr) -> str:
+    return str(expression.value) if isinstance(expression, nodes.Const) else "[...]"

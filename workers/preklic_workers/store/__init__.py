@@ -21,7 +21,7 @@ from preklic_workers.store.messages import Messages, Noted
 from preklic_workers.store.mongo import Doc, Mongo, Standalone, Unavailable
 from preklic_workers.store.persons import Persons, TooManyFields
 from preklic_workers.store.profiles import Profiles
-from preklic_workers.store.proofs import Proofs, Proven
+from preklic_workers.store.proofs import Proofs
 from preklic_workers.store.vault import Vault
 from preklic_workers.store.withdrawals import Captured, Drain, Withdraw, Withdrawal, Withdrawals
 
@@ -64,7 +64,6 @@ __all__ = [
     "Persons",
     "Profiles",
     "Proofs",
-    "Proven",
     "Standalone",
     "Store",
     "TooManyFields",

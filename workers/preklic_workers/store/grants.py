@@ -8,10 +8,11 @@ from typing import Any, Final, Literal
 from preklic_shared.addresses import Address
 from preklic_shared.registry import Purpose
 from preklic_workers.permission import grant_counts
+from preklic_workers.proving import Proven
 from preklic_workers.store.mongo import Doc
 from preklic_workers.store.person_docs import place
 from preklic_workers.store.persons import Persons
-from preklic_workers.store.proofs import Proofs, Proven, confirmed
+from preklic_workers.store.proofs import Proofs, confirmed
 
 GrantState = Literal["granted", "pending", "kept", "after_withdrawal", "erased"]
 # A request that is not confirmed lifts these at most: the one confirmation mail must be able to reach the person.

@@ -8,7 +8,7 @@ import msgspec
 
 from preklic_workers.envelope import Altered, DataKey, NoKey
 from preklic_workers.store.grouping import Grouper
-from preklic_workers.store.mongo import Doc, Mongo
+from preklic_workers.store.mongo import Mongo
 from preklic_workers.store.vault import COLLECTION, Vault
 
 GROUP: Final = "profile"
@@ -37,7 +37,7 @@ class Profiles:
         return [opened(subject, stored.get(subject), keys.get(subject)) for subject in subjects]
 
 
-def opened(subject: str, stored: Doc | None, key: DataKey | NoKey | Altered | None) -> Mapping[str, Any] | Exception:
+def opened(subject: str, stored: bytes | None, key: DataKey | NoKey | Altered | None) -> Mapping[str, Any] | Exception:
     """The fields of one ciphertext, or why it does not open: one person's fault is nobody else's."""
     if stored is None:
         return {}

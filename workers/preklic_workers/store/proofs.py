@@ -6,34 +6,18 @@ the person gave as proof is encrypted whole under the person's `evidence` key, a
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 from pymongo import InsertOne, UpdateOne
 
 from preklic_shared.wordings import Words
+from preklic_workers.proving import Proven
 from preklic_workers.store.mongo import DUPLICATE, Doc, Mongo, Unavailable
 from preklic_workers.store.vault import Vault
 
 _SHOWN: Final = {"proof": 0, "person": 0}
 _NOES: Final = {"purposes": 1, "reason": 1, "accepted": 1, "closed": 1}
-
-
-@dataclass(frozen=True, slots=True)
-class Proven:
-    """What stands beside a proof in the clear.
-
-    `wording` is the SHA-256 of a known wording (64 hex digits), or a keyed hash of free text (43 characters of
-    base64url); `words` the known wording itself; `source` only its class. `producer` recorded it.
-    """
-
-    wording: str
-    language: str
-    method: str
-    source: str
-    producer: str
-    words: Words | None = None
 
 
 class Proofs:
@@ -85,7 +69,7 @@ class Proofs:
         """The text itself, once: it must still be there when the registry has moved on (GDPR 7(1))."""
         if words.hash in self._kept:
             return
-        fields = {"text": words.text, "id": words.id, "version": words.version, "language": words.language}
+        fields: Doc = {"text": words.text, "id": words.id, "version": words.version, "language": words.language}
         fields |= {"recorded": self._mongo.now()}
         made = await self._wordings.bulk([UpdateOne({"_id": words.hash}, {"$setOnInsert": fields}, upsert=True)])
         if made.failed or not made.sure:
