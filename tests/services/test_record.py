@@ -149,7 +149,7 @@ async def test_a_proof_keeps_the_words_themselves_and_they_outlive_the_registry(
     assert len(await store.mongo["wordings"].find({})) == 1
 
 
-@pytest.mark.clause("U2", guard="preklic_shared.wordings:is_unknown")
+@pytest.mark.clause("U2", guard="preklic_workers.proving:unproven")
 @pytest.mark.parametrize(("wording", "language"), [("newsletter@2", "sl"), ("newsletter@1", "de"), ("gone@1", "sl")])
 async def test_words_that_nobody_can_show_prove_nothing(store, record, wording, language):
     job = grant_job(wording=wording, language=language, confirmed=True)
