@@ -1,13 +1,16 @@
 """The last look at a job before it leaves: held to its own contract, encoded, within the broker's limit."""
 
 import time
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
-from preklic_producers.fields import Rejected
+from preklic_producers.fields import Rejected, json_object
 from preklic_producers.outbox import Parcel
+from preklic_shared import wordings
 from preklic_shared.jobs import Job, Proof
+from preklic_shared.joined import NoIpAddress, shortened
+from preklic_shared.registry import Registry
 from preklic_shared.wire import BODY_LIMIT, Malformed, convert, encode
 
 S = TypeVar("S", bound=msgspec.Struct)
@@ -34,8 +37,18 @@ def checked(value: S, place: str = "") -> S:
         raise Rejected(error.field or "request", "is not what this field takes") from None
 
 
-def proof_of(proof: object) -> Proof:
+def proof_of(proof: object, registry: Registry) -> Proof:
     """The proof of a grant; Rejected names its field."""
     if not isinstance(proof, Proof):
         raise Rejected("proof", "is not a Proof")
-    return checked(proof, "proof")
+    if wordings.is_unknown(registry.wordings, checked(proof, "proof").wording, proof.language):
+        raise Rejected("proof.wording", "names a wording that the registry does not have in that language")
+    return proof
+
+
+def joined(data: object) -> dict[str, Any]:
+    """The fields of an enrichment with every IP address cut; Rejected names the field."""
+    try:
+        return shortened(json_object(data, "data"))
+    except NoIpAddress as error:
+        raise Rejected(f"data.{error.field}", "is no IP address") from None

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from preklic_producers.contracts import checked, now_millis, parcel, proof_of
+from preklic_producers.contracts import checked, joined, now_millis, parcel, proof_of
 from preklic_producers.fields import (
     Expires,
     Rejected,
@@ -44,7 +44,7 @@ from preklic_shared.jobs import (
     SendPayload,
     TrackJob,
 )
-from preklic_shared.registry import ENGAGEMENT, SWITCHES, Purpose, Registry
+from preklic_shared.registry import ENGAGEMENT, Purpose, Registry
 
 # A withdrawal must outlive every queue it could wait in; claims are kept as long.
 REVOKE_LIFE: Final = timedelta(days=366)
@@ -121,7 +121,7 @@ class Drafter:
         payload = GrantPayload(
             address=address_of(address, "address"),
             purposes=purposes_of(purposes, "purposes", self._grantable),
-            proof=proof_of(proof),
+            proof=proof_of(proof, self.registry),
             ref=None if ref is None else text_of(ref, "ref", 200),
             confirmed=confirmed,
         )
@@ -130,7 +130,7 @@ class Drafter:
     def grant_by_token(self, person: bytes, purpose: str, *, proof: Proof, made: int | None, confirmed: bool) -> Parcel:
         """A permission that a person gave on a public page; `made` is the token's time in milliseconds."""
         purposes = purposes_of(purpose, "purpose", self._grantable)
-        payload = GrantPayload(purposes=purposes, proof=proof_of(proof), confirmed=confirmed)
+        payload = GrantPayload(purposes=purposes, proof=proof_of(proof, self.registry), confirmed=confirmed)
         return self._record(GrantJob, payload, None, person=person.hex(), token_at=made)
 
     def revoke(
@@ -164,8 +164,7 @@ class Drafter:
     ) -> Parcel:
         """Fields of one group of a person, with where they came from."""
         address, ref = person_of(address_or_ref, "address_or_ref")
-        fields = json_object(data, "data")
-        payload = EnrichPayload(address=address, ref=ref, data=fields, source=text_of(source, "source", 200))
+        payload = EnrichPayload(address=address, ref=ref, data=joined(data), source=text_of(source, "source", 200))
         return self._record(EnrichJob, payload, idempotency_key, group=group)
 
     def track(
@@ -208,7 +207,7 @@ class Drafter:
 
     def _grantable(self, key: str) -> bool:
         purpose = self.registry.get(key)
-        return key == ENGAGEMENT or key in SWITCHES or (purpose is not None and purpose.mail)
+        return key == ENGAGEMENT or key in self.registry.switches or (purpose is not None and purpose.mail)
 
     def _record(self, kind: type[J], payload: Payload, idempotency_key: str | None, **fields: Any) -> Parcel:
         job = self._job(kind, RECORD_LIFE, idempotency_key, {"key": "", "sealed": "", **fields})

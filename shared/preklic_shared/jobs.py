@@ -22,6 +22,8 @@ Pid = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{32}}{_END}")]
 Text = Annotated[str, Meta(max_length=1000)]
 Short = Annotated[str, Meta(min_length=1, max_length=200)]
 Purposes = Annotated[tuple[Purpose, ...], Meta(min_length=1, max_length=64)]
+FieldName = Annotated[str, Meta(pattern=rf"^[A-Za-z][A-Za-z0-9_-]{{0,63}}{_END}")]
+FieldText = Annotated[str, Meta(max_length=10_000)]
 
 
 class Job(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -157,11 +159,11 @@ class GrantPayload(_Payload, frozen=True, kw_only=True):
 
 
 class EnrichPayload(_Payload, frozen=True, kw_only=True):
-    """What an enrichment seals: values are text, numbers or booleans."""
+    """What an enrichment seals: up to 64 fields of text, numbers or booleans, each by a name of its own."""
 
     address: Annotated[str, Meta(max_length=320)] | None = None
     ref: Short | None = None
-    data: dict[Annotated[str, Meta(max_length=64)], str | int | float | bool]
+    data: Annotated[dict[FieldName, FieldText | int | float | bool], Meta(max_length=64)]
     source: Short
 
 

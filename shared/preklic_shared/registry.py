@@ -9,12 +9,14 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
 
-from preklic_shared.purposes import Filled, Promise, Purpose, Record, Sender, Words
+from preklic_shared import wordings
+from preklic_shared.purposes import Filled, Promise, Purpose, Record, Sender, Wording, Words
+from preklic_shared.registry_rules import RegistryError, check_purpose, check_record, read_beside
 
 __all__ = [
     "DEFAULT",
@@ -37,20 +39,13 @@ ENGAGEMENT: Final = "engagement"
 SWITCHES: Final = ("engagement.opens", "engagement.clicks")
 
 
-class RegistryError(ValueError):
-    """The file cannot be used; `key` is the dotted place at fault."""
-
-    def __init__(self, key: str, problem: str) -> None:
-        super().__init__(f"registry: {key}: {problem}")
-        self.key = key
-
-
 class _File(Struct, frozen=True, forbid_unknown_fields=True):
     version: Annotated[int, Meta(ge=1)]
     controller: Filled
     policy: Filled
     promises: tuple[Promise, ...]
     purposes: Annotated[tuple[Purpose, ...], Meta(min_length=1)]
+    wordings: tuple[Wording, ...] = ()
 
 
 class Registry:
@@ -59,12 +54,13 @@ class Registry:
     Immutable; safe to share between threads.
     """
 
-    def __init__(self, file: _File, policy: str) -> None:
+    def __init__(self, file: _File, policy: str, words: Sequence[wordings.Words] = ()) -> None:
         self.version = file.version
         self.controller = file.controller
         self.policy = policy
         self.promises = file.promises
         self.purposes: Mapping[str, Purpose] = {purpose.key: purpose for purpose in file.purposes}
+        self.wordings = wordings.by_place(words)
 
     @classmethod
     def load(cls, path: Path | None = None) -> "Registry":
@@ -76,7 +72,7 @@ class Registry:
             raise RegistryError("file", str(error)) from None
         file = _convert(raw)
         _check_keys(file)
-        registry = cls(file, _read_beside(source, file.policy, "policy"))
+        registry = cls(file, read_beside(source, file.policy, "policy").decode(), _words(file, source))
         for purpose in registry.purposes.values():
             check_purpose(purpose)
             check_record(purpose, source)
@@ -100,9 +96,19 @@ class Registry:
 
     @cached_property
     def revocable(self) -> frozenset[str]:
-        """Every key and tracking switch that a person can stop."""
-        keys = {purpose.key for purpose in self.purposes.values() if purpose.revocable}
-        return frozenset(keys | set(SWITCHES)) if ENGAGEMENT in keys else frozenset(keys)
+        """Every key and switch that a person can stop."""
+        return frozenset(purpose.key for purpose in self.purposes.values() if purpose.revocable) | self.switches
+
+    @cached_property
+    def switches(self) -> frozenset[str]:
+        """The switches beside the purposes: tracking, and individual mail."""
+        tracking = frozenset(SWITCHES if (kept := self.get(ENGAGEMENT)) is not None and kept.revocable else ())
+        return tracking | self.profiling
+
+    @cached_property
+    def profiling(self) -> frozenset[str]:
+        """The switches by which a person objects to individual mail (U3); each is on until then."""
+        return frozenset(switch for purpose in self.purposes.values() if (switch := purpose.profiling) is not None)
 
     @cached_property
     def marketing(self) -> frozenset[str]:
@@ -115,53 +121,13 @@ def load_registry(path: Path | None = None) -> Registry:
     return Registry.load(path)
 
 
-def check_purpose(purpose: Purpose) -> None:
-    """Refuse a purpose whose fields contradict each other."""
-    rules = (
-        ("templates", bool(purpose.templates) == purpose.mail, "a mail purpose has templates, no other has"),
-        ("retry", (purpose.retry != "none") == purpose.mail, "a mail purpose has a retry table, no other has"),
-        ("sender", (purpose.sender is not None) == purpose.mail, "a mail purpose has a sender, no other has"),
-        ("groups", not purpose.mail or "contact" in purpose.groups, "a mail purpose opens `contact`"),
-        (
-            "revocable",
-            purpose.revocable or not _persons_choice(purpose),
-            "consent, and mail by interest, can be stopped",
-        ),
-        ("tracking", not purpose.tracking or purpose.basis == "consent", "only mail by consent may be tracked"),
-        ("list_id", not purpose.list_id or _is_list_id(purpose.list_id), "is no list id (RFC 2919)"),
-        ("list_id", purpose.marketing == bool(purpose.list_id), "marketing mail has a list id, no other has"),
-        ("confirm", bool(purpose.confirm) == purpose.double_opt_in, "goes with double_opt_in"),
-        ("confirm", purpose.confirm is None or purpose.confirm in purpose.templates, "is no template of this purpose"),
-    )
-    for field, holds, problem in rules:
-        if not holds:
-            raise RegistryError(f"purposes.{purpose.key}.{field}", problem)
+def _words(file: _File, source: Path) -> list[wordings.Words]:
+    places = {entry: f"wordings.{_named(entry)}" for entry in file.wordings}
+    return [wordings.words_of(entry, read_beside(source, entry.file, place)) for entry, place in places.items()]
 
 
-def check_record(purpose: Purpose, source: Path) -> None:
-    """Refuse a purpose by interest without its balancing, and a compatible one without its assessment."""
-    needed = required_record(purpose)
-    if needed is None and purpose.record is None:
-        return
-    place = f"purposes.{purpose.key}.record"
-    if purpose.record is None or (needed is not None and purpose.record.kind != needed):
-        raise RegistryError(place, f"a dated {needed} is required")
-    _read_beside(source, purpose.record.file, f"{place}.file")
-
-
-def required_record(purpose: Purpose) -> Literal["assessment", "balancing"] | None:
-    """The kind of record that a purpose's clause and basis ask for (U16: GDPR 6(4); U17: 6(1)(f))."""
-    if purpose.clause == "U16":
-        return "assessment"
-    return "balancing" if purpose.basis == "interest" or purpose.clause == "U17" else None
-
-
-def _persons_choice(purpose: Purpose) -> bool:
-    return purpose.basis == "consent" or purpose.marketing
-
-
-def _is_list_id(text: str) -> bool:
-    return re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", text) is not None
+def _named(entry: Wording) -> str:
+    return f"{entry.id}@{entry.version}.{entry.language}"
 
 
 def _convert(raw: Mapping[str, Any]) -> _File:
@@ -176,18 +142,8 @@ def _check_keys(file: _File) -> None:
         raise RegistryError(f"purposes.{twice}", "is there twice")
     if (twice := _first_repeated([promise.clause for promise in file.promises])) is not None:
         raise RegistryError(f"promises.{twice}", "is there twice")
-
-
-def _read_beside(source: Path, name: str, place: str) -> str:
-    """The text of the file `name` in the registry's own folder or below it."""
-    folder = source.parent.resolve()
-    file = (folder / name).resolve()
-    if not file.is_relative_to(folder):
-        raise RegistryError(place, "lies outside the registry's folder")
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    if not text.strip():
-        raise RegistryError(place, "is missing or empty")
-    return text
+    if (twice := _first_repeated([_named(entry) for entry in file.wordings])) is not None:
+        raise RegistryError(f"wordings.{twice}", "is there twice")
 
 
 def _first_repeated(values: Sequence[str]) -> str | None:

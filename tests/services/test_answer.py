@@ -71,6 +71,7 @@ async def test_preferences_say_what_the_person_can_stop(store, desk):
     assert outcome == Done()
     said = reply["permissions"]
     assert (said["newsletter"], said["offers"], said["proposals"]) == ("granted", "withdrawn", "none")
+    assert said["proposals.profiling"] == "none"
     assert "payment" not in said
     assert await desk.ask("preferences", person="00" * 16) == (Done(), [{}])
 

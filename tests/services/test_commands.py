@@ -57,6 +57,7 @@ def test_jobs_wait_are_done_and_are_accounted_for(system, producer, free_port):
     assert (told["state"], told["relay"], told["reply"]["code"]) == ("sent", "sink", 250)
     shown = system.run("subject", "show", "ana@primer.example", "--json", role="upkeep")
     assert json.loads(shown)["permissions"][0]["purpose"] == "payment"
+    assert json.loads(shown)["history"] == []
     assert "primer.example" not in shown
     assert worker.stop() == 0
 
@@ -77,6 +78,8 @@ async def test_a_dead_job_is_replayed_once_and_judged_by_todays_permissions(syst
     assert plan["outcomes"] == {"would run": 1, "dead again: bad_envelope": 1}
     no = producer.revoke("ana@primer.example", "newsletter", reason="asked")
     until(lambda: json.loads(run(system, "why", no.job_id, expect=None)).get("message"), 20, "the no is applied")
+    told = system.run("subject", "show", "ana@primer.example", role="upkeep")
+    assert [word for word in ("History", "granted", "withdrawn", "form") if word not in told] == [], told
     late = json.loads(run(system, "replay", "plan", "--dead"))
     assert late["outcomes"] == {"refused: withdrawn": 1, "dead again: bad_envelope": 1}
     ran = json.loads(run(system, "replay", "run", plan["plan"], "--reason", "test"))

@@ -319,6 +319,7 @@ def test_without_an_answer_the_preference_centre_has_stop_buttons_alone(http, ke
     assert time.monotonic() - begun < 4
     assert 'name="stop" value="newsletter"' in text
     assert 'name="stop" value="engagement.opens"' in text
+    assert 'name="stop" value="proposals.profiling"' in text
     assert 'value="payment"' not in text
     assert 'name="start"' not in text
 
@@ -331,6 +332,36 @@ def test_with_an_answer_it_shows_how_things_stand(http, keys, amqp_url):
     assert 'name="stop" value="newsletter"' in text
     assert 'name="start" value="offers"' in text
     assert "Newsletter: subscribed" in text
+
+
+@pytest.mark.parametrize(
+    ("state", "action", "words"),
+    [
+        ("none", "stop", ("made individual for you (on)", "prilagajanje vam (vključeno)")),
+        ("granted", "stop", ("made individual for you (on)", "prilagajanje vam (vključeno)")),
+        ("objected", "start", ("you get the general version", "prejemate splošno različico")),
+        ("withdrawn", "start", ("you get the general version", "prejemate splošno različico")),
+    ],
+)
+def test_the_switch_against_individual_mail_stands_beside_its_purpose(http, keys, amqp_url, state, action, words):
+    answer = json.dumps({"permissions": {"proposals": "granted", "proposals.profiling": state}}).encode()
+    with Answerer(amqp_url, lambda _job: answer):
+        for language, word in zip(("en", "sl"), words, strict=True):
+            page = http.get(f"/p/{keys.mint(Preference(MESSAGE, PID))}", headers={"accept-language": language}).text
+            assert word in page
+            assert f'name="{action}" value="proposals.profiling"' in page
+            assert 'name="stop" value="proposals"' in page
+
+
+def test_an_objection_is_a_withdrawal_of_the_switch_alone_and_its_start_keeps_the_words(http, keys, sealed, amqp_url):
+    page = f"/p/{keys.mint(Preference(MESSAGE, PID))}"
+    assert http.post(page, data={"stop": "proposals.profiling"}).status_code == 200
+    assert http.post(page, data={"start": "proposals.profiling"}, headers={"accept-language": "sl"}).status_code == 200
+    assert [job.purposes for job in jobs_in(amqp_url, "revoke")] == [("proposals.profiling",)]
+    (grant,) = jobs_in(amqp_url, "record")
+    payload = sealed.open(grant)
+    assert payload.purposes == ("proposals.profiling",)
+    assert payload.proof.wording == "Prilagajajte: Predlogi in obvestila: prilagajanje vam"
 
 
 @pytest.mark.clause("U6", guard="preklic_producers.gateway.public:known")
@@ -383,6 +414,7 @@ def test_a_confirmation_is_a_confirmed_grant_and_carries_the_token_s_time(http, 
     assert (grant.person, grant.token_at) == (PID.hex(), made * 1000)
     payload = sealed.open(grant)
     assert (payload.confirmed, payload.proof.method, payload.purposes) == (True, "double_opt_in", ("newsletter",))
+    assert payload.proof.wording == "Ali potrjujete prijavo? Da, potrjujem"
 
 
 def test_an_old_confirmation_confirms_nothing_and_answers_alike(http, keys, amqp_url):

@@ -133,6 +133,13 @@ async def story(http, store, keys, producer):
     await auntil(lambda: jobs_ended(store, "track", 3), 20, "the late click is judged")
     assert len(await store.events.of(mail)) == 1
 
+    # An objection to individual mail leaves the mail itself as it was (U3).
+    assert "made individual for you (on)" in text
+    assert (await http.post(centre, data={"stop": "proposals.profiling"})).status_code == 200
+    person = await person_of(store, lambda said: said.get("proposals.profiling") == "objected")
+    assert person.permissions["offers"].state == "granted"
+    assert "you get the general version" in (await http.get(centre)).text
+
     # One-click.
     assert (await http.post(f"/u/{keys.mint(Unsubscribe(mail, pid, 'newsletter'))}")).status_code == 200
     await person_of(store, lambda said: said.get("newsletter") == "withdrawn")

@@ -30,7 +30,8 @@ from storing import (
 
 ANA = "ana@primer.si"
 INTEREST = structs.replace(OFFERS, key="notices", basis="interest")
-MAILS = [purpose for purpose in REGISTRY.purposes.values() if purpose.mail] + [INTEREST]
+CUSTOMERS = structs.replace(OFFERS, key="customers", basis="existing_customer")
+MAILS = [purpose for purpose in REGISTRY.purposes.values() if purpose.mail] + [INTEREST, CUSTOMERS]
 SUPPRESSIONS = [kinds for size in range(4) for kinds in itertools.combinations(("bounce", "complaint", "erased"), size)]
 STATES = [None, "granted", "pending", "withdrawn", "objected"]
 

@@ -112,12 +112,23 @@ def interest_mail():
     return msgspec.structs.replace(LUCRUM.purposes["offers"], key="survey", clause="U17", basis="interest")
 
 
+def test_silence_of_an_existing_customer_is_no_permission():
+    customers = msgspec.structs.replace(LUCRUM.purposes["offers"], basis="existing_customer")
+    assert permission.may(person(), customers) == "no_permission"
+    assert permission.may(None, customers) == "unknown"
+    assert permission.may(person(offers="granted"), customers) is None
+    assert permission.may(person(["complaint"], offers="granted"), customers) == "suppressed_complaint"
+    assert permission.may(person(offers="withdrawn"), customers) == "withdrawn"
+
+
 def test_the_scope_of_each_no():
     assert permission.stopped_by("one_click", ["newsletter"], LUCRUM) == {"newsletter"}
     assert permission.stopped_by("api", "all", LUCRUM) == LUCRUM.revocable
     assert permission.stopped_by("complaint", ["newsletter"], LUCRUM) == LUCRUM.marketing
     assert permission.stopped_by("bounce", "all", LUCRUM) == frozenset()
     assert permission.stopped_by("api", ["payment", "unregistered"], LUCRUM) == frozenset()
+    assert permission.stopped_by("one_click", ["proposals"], LUCRUM) == {"proposals"}
+    assert permission.stopped_by("preference", ["proposals.profiling"], LUCRUM) == {"proposals.profiling"}
     assert permission.stopped_by("preference", ["engagement"], LUCRUM) == {
         "engagement",
         "engagement.opens",

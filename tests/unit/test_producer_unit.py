@@ -101,6 +101,10 @@ def test_other_calls_name_their_field_too(producer):
         "reason": lambda: producer.revoke("7", reason=f"{ANA} called"),
         "group": lambda: producer.enrich("7", "diary", {"a": "b"}, source="shop"),
         "data": lambda: producer.enrich("7", "profile", {"a": float("inf")}, source="shop"),
+        "proof.wording": lambda: producer.grant(
+            ANA, "newsletter", proof=Proof(wording="newsletter@99", source="b", method="form")
+        ),
+        "data.ip": lambda: producer.enrich("7", "service", {"ip": "host"}, source="shop"),
         "source": lambda: producer.enrich("7", "profile", {"a": "b"}, source=""),
         "person": lambda: producer.track("018f5f3e-7a01-7c3b-9a77-6a1b2c3d4e5f", "opened", person="zz"),
         "gateway_token": lambda: producer.check(ANA),

@@ -1,3 +1,5 @@
+import datetime as dt
+import hashlib
 import shutil
 import tomllib
 
@@ -5,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preklic_shared import wordings
 from preklic_shared.registry import DEFAULT, Registry, RegistryError, load_registry
 from preklic_workers.backoff import TABLES
 
@@ -119,13 +122,69 @@ def test_an_interest_without_its_balancing_does_not_load(registry_file, clause, 
     assert fault(registry_file) == "purposes.survey.record"
 
 
-def test_a_further_purpose_with_its_record_loads(registry_file):
-    record = 'record = { kind = "assessment", file = "records/compatible.md", date = 2026-11-23 }'
+def further(registry_file, basis, record, *, clause="U18"):
     with registry_file.open("a", encoding="utf-8") as file:
-        file.write(FURTHER.format(clause="U16", basis="consent", record=record))
-    survey = load_registry(registry_file).get("survey")
+        file.write(FURTHER.format(clause=clause, basis=basis, record=record))
+    return registry_file
+
+
+def record_of(kind, *, file="records/compatible.md", date="2026-11-23"):
+    return f'record = {{ kind = "{kind}", file = "{file}", date = {date} }}'
+
+
+def test_a_further_purpose_with_its_record_loads(registry_file):
+    survey = load_registry(further(registry_file, "consent", record_of("assessment"), clause="U16")).get("survey")
     assert survey is not None
     assert survey.record is not None
+
+
+RECORDS = {"contract": "contract", "legal_obligation": "law", "interest": "balancing", "existing_customer": "customer"}
+KINDS = {*RECORDS.values(), "assessment"}
+
+
+@pytest.mark.parametrize("basis", RECORDS)
+def test_every_basis_but_consent_loads_with_the_record_of_its_kind_alone(registry_file, basis):
+    load_registry(further(registry_file, basis, record_of(RECORDS[basis])))
+
+
+@pytest.mark.clause("U17", guard=GUARD + "check_record")
+@pytest.mark.parametrize("basis", RECORDS)
+@pytest.mark.parametrize("fault_of", ["none", "kind", "missing", "empty", "binary", "future", "outside"])
+def test_a_basis_without_its_record_or_with_a_void_one_does_not_load(registry_file, basis, fault_of):
+    folder, kind = registry_file.parent / "records", RECORDS[basis]
+    (folder / "empty.md").write_text(" \n\t\n", "utf-8")
+    (folder / "binary.md").write_bytes(b"\xff\xfe\x00")
+    tomorrow = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
+    record, place = {
+        "none": ("", ""),
+        "kind": (record_of(min(KINDS - {kind})), ""),
+        "missing": (record_of(kind, file="records/gone.md"), ".file"),
+        "empty": (record_of(kind, file="records/empty.md"), ".file"),
+        "binary": (record_of(kind, file="records/binary.md"), ".file"),
+        "future": (record_of(kind, date=tomorrow), ".date"),
+        "outside": (record_of(kind, file="../../x.md"), ".file"),
+    }[fault_of]
+    assert fault(further(registry_file, basis, record)) == f"purposes.survey.record{place}"
+
+
+def test_every_use_of_lucrum_that_does_not_rest_on_consent_has_its_dated_record():
+    for purpose in LUCRUM.purposes.values():
+        assert (purpose.record is not None) == (purpose.basis != "consent")
+
+
+def test_a_wording_is_kept_whole_with_the_hash_of_its_file():
+    words = LUCRUM.wordings["newsletter", "1", "sl"]
+    octets = (DEFAULT.parent / "wordings" / "newsletter-1.sl.txt").read_bytes()
+    assert (words.text.encode(), words.hash) == (octets, hashlib.sha256(octets).hexdigest())
+    assert wordings.find(LUCRUM.wordings, words.reference, "sl") == words
+    assert not wordings.is_unknown(LUCRUM.wordings, "free text", "sl")
+    for unknown, language in (("newsletter@2", "sl"), ("newsletter@1", "de"), ("letter@1", "sl"), ("a@b.si", "sl")):
+        assert wordings.is_unknown(LUCRUM.wordings, unknown, language)
+
+
+def test_what_mails_may_be_made_individual_with_has_a_switch():
+    assert LUCRUM.profiling == {"proposals.profiling"}
+    assert LUCRUM.profiling < LUCRUM.switches < LUCRUM.revocable
 
 
 @pytest.mark.parametrize(
@@ -149,6 +208,14 @@ def test_a_further_purpose_with_its_record_loads(registry_file):
         ('list_id = "ponudba.lucrum.example"', 'list_id = "a b"', "purposes.offers.list_id"),
         ('file = "records/deliverability.md"', 'file = "../x.md"', "purposes.deliverability.record.file"),
         ('policy = "lucrum.sl.txt"', 'policy = "none.txt"', "policy"),
+        ('["contact", "profile"]', '["contact", "profile", "court"]', "purposes.proposals.groups"),
+        ('["contact", "profile"]', '["contact"]', "purposes.proposals.fields"),
+        ("fields = { profile", "fields = { court", "purposes.proposals.fields.court"),
+        ('["first_name", ', '["first name", ', "purposes.proposals.fields.profile[0]"),
+        ('groups = ["contact"]', 'groups = ["contact", "profile"]', "purposes.offers.fields"),
+        ("wordings/newsletter-1.sl.txt", "wordings/gone.txt", "wordings.newsletter@1.sl"),
+        ("wordings/newsletter-1.sl.txt", "../x.txt", "wordings.newsletter@1.sl"),
+        ('language = "en"', 'language = "sl"', "wordings.newsletter@1.sl"),
     ],
 )
 def test_a_file_at_fault_is_refused_and_the_key_named(registry_file, old, new, key):

@@ -25,7 +25,10 @@ _LONGEST_PAUSE: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One claimed epoch of one mail. `number` counts attempts from 0; `again` marks the one repetition after doubt."""
+    """One claimed epoch of one mail. `number` counts attempts from 0; `again` marks the one repetition after doubt.
+
+    `individual`: the mail that was composed holds fields of the person's profile.
+    """
 
     store: Store
     job: SendJob
@@ -36,6 +39,7 @@ class Attempt:
     again: bool
     relay: str
     processor: str
+    individual: bool = False
 
     @property
     def confirming(self) -> bool:

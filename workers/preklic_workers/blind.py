@@ -33,6 +33,10 @@ class Blind:
         """The look-up hash of a website's own name for a person."""
         return _text(self.lookup, b"ref", ref.encode())
 
+    def wording(self, text: str) -> str:
+        """The hash of words that no registry knows: alike where the words are, and nothing to guess them by."""
+        return _text(self.suppress, b"wording", text.encode())
+
     def body(self, content: bytes) -> bytes:
         """The keyed hash by which a claim notices that a repeated job id carries another body."""
         return _digest(self.lookup, b"body", content)

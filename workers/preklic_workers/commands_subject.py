@@ -8,6 +8,7 @@ import typer
 from preklic_shared.addresses import BadAddress, parse
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show, show_json
 from preklic_workers import looking, store
+from preklic_workers.blind import Blind
 from preklic_workers.keydir import KeyDirError
 from preklic_workers.permission import Person
 from preklic_workers.rings import ring_of
@@ -30,26 +31,32 @@ def show_subject(
     *,
     as_json: Json = False,
 ) -> None:
-    """Permissions, suppressions and mails under way of one person. Needs the key directory of upkeep.
+    """Permissions with their history, suppressions and mails under way of one person. Needs upkeep's key directory.
 
     Example: `preklic subject show -`, then the address on a line of its own
     """
     given = sys.stdin.readline().strip() if who == "-" else who
     ring = ring_of(settings(), "upkeep")
 
-    async def work(opened: store.Store, _: Any) -> Person | None:
-        if "@" not in given:
-            known = await opened.persons.by_ref(given)
-            return None if known is None else await opened.persons.whole(known.id)
-        return await opened.persons.whole(ring.blind.subject(parse(given)))
+    async def work(opened: store.Store, _: Any) -> tuple[Person, list[store.Doc]] | None:
+        person = await _person(opened, given, ring.blind)
+        return None if person is None else (person, await opened.proofs.history(person.id))
 
     try:
-        person = looking.with_store(work, ring)
+        found = looking.with_store(work, ring)
     except BadAddress as error:
         raise Stop(Code.USAGE, f"that is no address ({error.code})") from None
-    if person is None:
+    if found is None:
         raise Stop(Code.FINDING, "nobody of that name or address is recorded")
-    show_json(facts(person)) if as_json else _tell(person)
+    person, history = found
+    show_json(facts(person) | {"history": history}) if as_json else _tell(person, history)
+
+
+async def _person(opened: store.Store, given: str, blind: Blind) -> Person | None:
+    if "@" in given:
+        return await opened.persons.whole(blind.subject(parse(given)))
+    known = await opened.persons.by_ref(given)
+    return None if known is None else await opened.persons.whole(known.id)
 
 
 def facts(person: Person) -> dict[str, Any]:
@@ -69,7 +76,7 @@ def facts(person: Person) -> dict[str, Any]:
     }
 
 
-def _tell(person: Person) -> None:
+def _tell(person: Person, history: list[store.Doc]) -> None:
     known = facts(person)
     say(f"[bold]{person.id}[/] seq {person.seq}, provider {person.provider or 'none'}")
     if person.erased:
@@ -77,5 +84,7 @@ def _tell(person: Person) -> None:
     for kind, at in person.suppressed.items():
         say(f"  suppressed: {kind} since {at:%Y-%m-%d %H:%M}")
     show(known["permissions"], ("purpose", "state", "at", "job"), title="Permissions", as_json=False)
+    rows = [row | {"purpose": row.get("purpose") or " ".join(row["purposes"])} for row in history]
+    show(rows, ("at", "purpose", "action", "version", "method", "producer"), title="History", as_json=False)
     if known["under_way"]:
         show(known["under_way"], ("message", "purpose", "until"), title="Under way", as_json=False)

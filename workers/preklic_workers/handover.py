@@ -125,7 +125,15 @@ def too_late(seconds: float, alive: Callable[[], bool]) -> str | None:
 
 def _handover(attempt: Attempt) -> Handover:
     job = attempt.job
-    return Handover(attempt.subject, job.id, attempt.epoch, attempt.purpose, moment(job.expires), attempt.confirming)
+    return Handover(
+        attempt.subject,
+        job.id,
+        attempt.epoch,
+        attempt.purpose,
+        moment(job.expires),
+        attempt.confirming,
+        attempt.individual,
+    )
 
 
 async def _late(attempt: Attempt, reason: str, *, handed: bool) -> Outcome:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from preklic_shared.registry import Purpose, Registry
+from preklic_shared.registry import ENGAGEMENT, SWITCHES, Purpose, Registry
 
 PermissionState = Literal["granted", "pending", "withdrawn", "objected"]
 Suppression = Literal["bounce", "complaint", "erased"]
@@ -110,7 +110,7 @@ def stopped_by(source: str, purposes: Sequence[str] | Literal["all"], registry: 
         return registry.marketing
     if source == "bounce":
         return frozenset()
-    return registry.revocable if purposes == "all" else registry.revocable & _with_switches(purposes, registry)
+    return registry.revocable if purposes == "all" else registry.revocable & _with_switches(purposes)
 
 
 def suppression_by(source: str, *, erase: bool) -> Suppression | None:
@@ -149,7 +149,7 @@ def strictest(states: Iterable[PermissionState]) -> PermissionState:
 
 def _said(permission: Permission | None, purpose: Purpose, *, confirming: bool) -> str | None:
     if permission is None:
-        return "no_permission" if purpose.basis == "consent" else None
+        return "no_permission" if purpose.needs_yes else None
     if permission.state == "granted" or (permission.state == "pending" and confirming):
         return None
     # An interest needs no yes; only a no ends it.
@@ -158,6 +158,6 @@ def _said(permission: Permission | None, purpose: Purpose, *, confirming: bool) 
     return permission.state
 
 
-def _with_switches(purposes: Sequence[str], registry: Registry) -> frozenset[str]:
+def _with_switches(purposes: Sequence[str]) -> frozenset[str]:
     named = frozenset(purposes)
-    return named | frozenset(key for key in registry.revocable if key.partition(".")[0] in named)
+    return named | frozenset(SWITCHES if ENGAGEMENT in named else ())

@@ -9,6 +9,7 @@ import msgspec
 
 from preklic_shared.addresses import Address, BadAddress, parse
 from preklic_shared.jobs import EnrichJob, EnrichPayload, GrantJob, GrantPayload, Job
+from preklic_shared.joined import NoIpAddress, shortened
 from preklic_shared.registry import ENGAGEMENT, SWITCHES, Purpose, Registry
 from preklic_workers import backoff
 from preklic_workers.blind import Blind
@@ -16,8 +17,9 @@ from preklic_workers.envelope import Altered, NoKey
 from preklic_workers.moments import moment
 from preklic_workers.outcomes import Dead, Done, Outcome, Refused, RetryLater
 from preklic_workers.permission import Person
+from preklic_workers.proving import proven, unproven
 from preklic_workers.runtime import Opened
-from preklic_workers.store import Grant, GrantState, Store, Unavailable
+from preklic_workers.store import Grant, GrantState, Store, TooManyFields, Unavailable
 
 _Handle = Callable[[Opened], Awaitable[Outcome]]
 _RECORDED = ("granted", "pending", "kept")
@@ -61,6 +63,8 @@ class Record:
         asked = allowed(payload.purposes, self.registry)
         if asked is None:
             return Refused("purpose_denied")
+        if (reason := unproven(payload.proof, asked[0], self.registry)) is not None:
+            return Refused(reason)
         found = await self._whom(job.person, payload.address)
         if not isinstance(found, tuple):
             return found
@@ -77,6 +81,7 @@ class Record:
             confirmed=payload.confirmed,
             imported=payload.proof.method == "import",
             ref=payload.ref,
+            proven=proven(payload.proof, job.producer, self.registry, self.blind),
         )
         return outcome_of(await self.store.grants.grant(grant))
 
@@ -101,7 +106,13 @@ class Record:
             return Dead("malformed", "address")
         if person is None:
             return Refused("unknown")
-        joined = await self.store.persons.enrich(person.id, job.group, payload.data, payload.source, moment(job.at))
+        try:
+            data = shortened(payload.data)
+            joined = await self.store.persons.enrich(person.id, job.group, data, payload.source, moment(job.at))
+        except NoIpAddress:
+            return Dead("malformed", "ip")
+        except TooManyFields:
+            return Refused("too_many_fields")
         return Done() if joined else Refused("erased")
 
     async def _known(self, payload: EnrichPayload) -> Person | None:
@@ -125,10 +136,10 @@ def token_moment(job: GrantJob, now: float) -> dt.datetime | None:
 
 
 def allowed(keys: tuple[str, ...], registry: Registry) -> tuple[list[Purpose], Sequence[str]] | None:
-    """The purposes and tracking switches that a grant may name: what is mail, or a switch; else None. Pure."""
+    """The purposes and switches that a grant may name: what is mail, or a switch; else None. Pure."""
     named = [key for key in keys if key != ENGAGEMENT]
-    switches = [key for key in SWITCHES if key in named or ENGAGEMENT in keys]
-    purposes = [registry.get(key) for key in named if key not in SWITCHES]
+    switches = sorted({*(SWITCHES if ENGAGEMENT in keys else ()), *(key for key in named if key in registry.switches)})
+    purposes = [registry.get(key) for key in named if key not in registry.switches]
     if any(purpose is None or not purpose.mail for purpose in purposes):
         return None
     return [purpose for purpose in purposes if purpose is not None], switches

@@ -118,6 +118,8 @@ def withdrawal_of(job: RevokeJob, subject: str, registry: Registry) -> Withdraw 
     suppress = suppression_by(source, erase=job.erase)
     if not ended and suppress is None:
         return None
+    # A no to everything is no objection to individual mail by name; that one outlives an erasure.
+    named = frozenset() if job.erase or job.purposes == "all" else ended
     interests = {key for key in ended if (purpose := registry.get(key)) is not None and purpose.basis == "interest"}
     return Withdraw(
         job=job.id,
@@ -125,7 +127,7 @@ def withdrawal_of(job: RevokeJob, subject: str, registry: Registry) -> Withdraw 
         purposes=sorted(ended),
         reason=source,
         at=moment(job.at),
-        objected=frozenset(interests),
+        objected=frozenset(interests) | named & registry.profiling,
         suppress=suppress,
     )
 

@@ -6,11 +6,15 @@ in the last write before DATA; and only a relay's reply, never a silence, counts
 
 import datetime as dt
 import time
-from typing import Final, assert_never
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final, assert_never
 
 from preklic_workers.attempts import STOPPED_SECONDS, Attempt
 from preklic_workers.compose.composer import Composer, NotComposed
+from preklic_workers.envelope import Altered, NoKey
 from preklic_workers.handover import LOST_CLAIM, Watch, hand_over, withheld
+from preklic_workers.individual import handed, individual
 from preklic_workers.outcomes import Done, Outcome, Refused, RetryLater
 from preklic_workers.permission import Person, may, rests_on_choice
 from preklic_workers.runtime import Opened
@@ -65,10 +69,25 @@ async def _deliver(attempt: Attempt, plan: Plan, route: Route, watch: Watch, com
     if (no := may(person, plan.purpose, confirming=attempt.confirming)) is not None:
         return await _no(attempt, no)
     assert person is not None  # a contract has recorded its address, and all else is refused as unknown
-    mail = composer.compose(attempt.job, plan.payload, plan.purpose, person, plan.address)
+    try:
+        profile = await _profile(attempt, plan, person, composer)
+    except Altered as altered:
+        return await attempt.dead("altered", str(altered))
+    mail = composer.compose(attempt.job, plan.payload, plan.purpose, person, plan.address, profile)
     if isinstance(mail, NotComposed):
         return await attempt.dead(mail.reason, mail.field)
-    return await hand_over(attempt, mail, route, watch)
+    return await hand_over(replace(attempt, individual=bool(profile)), mail, route, watch)
+
+
+async def _profile(attempt: Attempt, plan: Plan, person: Person, composer: Composer) -> Mapping[str, Any]:
+    """The fields that make this mail individual (U3); none is read unless its template asks and the person lets it."""
+    asked = composer.asked(attempt.job, plan.payload)
+    if not asked or not individual(person, plan.purpose):
+        return {}
+    try:
+        return handed(await attempt.store.profiles.read(person.id), asked, plan.purpose)
+    except NoKey:
+        return {}  # erased a moment ago, or not this worker's to open: then nothing is individual
 
 
 async def _after(opened: Opened, deps: SendDeps) -> RetryLater | str | None:

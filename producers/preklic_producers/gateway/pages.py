@@ -48,7 +48,10 @@ def question(language: Language, kind: str) -> str:
 def preferences(language: Language, registry: Registry, states: Mapping[str, str] | None) -> str:
     """The preference centre. Without `states` (no answer in time) it has stop buttons alone."""
     words = TEXTS[language]
-    rows = "".join(_row(language, key, title, states) for key, title in choices(registry, language))
+    rows = "".join(
+        (_individual if key in registry.profiling else _row)(language, key, title, states)
+        for key, title in choices(registry, language)
+    )
     unknown = "" if states is not None else f"<p>{escape(words['prefs_none'])}</p>"
     everything = _button("stop", "all", words["prefs_stop_all"])
     body = f'<p>{escape(words["prefs_intro"])}</p>{unknown}<form method="post"><ul>{rows}</ul>{everything}</form>'
@@ -72,15 +75,21 @@ def policy(language: Language, registry: Registry) -> str:
 
 
 def choices(registry: Registry, language: Language) -> list[tuple[str, str]]:
-    """What a person can stop or start here, with its title: revocable purposes of mail, and the tracking switches."""
+    """What a person can stop or start here, with its title: mail, whether it is individual, and tracking, apart."""
     words = TEXTS[language]
-    mails = [
-        (purpose.key, getattr(purpose.title, language))
-        for purpose in registry.purposes.values()
-        if purpose.mail and purpose.revocable
-    ]
+    mails = []
+    for purpose in registry.purposes.values():
+        title = getattr(purpose.title, language)
+        mails += [(purpose.key, title)] if purpose.mail and purpose.revocable else []
+        mails += [(purpose.profiling, f"{title}: {words['individual']}")] if purpose.profiling is not None else []
     switches = [("engagement.opens", words["opens"]), ("engagement.clicks", words["clicks"])]
     return mails + [(key, title) for key, title in switches if key in registry.revocable]
+
+
+def start_words(language: Language, registry: Registry, key: str) -> str:
+    """The words of the button that starts `key`, with what it starts: the wording of that permission."""
+    button = TEXTS[language]["individual_start" if key in registry.profiling else "prefs_start"]
+    return f"{button}: {dict(choices(registry, language)).get(key, key)}"[:200]
 
 
 def _row(language: Language, key: str, title: str, states: Mapping[str, str] | None) -> str:
@@ -94,6 +103,15 @@ def _row(language: Language, key: str, title: str, states: Mapping[str, str] | N
     button = _button("stop", key, words["prefs_stop"], title) if running else ""
     start = "" if running else _button("start", key, words["prefs_start"], title)
     return f"<li>{name}: {escape(said)}<br>{button}{start}</li>"
+
+
+def _individual(language: Language, key: str, title: str, states: Mapping[str, str] | None) -> str:
+    """The switch against individual mail (GDPR 21(2)): on until the person objects."""
+    words = TEXTS[language]
+    on = states is None or states.get(key, "none") in {"none", "granted"}
+    state = "" if states is None else f" ({words['individual_granted' if on else 'individual_objected']})"
+    action = "stop" if on else "start"
+    return f"<li>{escape(title + state)}<br>{_button(action, key, words[f'individual_{action}'], title)}</li>"
 
 
 def _button(action: str, value: str, text: str, about: str = "") -> str:

@@ -17,7 +17,7 @@ from preklic_producers.gateway import pages
 from preklic_producers.gateway.agents import agent_of
 from preklic_producers.gateway.bodies import FORM_LIMIT, read_body
 from preklic_producers.gateway.context import Gateway, client, gateway_of
-from preklic_producers.gateway.texts import Language, language_of
+from preklic_producers.gateway.texts import TEXTS, Language, language_of
 from preklic_producers.outbox import Parcel
 from preklic_shared.jobs import Proof
 from preklic_shared.telemetry import logger
@@ -25,7 +25,6 @@ from preklic_shared.tokens import Click, Confirm, Open, Preference, T, Unsubscri
 
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 CONFIRM_SECONDS: Final = 30 * 86_400
-WORDING: Final = "gateway-1"
 _MOST_FIELDS: Final = 50
 _log = logger(__name__)
 
@@ -160,15 +159,16 @@ def stop(gateway: Gateway, pid: bytes, message: str, purposes: object, source: s
 
 
 def start(gateway: Gateway, pid: bytes, purpose: str, spoken: Language) -> Parcel:
-    """A permission that waits for its confirmation."""
-    proof = Proof(wording=WORDING, source=f"{gateway.public_url}/p", method="form", language=spoken)
+    """A permission that waits for its confirmation. What the person read is its wording."""
+    wording = pages.start_words(spoken, gateway.registry, purpose)
+    proof = Proof(wording=wording, source=f"{gateway.public_url}/p", method="form", language=spoken)
     return gateway.drafts.grant_by_token(pid, purpose, proof=proof, made=None, confirmed=False)
 
 
 def confirmation(gateway: Gateway, token: Confirm, spoken: Language) -> Parcel:
     """A confirmed permission."""
     proof = Proof(
-        wording=WORDING,
+        wording=f"{TEXTS[spoken]['confirm_ask']} {TEXTS[spoken]['confirm_button']}",
         source=f"{gateway.public_url}/confirm",
         method="double_opt_in",
         language=spoken,

@@ -1,9 +1,10 @@
 """From a job, its purpose and its person to the bytes of one mail: what stands in it follows from the registry."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from preklic_shared.addresses import Address, BadAddress, parse
@@ -13,7 +14,7 @@ from preklic_shared.tokens import Click, Confirm, Open, Preference, TokenKeys, U
 from preklic_workers.compose.dkim import Signers
 from preklic_workers.compose.links import Tracking, host_of, link
 from preklic_workers.compose.mime import BadContent, Letter, Mail, Mailbox, assemble
-from preklic_workers.compose.templates import TemplateError, Templates
+from preklic_workers.compose.templates import PROFILE, Template, TemplateError, Templates
 from preklic_workers.compose.verify import verify
 from preklic_workers.permission import Person, may_track
 
@@ -21,6 +22,7 @@ SHIPPED: Final = Path(__file__).parents[1] / "templates"
 # The clause under which mail carries others' offers: all that it shows and links to is on the company's own hosts.
 PARTNERS: Final = "U4"
 UNSIGNED: Final = Signers()
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +73,32 @@ class Composer:
         self._company = {"name": registry.controller, "address": house.address}
         for purpose in registry.purposes.values():
             for name in purpose.templates:
-                template = templates.get(name)
-                if template is None or purpose.key not in template.front.purposes:
+                named = templates.get(name)
+                if named is None or purpose.key not in named.front.purposes:
                     raise TemplateError(f"{name}: is missing, or not for the purpose {purpose.key}")
+        for template in templates:
+            for key in template.front.purposes:
+                check_asked(template, registry.get(key))
+
+    def asked(self, job: SendJob, payload: SendPayload) -> Sequence[str]:
+        """The fields of the person's profile that the job's template asks for."""
+        return self._templates.variant(job.template, payload.data.get("language")).front.profile
 
     def compose(
-        self, job: SendJob, payload: SendPayload, purpose: Purpose, person: Person, address: Address
+        self,
+        job: SendJob,
+        payload: SendPayload,
+        purpose: Purpose,
+        person: Person,
+        address: Address,
+        profile: Mapping[str, Any] = NOTHING,
     ) -> Mail | NotComposed:
-        """The mail, verified byte for byte, or why there is none. `payload.data["language"]` chooses the variant."""
+        """The mail, verified byte for byte, or why there is none. `payload.data["language"]` chooses the variant.
+
+        `profile` makes it individual; where it is empty the template's general variant goes out.
+        """
         try:
-            mail = self._assemble(job, payload, purpose, person, address)
+            mail = self._assemble(job, payload, purpose, person, address, profile)
         except TemplateError as error:
             return NotComposed("template_error", error.field)
         except BadContent as error:
@@ -92,18 +110,38 @@ class Composer:
         assert purpose.sender is not None
         return self._signers.sign(mail, purpose.sender.address.rpartition("@")[2], int(time.time()))
 
-    def _assemble(self, job: SendJob, payload: SendPayload, purpose: Purpose, person: Person, address: Address) -> Mail:
-        assert purpose.sender is not None
-        template = self._templates.variant(job.template, payload.data.get("language"))
+    def _assemble(
+        self,
+        job: SendJob,
+        payload: SendPayload,
+        purpose: Purpose,
+        person: Person,
+        address: Address,
+        profile: Mapping[str, Any],
+    ) -> Mail:
         unsubscribe = self._unsubscribe(job, purpose, person)
-        content = template.render(payload.data, self._surroundings(job, purpose, person, unsubscribe))
+        surroundings = {**self._surroundings(job, purpose, person, unsubscribe), PROFILE: profile}
+        content = self._variant(job, payload, purpose).render(payload.data, surroundings)
         hosts = self._own_hosts if purpose.clause == PARTNERS else None
         linked = link(content, self._tracking(job, purpose, person), hosts)
-        letter = Letter(
+        letter = self._letter(job, payload, purpose, address, content.subject, unsubscribe)
+        return assemble(letter, linked.text, linked.html, linked.urls)
+
+    def _letter(
+        self,
+        job: SendJob,
+        payload: SendPayload,
+        purpose: Purpose,
+        address: Address,
+        subject: str,
+        unsubscribe: str | None,
+    ) -> Letter:
+        assert purpose.sender is not None
+        return Letter(
             job=job.id,
             sender=Mailbox(purpose.sender.address, purpose.sender.name),
             recipient=Mailbox(address.text),
-            subject=content.subject,
+            subject=subject,
             at=time.time(),
             bounce=f"bounce@{self._house.mail_domain}",
             reply_to=_reply_to(payload.reply_to),
@@ -112,7 +150,12 @@ class Composer:
             feedback=f"{purpose.key}:preklic",
             automatic=not purpose.list_id,
         )
-        return assemble(letter, linked.text, linked.html, linked.urls)
+
+    def _variant(self, job: SendJob, payload: SendPayload, purpose: Purpose) -> Template:
+        template = self._templates.variant(job.template, payload.data.get("language"))
+        if purpose.key not in template.front.purposes:
+            raise TemplateError("language")  # what it names is a template of another purpose
+        return template
 
     def _unsubscribe(self, job: SendJob, purpose: Purpose, person: Person) -> str | None:
         if not purpose.revocable:
@@ -152,6 +195,19 @@ class Composer:
         return Tracking(
             click=click if may_track(person, "engagement.clicks") else None, pixel=pixel, own=(f"{self._url}/",)
         )
+
+
+def check_asked(template: Template, purpose: Purpose | None) -> None:
+    """Refuse a template that asks for a field of the profile that its purpose does not allow (U3, U10).
+
+    A field that is allowed comes from the profile alone: from a job's data it would outlive the person's objection.
+    """
+    allowed = purpose.fields.profile if purpose is not None else ()
+    front = template.front
+    if (beyond := next((field for field in front.profile if field not in allowed), None)) is not None:
+        raise TemplateError(f"{template.name}: {PROFILE}.{beyond} is not allowed for its purpose")
+    if (twice := next((field for field in allowed if field in (*front.fields, *front.optional)), None)) is not None:
+        raise TemplateError(f"{template.name}: {twice} is of the profile, and no field of the data")
 
 
 def _reply_to(text: str | None) -> Mailbox | None:

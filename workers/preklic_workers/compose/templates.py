@@ -24,6 +24,7 @@ SURROUNDINGS: Final = frozenset(
     {"company", "confirm_url", "language", "policy_url", "preferences_url", "preheader", "subject", "unsubscribe_url"}
 )
 """Names that every template may use beside its fields."""
+PROFILE: Final = "profile"
 
 _TAG: Final = re.compile(r"<[a-z][^<>]*>", re.IGNORECASE)
 _VALUE: Final = re.compile(r'"[^"]*"')
@@ -40,7 +41,11 @@ class TemplateError(Exception):
 
 
 class Front(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The front matter in `template.toml`. `optional` fields are None where the data lack them."""
+    """The front matter in `template.toml`. `optional` fields are None where the data lack them.
+
+    `profile` names the fields of the person's profile that the mail is made individual with: the template finds them in
+    `profile`, which is empty where the general variant must go out.
+    """
 
     purposes: list[str]
     language: str
@@ -48,6 +53,7 @@ class Front(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     preheader: str
     fields: list[str] = []
     optional: list[str] = []
+    profile: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +78,7 @@ class Template:
 
     def render(self, data: Mapping[str, Any], surroundings: Mapping[str, Any]) -> Content:
         """Fill in `data` (only the fields that are declared) among `surroundings`; TemplateError otherwise."""
-        names = self._pick(data)
+        names: dict[str, Any] = {PROFILE: {}, **self._pick(data)}
         names.update(surroundings, language=self.front.language)
         try:
             names["subject"] = self._subject.render(names)
@@ -94,6 +100,12 @@ class Template:
 def missing_field(front: Front, data: Mapping[str, Any]) -> str | None:
     """The first required field that `data` lacks."""
     return next((field for field in front.fields if field not in data), None)
+
+
+def known_names(front: Front) -> frozenset[str]:
+    """The names that a template may use; those of the profile, and it itself, only where it declares them."""
+    asked = {PROFILE, *(f"{PROFILE}.{field}" for field in front.profile)} if front.profile else set()
+    return SURROUNDINGS | {*front.fields, *front.optional} | asked
 
 
 class Templates:
@@ -122,7 +134,9 @@ class Templates:
         name = path.parent.name
         try:
             front = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Front)
-            known = SURROUNDINGS | set(front.fields) | set(front.optional)
+            known = known_names(front)
+            if PROFILE in (*front.fields, *front.optional):
+                raise TemplateError(f"{name}: {PROFILE} is no field of the data")
             environment = self._environment
             for body in (f"{name}/body.txt.j2", f"{name}/body.html.j2"):
                 self._check(name, body, known)
@@ -139,7 +153,7 @@ class Templates:
         except (JinjaError, msgspec.ValidationError, tomllib.TOMLDecodeError, OSError) as error:
             raise TemplateError(f"{name}: {error}") from error
 
-    def _check(self, name: str, body: str, known: frozenset[str] | set[str]) -> None:
+    def _check(self, name: str, body: str, known: frozenset[str]) -> None:
         """Refuse what a file, or a layout it stands on, asks for beyond `known`, and what HTML in it must not do."""
         loader = self._environment.loader
         assert loader is not None
@@ -202,9 +216,21 @@ def _refuse_odd(place: str, source: str) -> None:
         raise TemplateError(f"{place}: an attribute without double quotes")
 
 
-def _refuse_unknown(name: str, tree: nodes.Template, known: frozenset[str] | set[str]) -> None:
-    unknown = find_undeclared_variables(tree) - known - {"range", "loop"}
+def _refuse_unknown(name: str, tree: nodes.Template, known: frozenset[str]) -> None:
+    unknown = (find_undeclared_variables(tree) | _profile_fields(tree)) - known - {"range", "loop"}
     if unknown:
         raise TemplateError(f"{name}: undeclared {', '.join(sorted(unknown))}")
     if next(tree.find_all((nodes.EvalContextModifier, nodes.ScopedEvalContextModifier)), None):
         raise TemplateError(f"{name}: autoescape cannot be switched off")
+
+
+def _profile_fields(tree: nodes.Template) -> set[str]:
+    """The fields of the profile that a template names, each as `profile.<field>`."""
+    by_name = [(use.node, use.attr) for use in tree.find_all(nodes.Getattr)]
+    by_item = [(use.node, _text(use.arg)) for use in tree.find_all(nodes.Getitem)]
+    uses = [*by_name, *by_item]
+    return {f"{PROFILE}.{member}" for of, member in uses if isinstance(of, nodes.Name) and of.name == PROFILE}
+
+
+def _text(expression: nodes.Expr) -> str:
+    return str(expression.value) if isinstance(expression, nodes.Const) else "[...]"

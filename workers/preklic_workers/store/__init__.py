@@ -19,7 +19,9 @@ from preklic_workers.store.marks import Marked, Marks
 from preklic_workers.store.message_states import CERTAIN
 from preklic_workers.store.messages import Messages, Noted
 from preklic_workers.store.mongo import Doc, Mongo, Standalone, Unavailable
-from preklic_workers.store.persons import Persons
+from preklic_workers.store.persons import Persons, TooManyFields
+from preklic_workers.store.profiles import Profiles
+from preklic_workers.store.proofs import Proofs
 from preklic_workers.store.vault import Vault
 from preklic_workers.store.withdrawals import Captured, Drain, Withdraw, Withdrawal, Withdrawals
 
@@ -60,8 +62,11 @@ __all__ = [
     "Messages",
     "Noted",
     "Persons",
+    "Profiles",
+    "Proofs",
     "Standalone",
     "Store",
+    "TooManyFields",
     "Unavailable",
     "Vault",
     "Withdraw",
@@ -95,9 +100,11 @@ class Store:
     mongo: Mongo
     messages: Messages
     persons: Persons
+    profiles: Profiles
     gate: Gate
     withdrawals: Withdrawals
     grants: Grants
+    proofs: Proofs
     events: Events
     dead: DeadLetters
     controls: Controls
@@ -128,14 +135,17 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
     vault = Vault(mongo, ring.epochs)
     persons = Persons(mongo, vault, ring.blind)
     messages = Messages(mongo)
+    proofs = Proofs(mongo, vault)
     controls = Controls(mongo)
     return Store(
         mongo=mongo,
         messages=messages,
         persons=persons,
+        profiles=Profiles(mongo, vault),
         gate=Gate(mongo, messages, controls),
         withdrawals=Withdrawals(mongo),
-        grants=Grants(mongo, persons, vault),
+        grants=Grants(persons, proofs),
+        proofs=proofs,
         events=Events(mongo),
         dead=DeadLetters(mongo),
         controls=controls,

@@ -29,7 +29,10 @@ _LOOKS, _PAUSE = 5, 0.1
 
 @dataclass(frozen=True, slots=True)
 class Handover:
-    """A mail that is ready for DATA. `person` is the suppression hash; `confirming` asks to confirm a pending grant."""
+    """A mail that is ready for DATA. `person` is the suppression hash; `confirming` asks to confirm a pending grant.
+
+    `individual`: the mail holds fields of the person's profile (U3).
+    """
 
     person: str
     message: str
@@ -37,6 +40,7 @@ class Handover:
     purpose: Purpose
     expires: dt.datetime
     confirming: bool = False
+    individual: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +197,13 @@ def _key(handover: Handover) -> Opening:
 
 
 def _alike(handover: Handover) -> Alike:
-    return Alike((handover.purpose.key, handover.confirming), handover.person)
+    return Alike((handover.purpose.key, handover.confirming, handover.individual), handover.person)
 
 
 def _openings(handovers: list[Handover]) -> list[UpdateMany]:
     one, expires = handovers[0], [handover.expires for handover in handovers]
-    return [passing([_key(each) for each in handovers], expires, one.purpose, confirming=one.confirming)]
+    openings = [_key(each) for each in handovers]
+    return [passing(openings, expires, one.purpose, confirming=one.confirming, individual=one.individual)]
 
 
 def _lettings(pulls: list[Opening]) -> list[UpdateMany]:
@@ -215,5 +220,5 @@ def _reason(handover: Handover, doc: Doc | None, now: dt.datetime) -> GateAnswer
         return GateRefused(no)
     if handover.expires <= now:
         return GateRefused("expired")
-    # It was a no a moment ago and is a yes now: a grant came between. Ask again.
+    # It was a no a moment ago and is a yes now, or the person objects to individual mail: compose and ask again.
     return GateBusy("changed")

@@ -5,16 +5,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-import msgspec
-from pymongo import InsertOne
-
 from preklic_shared.addresses import Address
 from preklic_shared.registry import Purpose
 from preklic_workers.permission import grant_counts
-from preklic_workers.store.mongo import Doc, Mongo, Unavailable
+from preklic_workers.proving import Proven
+from preklic_workers.store.mongo import Doc
 from preklic_workers.store.person_docs import place
 from preklic_workers.store.persons import Persons
-from preklic_workers.store.vault import Vault
+from preklic_workers.store.proofs import Proofs, confirmed
 
 GrantState = Literal["granted", "pending", "kept", "after_withdrawal", "erased"]
 # A request that is not confirmed lifts these at most: the one confirmation mail must be able to reach the person.
@@ -27,7 +25,7 @@ class Grant:
     """A yes of `subject` to `purposes`. `at` is the event's time; `token_at` when the token that it confirms was made.
 
     `confirmed`: the person proved that the address is theirs. `imported`: it comes from a list, and the strictest
-    answer counts. `switches` are tracking switches, `proof` is kept encrypted.
+    answer counts. `switches` are those beside the purposes; `proof` is kept encrypted, `proven` in the clear beside it.
     """
 
     job: str
@@ -41,16 +39,15 @@ class Grant:
     imported: bool = False
     ref: str | None = None
     switches: Sequence[str] = field(default_factory=tuple)
+    proven: Proven | None = None
 
 
 class Grants:
     """Records grants. All methods raise `Unavailable`; `NoKey` when this role holds no key for them."""
 
-    def __init__(self, mongo: Mongo, persons: Persons, vault: Vault) -> None:
-        self._mongo = mongo
+    def __init__(self, persons: Persons, proofs: Proofs) -> None:
         self._persons = persons
-        self._proofs = mongo["permissions"]
-        self._vault = vault
+        self._proofs = proofs
 
     async def grant(self, grant: Grant) -> dict[str, GrantState]:
         """What became of each purpose. The same job twice is once."""
@@ -71,18 +68,10 @@ class Grants:
     async def _prove(self, grant: Grant, states: Mapping[str, GrantState]) -> None:
         if all(state == "erased" for state in states.values()):
             return
-        key = await self._vault.key_or_new(grant.subject, "evidence")
-        plain = msgspec.json.encode(dict(grant.proof))
-        rows = []
-        for purpose, state in states.items():
-            row_id = f"{grant.job}:{purpose}"
-            row: Doc = {"_id": row_id, "person": grant.subject, "purpose": purpose, "action": state, "at": grant.at}
-            row["proof"] = key.encrypt(plain, grant.subject, "permissions", row_id)
-            row["recorded"] = self._mongo.now()
-            rows.append(InsertOne[Any](row))
-        result = await self._proofs.bulk(rows)
-        if not result.sure:
-            raise Unavailable("permissions")
+        row: Doc = {"person": grant.subject, "at": grant.at}
+        if grant.confirmed:
+            row["confirmed"] = confirmed(grant.at, grant.token_at)
+        await self._proofs.keep(grant.job, row, states, grant.proof, grant.proven)
 
 
 def judge(doc: Doc, grant: Grant) -> dict[str, GrantState]:

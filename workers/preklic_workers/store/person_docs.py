@@ -63,19 +63,27 @@ def permitted(purpose: Purpose, *, confirming: bool = False) -> Doc:
     if not purpose.needs_known_person:
         return where
     state = f"permissions.{place(purpose.key)}.state"
-    if purpose.basis == "consent":
+    if purpose.needs_yes:
         said: Doc = {"$in": ["granted", "pending"] if confirming else ["granted"]}
     else:
         said = {"$nin": ["withdrawn", "objected"]}
     return where | {"suppressed": {}, state: said}
 
 
+def unobjected(purpose: Purpose) -> Doc:
+    """`individual.individual` as a filter over persons: no objection to individual mail stands."""
+    if purpose.profiling is None:
+        return {}
+    return {f"permissions.{place(purpose.profiling)}.state": {"$in": [None, "granted"]}}
+
+
 def passing(
-    openings: Sequence[Opening], expires: Sequence[dt.datetime], purpose: Purpose, *, confirming: bool
+    openings: Sequence[Opening], expires: Sequence[dt.datetime], purpose: Purpose, *, confirming: bool, individual: bool
 ) -> UpdateMany:
     """The gate of mails to different persons: opens the hand-over of each whom the condition lets pass, atomically.
 
-    `expires` are the ends of these jobs. Each person finds the own ones by the place of the own hash.
+    `expires` are the ends of these jobs. Each person finds the own ones by the place of the own hash. An `individual`
+    mail passes only while nobody objects to that: one that was composed before an objection is composed again.
     """
     persons = [opening.person for opening in openings]
     entries = [{"message": each.message, "epoch": each.epoch, "purpose": purpose.key} for each in openings]
@@ -83,6 +91,7 @@ def passing(
     where = {
         "_id": {"$in": persons},
         **permitted(purpose, confirming=confirming),
+        **(unobjected(purpose) if individual else {}),
         "open.message": {"$nin": [opening.message for opening in openings]},
         "$expr": {"$gt": [{"$arrayElemAt": [literal(expires), own]}, "$$NOW"]},
     }
@@ -100,6 +109,11 @@ def letting_go(persons: Sequence[str], messages: Sequence[str], epoch: int) -> U
     """Takes one epoch's hand-overs of these messages off these persons' documents, wherever they stand there."""
     entry = {"message": {"$in": messages}, "epoch": epoch}
     return UpdateMany({"_id": {"$in": persons}}, {"$pull": {"open": entry, "stale": entry}, "$inc": {"seq": 1}})
+
+
+def reached(purposes: Iterable[str]) -> list[str]:
+    """The purposes whose mails under way a no may be about: a switch (`proposals.profiling`) is about its purpose's."""
+    return sorted({*purposes, *(purpose.partition(".")[0] for purpose in purposes)})
 
 
 def fresh(subject: str, pid: bytes) -> Doc:

@@ -19,7 +19,13 @@ from preklic_workers.store.providers import provider_of
 from preklic_workers.store.vault import COLLECTION, Vault
 
 _TRIES: Final = 50
+MOST_FIELDS: Final = 200  # of one group of one person
+MOST_OCTETS: Final = 256 * 1024
 _WHOLE: Final = {"withdrawals": 0}
+
+
+class TooManyFields(Exception):
+    """No further field fits into this group of this person."""
 
 
 class Persons:
@@ -102,7 +108,8 @@ class Persons:
     async def enrich(self, subject: str, group: str, data: Mapping[str, Any], source: str, at: dt.datetime) -> bool:
         """Join fields of one group, each with its provenance; False when the person is unknown or erased.
 
-        Raises `NoKey` when this role may not open the group, `Altered` when what is there does not open.
+        Raises `NoKey` when this role may not open the group, `Altered` when what is there does not open, and
+        `TooManyFields`.
         """
         key = None
         for _ in range(_TRIES):
@@ -113,7 +120,10 @@ class Persons:
             stored = doc.get("fields", {}).get(group)
             old = key.decrypt(bytes(stored), subject, COLLECTION, group) if stored is not None else b"{}"
             now = {name: {"value": value, "source": source, "at": at.isoformat()} for name, value in data.items()}
-            plain = msgspec.json.encode(msgspec.json.decode(old) | now)
+            joined = msgspec.json.decode(old) | now
+            plain = msgspec.json.encode(joined)
+            if len(joined) > MOST_FIELDS or len(plain) > MOST_OCTETS:
+                raise TooManyFields
             fields = {f"fields.{group}": key.encrypt(plain, subject, COLLECTION, group), "seq": doc["seq"] + 1}
             where = {"_id": subject, "seq": doc["seq"]}
             if await self._persons.change(where, {"$set": fields}, {"_id": 1}) is not None:

@@ -108,6 +108,13 @@ EVENT: Final = object_of(
 PERMISSION: Final = object_of(
     ["_id", "person", "purpose", "action", "at", "proof", "recorded"],
     _id=TEXT, person=HASH, purpose=PURPOSE, action=WORD, at=DATE, proof=BYTES, recorded=DATE,
+    wording={"bsonType": "string", "pattern": "^([0-9a-f]{64}|[A-Za-z0-9_-]{43})$"}, version=WORD, language=WORD,
+    method=WORD, source=WORD, producer=WORD, confirmed=object_of(["at"], at=DATE, token=DATE),
+)  # fmt: skip
+WORDING: Final = object_of(
+    ["_id", "text", "id", "version", "language", "recorded"],
+    _id={"bsonType": "string", "pattern": "^[0-9a-f]{64}$"}, text={"bsonType": "string", "maxLength": 262_144},
+    id=WORD, version=WORD, language=WORD, recorded=DATE,
 )  # fmt: skip
 DEAD: Final = object_of(
     ["_id", "queue", "reason", "fingerprint", "attempts", "first", "last", "body", "state"],
@@ -149,6 +156,7 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "withdrawals": WITHDRAWAL,
     "events": EVENT,
     "permissions": PERMISSION,
+    "wordings": WORDING,
     "dead": DEAD,
     "controls": CONTROL,
     "accounts": ACCOUNT,

@@ -1,11 +1,11 @@
 """The wrapped keys, in a database of their own: one for each person and field group."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from pymongo import DeleteOne
 
-from preklic_workers.envelope import GROUPS, DataKey, Epochs, NoKey, WrappedKey
+from preklic_workers.envelope import GROUPS, Altered, DataKey, Epochs, NoKey, WrappedKey
 from preklic_workers.store.mongo import Doc, Duplicate, Mongo, Unavailable
 
 COLLECTION: Final = "persons"
@@ -28,6 +28,18 @@ class Vault:
         if found is None:
             raise NoKey(group)
         return self._epochs.unwrap(WrappedKey(found["epoch"], bytes(found["wrapped"])), person, group)
+
+    async def keys_of(self, persons: Sequence[str], group: str) -> dict[str, DataKey | NoKey | Altered]:
+        """The keys of those persons who have one, in one read; why one cannot be opened stands in its place."""
+        found = await self._keys.find({"_id": {"$in": [key_id(person, group) for person in persons]}})
+        return {doc["_id"]["p"]: self._unwrapped(doc) for doc in found}
+
+    def _unwrapped(self, doc: Doc) -> DataKey | NoKey | Altered:
+        key, place = WrappedKey(doc["epoch"], bytes(doc["wrapped"])), doc["_id"]
+        try:
+            return self._epochs.unwrap(key, place["p"], place["g"])
+        except (NoKey, Altered) as error:
+            return error
 
     async def key_or_new(self, person: str, group: str) -> DataKey:
         """The person's key, made now if there is none. Raises `NoKey` or `Altered`."""

@@ -18,7 +18,7 @@ from preklic_workers.moments import millis
 from preklic_workers.permission import CLOCK_DOUBT, Suppression
 from preklic_workers.store.grouping import Grouper
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Mongo, Unavailable
-from preklic_workers.store.person_docs import NEXT_SEQ, literal, place
+from preklic_workers.store.person_docs import NEXT_SEQ, literal, place, reached
 
 KEPT: Final = 20
 _TRIES: Final = 3
@@ -28,7 +28,8 @@ _TRIES: Final = 3
 class Withdraw:
     """A no: `subject` the suppression hash, `at` the event's time, `purposes` what ends.
 
-    `objected` names those of `purposes` that rest on interest; `suppress` also suppresses the person.
+    `objected` names those of `purposes` that rest on interest, or are about individual mail; `suppress` also suppresses
+    the person.
     """
 
     job: str
@@ -185,7 +186,7 @@ def closing(no: Withdraw) -> list[Doc]:
                 "$filter": {
                     "input": under_way,
                     "as": "one",
-                    "cond": {"$in": ["$$one.purpose", literal(sorted(no.purposes))]},
+                    "cond": {"$in": ["$$one.purpose", literal(reached(no.purposes))]},
                 }
             },
             "as": "one",
