@@ -333,7 +333,7 @@ def test_with_an_answer_it_shows_how_things_stand(http, keys, amqp_url):
     assert "Newsletter: subscribed" in text
 
 
-@pytest.mark.clause("U6", guard="preklic_producers.gateway.public:known")
+@pytest.mark.clause("U6", guard="preklic_producers.gateway.answered:known")
 def test_the_preference_centre_of_an_unknown_person_is_that_of_a_forged_token(http, keys, amqp_url):
     nobody = b"{}"
     with Answerer(amqp_url, lambda _job: nobody):

@@ -6,7 +6,7 @@ is decided in `doubt`.
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from preklic_shared.jobs import SendJob
@@ -51,7 +51,10 @@ class Upkeep:
 
     async def bury(self, letter: DeadLetter) -> None:
         """Keep a dead letter, and say `dead` of its job. A dead withdrawal stops all marketing."""
+        letter = replace(letter, person=await self._whose(letter))
         await self.store.dead.add(letter)
+        if letter.person is not None:
+            await self.store.erasures.finish(letter.person)
         if says_no(letter):
             why = f"the withdrawal {letter.job or letter.id} is dead: {letter.reason}"
             await self.store.controls.stop(MARKETING, reason=why, by="upkeep")
@@ -87,6 +90,11 @@ class Upkeep:
         open_ones = await self._open({doc["_id"]: doc["person"] for doc in lapsed if "person" in doc})
         if over := [doc for doc in lapsed if doc["_id"] not in open_ones]:
             await self.store.messages.lapse(over)
+
+    async def _whose(self, letter: DeadLetter) -> str | None:
+        """Whose mail it was, if it had been claimed: with it the letter is found when the person is erased."""
+        found = await self.store.messages.show(letter.job) if letter.job is not None else None
+        return (found or {}).get("person")
 
     async def _doubt_dead(self, job: str) -> None:
         """Its mail may be in DATA. One looks when the death is recorded: nobody opens a hand-over of it any more."""

@@ -12,6 +12,7 @@ from preklic_workers.store.acts import Act, Acts
 from preklic_workers.store.claims import Busy, Claim, ClaimAnswer, Claimed, Conflict, Ended
 from preklic_workers.store.controls import ALL, MARKETING, Control, Controls, switches
 from preklic_workers.store.dead import DeadGroup, DeadLetter, DeadLetters
+from preklic_workers.store.erasures import Erased, Erasures
 from preklic_workers.store.events import Event, Events
 from preklic_workers.store.gate import Gate, GateAnswer, GateBusy, GateLost, GatePassed, GateRefused, Handover
 from preklic_workers.store.grants import Grant, Grants, GrantState
@@ -20,6 +21,7 @@ from preklic_workers.store.message_states import CERTAIN
 from preklic_workers.store.messages import Messages, Noted
 from preklic_workers.store.mongo import Doc, Mongo, Standalone, Unavailable
 from preklic_workers.store.persons import Persons
+from preklic_workers.store.signs import Signs, Silent
 from preklic_workers.store.vault import Vault
 from preklic_workers.store.withdrawals import Captured, Drain, Withdraw, Withdrawal, Withdrawals
 
@@ -43,6 +45,8 @@ __all__ = [
     "Doc",
     "Drain",
     "Ended",
+    "Erased",
+    "Erasures",
     "Event",
     "Events",
     "Gate",
@@ -60,6 +64,8 @@ __all__ = [
     "Messages",
     "Noted",
     "Persons",
+    "Signs",
+    "Silent",
     "Standalone",
     "Store",
     "Unavailable",
@@ -104,6 +110,8 @@ class Store:
     marks: Marks
     vault: Vault
     acts: Acts
+    erasures: Erasures
+    signs: Signs
 
     async def handed(self, message: str, epoch: int) -> bool:
         """Whether an epoch before `epoch` left its hand-over open: a body may be out, and no no is plain (law 1e)."""
@@ -142,4 +150,6 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         marks=Marks(mongo),
         vault=vault,
         acts=Acts(mongo),
+        erasures=Erasures(mongo, persons, vault),
+        signs=Signs(mongo),
     )
