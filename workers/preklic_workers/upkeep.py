@@ -13,7 +13,7 @@ from preklic_shared.jobs import SendJob
 from preklic_shared.metrics import ASKED, IN_DOUBT
 from preklic_shared.registry import Registry
 from preklic_shared.wire import Malformed, NewerVersion, decode
-from preklic_workers import doubt
+from preklic_workers import doubt, reviewing
 from preklic_workers.moments import moment
 from preklic_workers.store import MARKETING, DeadLetter, Store
 
@@ -77,6 +77,10 @@ class Upkeep:
                 await self.store.gate.pull(doc["person"], message, doc["ended"])
             await self.store.persons.to_stale(doc["person"], message, doc["epoch"])
         return len(left)
+
+    async def silent(self) -> int:
+        """How many persons are to be reviewed, for nothing was heard of them (U7)."""
+        return await reviewing.count(self.store, self.registry)
 
     async def _reap_claims(self) -> int:
         overdue = await self.store.messages.overdue()

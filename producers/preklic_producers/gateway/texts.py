@@ -59,8 +59,8 @@ TEXTS: Final[dict[Language, dict[str, str]]] = {
         "prefs_done": "Your choice is accepted. A stop takes effect at once; a new subscription has to be confirmed.",
         "erase_title": "Erasure of your data",
         "erase_open": "Erase my data",
-        "erase_ask": "Shall we erase all that we keep about you? All messages stop but those of a contract. What is erased "
-        "cannot be brought back. If you have an open contract with us, your address stays for it alone.",
+        "erase_ask": "Shall we erase all that we keep about you? All messages stop but those of a contract. What is "
+        "erased cannot be brought back. If you have an open contract with us, your address stays for it alone.",
         "erase_button": "Yes, erase my data",
         "erase_done": "Your request to be erased is accepted. In a minute this link shows the receipt.",
         "erased_title": "Your data are erased",

@@ -14,6 +14,7 @@ from preklic_workers.store.controls import ALL, MARKETING, Control, Controls, sw
 from preklic_workers.store.dead import DeadGroup, DeadLetter, DeadLetters
 from preklic_workers.store.erasures import Erased, Erasures
 from preklic_workers.store.events import Event, Events
+from preklic_workers.store.exports import Exports, Whole
 from preklic_workers.store.gate import Gate, GateAnswer, GateBusy, GateLost, GatePassed, GateRefused, Handover
 from preklic_workers.store.grants import Grant, Grants, GrantState
 from preklic_workers.store.marks import Marked, Marks
@@ -49,6 +50,7 @@ __all__ = [
     "Erasures",
     "Event",
     "Events",
+    "Exports",
     "Gate",
     "GateAnswer",
     "GateBusy",
@@ -70,6 +72,7 @@ __all__ = [
     "Store",
     "Unavailable",
     "Vault",
+    "Whole",
     "Withdraw",
     "Withdrawal",
     "Withdrawals",
@@ -112,6 +115,7 @@ class Store:
     acts: Acts
     erasures: Erasures
     signs: Signs
+    exports: Exports
 
     async def handed(self, message: str, epoch: int) -> bool:
         """Whether an epoch before `epoch` left its hand-over open: a body may be out, and no no is plain (law 1e)."""
@@ -152,4 +156,5 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         acts=Acts(mongo),
         erasures=Erasures(mongo, persons, vault),
         signs=Signs(mongo),
+        exports=Exports(mongo, persons, vault),
     )
