@@ -55,7 +55,7 @@ def export_of(whole: Whole, registry: Registry, now: dt.datetime) -> dict[str, A
             "last_sign_of_life": person.get("alive"),
         },
         "permissions": [
-            {"purpose": key, "title": _title(key, registry), **_plain(entry)} for key, entry in said.items()
+            {"purpose": key, **_title(key, registry), **_plain(entry)} for key, entry in said.items()
         ],
         "history": [_plain(row) | {"proof": whole.proofs[row["_id"]]} for row in whole.permissions],
         "suppressions": [{"kind": kind, "since": at} for kind, at in person["suppressed"].items()],
