@@ -76,11 +76,7 @@ def review(
         return rows, [receipt_of(one) for one in ended]
 
     rows, receipts = looking.with_store(work)
-    if as_json:
-        show_json({"silent": rows, "erased": receipts})
-    else:
-        show(rows, _REVIEWED, title="Silent for too long", as_json=False)
-        say(f"{len(receipts)} of {len(rows)} erased")
+    _tell_review(rows, receipts, as_json=as_json)
     end(receipts)
     if rows and not erased:
         raise typer.Exit(Code.FINDING)
@@ -113,6 +109,14 @@ async def _erase(store: Store, config: Settings, meant: list[str], why: str, wai
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("erasing", total=len(asked))
         return await erasing.all_answered(store, asked, wait, lambda done: progress.update(task, completed=done))
+
+
+def _tell_review(rows: list[dict[str, Any]], receipts: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        show_json({"silent": rows, "erased": receipts})
+    else:
+        show(rows, _REVIEWED, title="Silent for too long", as_json=False)
+        say(f"{len(receipts)} of {len(rows)} erased")
 
 
 def _tell(known: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """`preklic subject export`: what is recorded of a person, for that person (GDPR 15 and 20)."""
 
 import getpass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +10,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show_json
-from preklic_shared.registry import load_registry
+from preklic_shared.registry import Registry, load_registry
+from preklic_shared.settings import Settings
 from preklic_workers import exporting, looking
 from preklic_workers.commands_erasure import checked
 from preklic_workers.envelope import Altered
@@ -36,22 +38,30 @@ def export(
     Example: `preklic subject export - --out ana.html`, then the address on a line of its own
     """
     why, person, ring = checked(reason), given(who), ring_of(settings(), "upkeep")
-    registry = load_registry(settings().registry)
     if out.exists() or out.is_symlink() or not out.parent.is_dir():
         raise Stop(Code.USAGE, "--out names a new file in a folder that is there: nothing is overwritten")
 
-    async def work(store: Store, _: Any) -> list[dict[str, Any]]:
+    async def work(store: Store, config: Settings) -> list[dict[str, Any]]:
         meant = [each for each in await subjects(store, ring.blind, person) if await store.persons.whole(each)]
         if not meant:
             raise Stop(Code.FINDING, "nobody of that name or address is recorded")
-        for subject in meant:
-            await store.acts.record(Act(exporting.ACT, getpass.getuser(), why, subject, {"format": kind}))
-        now = store.mongo.now()
-        found = [await _whole(store, subject) for subject in meant]
-        return [exporting.export_of(whole, registry, now) for whole in found]
+        return await _export(store, load_registry(config.registry), meant, why, kind)
 
     persons = looking.with_store(work, ring)
     exporting.write_new(out, exporting.rendered(persons, kind))
+    _tell(out, persons, as_json=as_json)
+
+
+async def _export(
+    store: Store, registry: Registry, meant: Sequence[str], why: str, kind: Format
+) -> list[dict[str, Any]]:
+    for subject in meant:
+        await store.acts.record(Act(exporting.ACT, getpass.getuser(), why, subject, {"format": kind}))
+    now = store.mongo.now()
+    return [exporting.export_of(await _whole(store, subject), registry, now) for subject in meant]
+
+
+def _tell(out: Path, persons: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     counts = {name: sum(len(each[name]) for each in persons) for name in exporting.SECTIONS}
     if as_json:
         show_json({"file": str(out), "persons": len(persons), **counts})

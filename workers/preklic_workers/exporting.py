@@ -46,17 +46,8 @@ def export_of(whole: Whole, registry: Registry, now: dt.datetime) -> dict[str, A
     return {
         "made": now,
         "controller": registry.controller,
-        "person": {
-            "address": whole.address,
-            "subject": person["_id"],
-            "website_name_known": "ref_hash" in person,
-            "provider": person.get("provider"),
-            "erased": person["erased"],
-            "last_sign_of_life": person.get("alive"),
-        },
-        "permissions": [
-            {"purpose": key, **_title(key, registry), **_plain(entry)} for key, entry in said.items()
-        ],
+        "person": _person(person, whole.address),
+        "permissions": [{"purpose": key, **_title(key, registry), **_plain(entry)} for key, entry in said.items()],
         "history": [_plain(row) | {"proof": whole.proofs[row["_id"]]} for row in whole.permissions],
         "suppressions": [{"kind": kind, "since": at} for kind, at in person["suppressed"].items()],
         "fields": _fields(whole.fields),
@@ -98,7 +89,7 @@ def rendered(persons: Sequence[Mapping[str, Any]], kind: Format) -> bytes:
     """The file's content. The page has no script, and escapes whatever stands in the data."""
     if kind == "json":
         return msgspec.json.format(msgspec.json.encode({"persons": persons})) + b"\n"
-    page = PAGES.get_template("export.html.j2")
+    page = _pages().get_template("export.html.j2")
     return page.render(persons=persons, sections=SECTIONS).encode()
 
 
@@ -138,7 +129,15 @@ def _pages() -> Environment:
     return pages
 
 
-PAGES: Final = _pages()
+def _person(doc: Doc, address: str | None) -> dict[str, Any]:
+    return {
+        "address": address,
+        "subject": doc["_id"],
+        "website_name_known": "ref_hash" in doc,
+        "provider": doc.get("provider"),
+        "erased": doc["erased"],
+        "last_sign_of_life": doc.get("alive"),
+    }
 
 
 def _plain(doc: Doc) -> dict[str, Any]:

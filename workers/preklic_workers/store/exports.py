@@ -18,6 +18,8 @@ from preklic_workers.store.vault import COLLECTION, Vault
 
 # A mail is found by its time: an index by person would have to be written with each of them.
 WINDOW: Final = dt.timedelta(days=30)
+# Collections whose documents name the person, each with its time.
+_BY_PERSON: Final = {"permissions": "at", "events": "at", "withdrawals": "accepted", "dead": "first", "acts": "at"}
 Tick = Callable[[int, int], None]
 
 
@@ -56,24 +58,15 @@ class Exports:
         person = await self._mongo["persons"].find_one({"_id": subject})
         if person is None:
             return None
-        permissions, events, withdrawals, dead, acts = await asyncio.gather(
-            self._rows("permissions", subject, "at"),
-            self._rows("events", subject, "at"),
-            self._rows("withdrawals", subject, "accepted"),
-            self._rows("dead", subject, "first"),
-            self._rows("acts", subject, "at"),
-        )
+        rows = await asyncio.gather(*(self._rows(name, subject, by) for name, by in _BY_PERSON.items()))
+        found = dict(zip(_BY_PERSON, rows, strict=True))
         return Whole(
             person=person,
             address=await self._address(subject),
             fields={group: await self._fields(person, group) for group in sorted(person.get("fields", {}))},
-            proofs={row["_id"]: await self._proof(row) for row in permissions},
-            permissions=permissions,
+            proofs={row["_id"]: await self._proof(row) for row in found["permissions"]},
             mails=await self._mails(subject, tick),
-            events=events,
-            withdrawals=withdrawals,
-            dead=dead,
-            acts=acts,
+            **found,
         )
 
     async def _rows(self, collection: str, subject: str, by: str) -> list[Doc]:
