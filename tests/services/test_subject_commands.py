@@ -114,8 +114,9 @@ def preferences(system, producer, pid):
     return asyncio.run(ask())
 
 
-@pytest.mark.attack(54, guard="preklic_workers.store.erasures:Erasures.clear")
-@pytest.mark.clause("U7", guard="preklic_workers.store.erasures:Erasures.clear")
+@pytest.mark.attack(54)
+@pytest.mark.clause("U7")
+@pytest.mark.clause("P2", guard="preklic_workers.store.acts:Acts.record")
 @pytest.mark.usefixtures("workers")
 def test_a_person_gets_all_that_is_recorded_and_is_then_forgotten_everywhere(system, preklic, producer, tmp_path):
     grant = producer.grant(ANA, ["newsletter", "proposals", "engagement"], proof=PROOF, ref=REF, confirmed=True)

@@ -17,7 +17,7 @@ from preklic_workers.commands_erasure import checked
 from preklic_workers.envelope import Altered
 from preklic_workers.exporting import Format
 from preklic_workers.rings import ring_of
-from preklic_workers.store import Act, Store
+from preklic_workers.store import Act, Store, Whole
 from preklic_workers.whom import Who, given, subjects
 
 ends_with(Altered, Code.FINDING, "a ciphertext or key of this person was changed: raise the alarm")
@@ -69,7 +69,7 @@ def _tell(out: Path, persons: Sequence[Mapping[str, Any]], *, as_json: bool) -> 
         say(f"wrote {out}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
 
 
-async def _whole(store: Store, subject: str) -> exporting.Whole:
+async def _whole(store: Store, subject: str) -> Whole:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("reading mails by month", total=None)
