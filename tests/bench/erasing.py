@@ -80,9 +80,7 @@ def check(ground: Ground, subjects: list[str]) -> None:
     some, ids = {"$in": subjects}, [{"p": each, "g": group} for each in subjects for group in _GROUPS]
     left = {
         "documents": database.persons.count_documents({"_id": some, "contact": {"$exists": True}}),
-        "keys": keys.keys.count_documents(
-            {"_id": {"$in": [{"p": each, "g": g} for each in subjects for g in _GROUPS]}}
-        ),
+        "keys": keys.keys.count_documents({"_id": {"$in": ids}}),
         "events": database.events.count_documents({"person": some}),
         "proofs": database.permissions.count_documents({"person": some, "proof": {"$ne": b""}}),
     }
