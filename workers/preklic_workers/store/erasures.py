@@ -21,6 +21,8 @@ from preklic_workers.store.vault import Vault
 
 Kept = Callable[[Person], frozenset[str] | None]
 GONE: Final = b""  # in place of a ciphertext whose row stays
+# The next no closes its gate while these are erased: it must not stand behind a thousand of them.
+_AT_ONCE: Final = 16
 # What rests on a consent of its own: nothing that is kept for a contract keeps these.
 ENGAGEMENT: Final = ("opened", "clicked")
 
@@ -50,6 +52,7 @@ class Erasures:
         self._people = persons
         self._vault = vault
         self._receipts = mongo["withdrawals"]
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def erase(self, job: str, subject: str, at: dt.datetime, kept: Kept) -> bool:
         """Erase the person if `kept` says so (see `Persons.erase`); whether the person is erased now.
@@ -59,13 +62,14 @@ class Erasures:
         person = await self._people.whole(subject)
         if person is None or (kept(person) is None and not person.erased):
             return False
-        if kept(person) is not None:
-            await self._begin(job, subject)
-        keep = await self._people.erase(subject, at, kept)
-        if keep is None:
-            return False
-        await self.clear(subject, keep)
-        await self._end(job, subject, keep)
+        async with self._turns:
+            if kept(person) is not None:
+                await self._begin(job, subject)
+            keep = await self._people.erase(subject, at, kept)
+            if keep is None:
+                return False
+            await self.clear(subject, keep)
+            await self._end(job, subject, keep)
         return True
 
     async def clear(self, subject: str, keep: Iterable[str]) -> None:
