@@ -47,8 +47,8 @@ class Persons:
         return person_of(doc) if doc else None
 
     async def by_pids(self, pids: Sequence[bytes]) -> dict[bytes, Person]:
-        """Those of them that exist, by pid: one read for a batch."""
-        docs = await self._persons.find({"pid": {"$in": list(set(pids))}}, FACTS)
+        """Those of them that exist, by pid, with their last sign of life: one read for a batch."""
+        docs = await self._persons.find({"pid": {"$in": list(set(pids))}}, FACTS | {"alive": 1})
         return {person.pid: person for person in map(person_of, docs)}
 
     async def by_ref(self, ref: str) -> Person | None:
