@@ -60,11 +60,12 @@ class Rounds:
         for switch in await self._store.controls.all():
             if switch.stopped:
                 metrics.STOPPED.labels(switch.name).set(1)
-        if self._reviewed is None or now - self._reviewed >= _REVIEW:
-            metrics.REVIEW_DUE.set(await self._upkeep.silent())
-            self._reviewed = now
         if await self._repeats.publish(reaped.round.repeat, now):
             log.warning("mails brought back once more", count=len(reaped.round.repeat))
+        if self._reviewed is None or now - self._reviewed >= _REVIEW:
+            # Last, and tried once a day only: it reads every person.
+            self._reviewed = now
+            metrics.REVIEW_DUE.set(await self._upkeep.silent())
 
     async def _run(self) -> None:
         while True:
