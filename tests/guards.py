@@ -155,5 +155,6 @@ PERMISSIVE = {
     # A yes of these is the caution itself.
     "preklic_workers.compose.mime:needs_words": lambda _value: False,
     "preklic_workers.compose.templates:escapes": lambda _name: False,
+    "preklic_workers.exporting:escaped": lambda _name: False,
     "preklic_workers.compose.templates:Sandbox": Environment,
 }

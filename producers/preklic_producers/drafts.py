@@ -139,18 +139,23 @@ class Drafter:
         purposes: object = "all",
         *,
         reason: str,
+        erase: bool = False,
         idempotency_key: str | None = None,
     ) -> Parcel:
-        """A withdrawal by address, or by the website's own name for the person."""
+        """A withdrawal by address, or by the website's own name for the person; with `erase` of everything (U7)."""
         address, ref = person_of(address_or_ref, "address_or_ref")
         if "@" in text_of(reason, "reason", 200):
             raise Rejected("reason", "travels unsealed: it must not hold an address")
-        job = self._revocation(purposes, idempotency_key, source="api", reason=reason)
+        if erase and purposes != "all":
+            raise Rejected("purposes", "an erasure ends all of them")
+        job = self._revocation(purposes, idempotency_key, source="api", reason=reason, erase=erase)
         return self._sealed(job, "revoke", RevokePayload(address=address, ref=ref))
 
-    def revoke_by_token(self, person: bytes, message: str, purposes: object, *, source: str) -> Parcel:
+    def revoke_by_token(
+        self, person: bytes, message: str, purposes: object, *, source: str, erase: bool = False
+    ) -> Parcel:
         """A withdrawal on a public page; the token says who. Each one has a fresh id."""
-        job = self._revocation(purposes, None, source=source, person=person.hex(), message=message)
+        job = self._revocation(purposes, None, source=source, person=person.hex(), message=message, erase=erase)
         return parcel(checked(job), "revoke")
 
     def enrich(

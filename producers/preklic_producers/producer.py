@@ -145,11 +145,15 @@ class Producer:
         purposes: str | Iterable[str] = "all",
         *,
         reason: str,
+        erase: bool = False,
         idempotency_key: str | None = None,
     ) -> Receipt:
-        """A withdrawal: no mail for these purposes leaves after it is applied. `reason` must hold no address."""
+        """A withdrawal: no mail for these purposes leaves after it is applied. `reason` must hold no address.
+
+        `erase`: the person asks to be erased (GDPR 17): all purposes end, and what no open contract keeps is deleted.
+        """
         return self._hand_over(
-            self._drafts.revoke(address_or_ref, purposes, reason=reason, idempotency_key=idempotency_key)
+            self._drafts.revoke(address_or_ref, purposes, reason=reason, erase=erase, idempotency_key=idempotency_key)
         )
 
     def enrich(

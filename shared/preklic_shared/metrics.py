@@ -96,6 +96,12 @@ TRACK_DROPPED: Final = Counter(
     "Opens and clicks that a gateway dropped because its outbox was half full. Page when it grows at all.",
     registry=REGISTRY,
 )
+REVIEW_DUE: Final = Gauge(
+    "preklic_review_due",
+    "Persons of whom nothing was heard for as long as the registry keeps an address (preklic subject review), "
+    "counted once a day. Page when it is not 0 for a month.",
+    registry=REGISTRY,
+)
 RELAY_REPLIES: Final = Counter(
     "preklic_relay_replies",
     "SMTP replies by relay and class (2xx, 4xx, 5xx, lost, tls). "

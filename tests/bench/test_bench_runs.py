@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import erasing
 from bench.__main__ import PACES, draw, run_group
 from bench.costs import costs
 from bench.ground import PEERS, Ground, prepared
@@ -42,6 +43,11 @@ def test_every_row_names_contenders() -> None:
         assert {row.ours, row.theirs} <= set(GROUPS[row.group])
     for limit in LIMITS:
         assert limit.ours in GROUPS[limit.group]
+
+
+def test_erasing_runs(ground: Ground) -> None:
+    found = erasing.run(ground, people=60, erasures=10)
+    assert 0 < found["p50"] <= found["p99"] <= found["max"]
 
 
 def test_the_benchmarks_run(ground: Ground) -> None:

@@ -47,6 +47,8 @@ ASKING = msgspec.structs.replace(PAYMENT, in_doubt="ask")
 class Asking:
     """The shipped registry, but that payment mails in doubt are asked about."""
 
+    purposes = REGISTRY.purposes
+
     def get(self, key):
         return ASKING if key == "payment" else REGISTRY.get(key)
 

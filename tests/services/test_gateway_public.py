@@ -364,7 +364,7 @@ def test_an_objection_is_a_withdrawal_of_the_switch_alone_and_its_start_keeps_th
     assert payload.proof.wording == "Prilagajajte: Predlogi in obvestila: prilagajanje vam"
 
 
-@pytest.mark.clause("U6", guard="preklic_producers.gateway.public:known")
+@pytest.mark.clause("U6", guard="preklic_producers.gateway.answered:known")
 def test_the_preference_centre_of_an_unknown_person_is_that_of_a_forged_token(http, keys, amqp_url):
     nobody = b"{}"
     with Answerer(amqp_url, lambda _job: nobody):
@@ -392,6 +392,34 @@ def test_a_stop_acts_at_once_and_a_start_waits_for_its_confirmation(http, keys, 
     payload = sealed.open(grant)
     assert isinstance(payload, GrantPayload)
     assert (payload.purposes, payload.confirmed, payload.proof.language) == (("offers",), False, "en")
+
+
+@pytest.mark.clause("U7", guard="preklic_producers.gateway.public:erasure")
+def test_a_person_asks_for_erasure_on_two_pages_and_the_first_changes_nothing(http, keys, amqp_url):
+    page = f"/p/{keys.mint(Preference(MESSAGE, PID))}"
+    assert 'name="erase" value="ask"' in http.get(page).text
+    asked = http.post(page, data={"erase": "ask"})
+    assert 'name="erase" value="yes"' in asked.text
+    assert "Izbrisanega ni mogoče vrniti" in asked.text
+    assert http.get(f"{page}?erase=yes").status_code == 200
+    assert http.post("/p/forged", data={"erase": "yes"}).text == http.post(page, data={"erase": "yes"}).text
+    (job,) = jobs_in(amqp_url, "revoke")
+    assert (job.erase, job.purposes, job.source, job.person) == (True, "all", "preference", PID.hex())
+
+
+def test_an_erased_person_s_link_shows_the_receipt(http, keys, amqp_url):
+    told = {"at": 1_795_000_000, "receipt": MESSAGE, "kept": ["contact"]}
+    answer = json.dumps({"permissions": {}, "erased": told}).encode()
+    with Answerer(amqp_url, lambda _job: answer):
+        pages = [
+            http.get(f"/p/{keys.mint(Preference(MESSAGE, PID))}", headers={"accept-language": language}).text
+            for language in ("sl", "en")
+        ]
+    for text, words in zip(pages, ("Vaše podatke smo izbrisali", "an open contract or a legal claim"), strict=True):
+        assert MESSAGE in text
+        assert "18. 11. 2026" in text
+        assert words in text
+        assert "<button" not in text
 
 
 def test_a_form_that_makes_no_sense_is_refused_and_one_with_a_forged_token_changes_nothing(http, keys, amqp_url):

@@ -43,6 +43,7 @@ def everything(settings: Settings) -> None:
         assert_type(producer, Producer)
         assert_type(producer.send_many(mails()), list[Receipt])
         assert_type(producer.revoke("customer-7", reason="asked by telephone"), Receipt)
+        assert_type(producer.revoke("customer-7", reason="asked by letter", erase=True), Receipt)
         assert_type(producer.enrich("customer-7", "profile", {"first_name": "Ana"}, source="shop"), Receipt)
         assert_type(producer.track("token", "clicked"), Receipt)
         assert_type(producer.check("ana@primer.si"), bool)

@@ -34,6 +34,15 @@ def producer(tmp_path, monkeypatch):
         yield producer
 
 
+def test_an_erasure_ends_everything_or_is_refused(producer):
+    with pytest.raises(Rejected) as refused:
+        producer.revoke(ANA, "newsletter", reason="asked", erase=True)
+    assert refused.value.field == "purposes"
+    producer.revoke(ANA, reason="asked", erase=True)
+    (sent,) = producer._broker.sent
+    assert json.loads(sent.body)["kwargs"]["job"]["erase"] is True
+
+
 def deep(levels):
     return {"a": deep(levels - 1)} if levels else {}
 

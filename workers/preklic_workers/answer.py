@@ -1,7 +1,8 @@
 """Answers to questions that only the store can answer; they go back over direct reply-to, and hold no address.
 
 `customer` -> {"existing": bool}; `status` -> {"state", "reason"} or {}; `preferences` -> {"permissions": {key: state}}
-or {} for a person who is not known.
+or {} for a person who is not known; for one who was erased with {"erased": {"at": seconds, "receipt": job, "kept":
+[group]}} beside it.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from preklic_workers.moments import moment
 from preklic_workers.outcomes import Dead, Done, Outcome, Refused
 from preklic_workers.permission import Person
 from preklic_workers.runtime import Opened
-from preklic_workers.store import Store, Unavailable
+from preklic_workers.store import Erased, Store, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,18 @@ class Answer:
 
     async def _preferences(self, pid: str) -> dict[str, Any]:
         person = await self.store.persons.by_pid(bytes.fromhex(pid))
-        return {"permissions": said_of(person, self.registry)} if person is not None else {}
+        if person is None:
+            return {}
+        said = {"permissions": said_of(person, self.registry)}
+        return said | (receipt_of(await self.store.erasures.of(person.id)) if person.erased else {})
+
+
+def receipt_of(erased: Erased | None) -> dict[str, Any]:
+    """What an erased person is told of the erasure; nothing while it is under way. Pure."""
+    if erased is None or erased.at is None:
+        return {}
+    told = {"at": int(erased.at.timestamp()), "receipt": erased.job, "kept": list(erased.kept)}
+    return {"erased": told}
 
 
 def is_customer(person: Person | None, registry: Registry) -> bool:

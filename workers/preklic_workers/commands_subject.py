@@ -7,7 +7,7 @@ import typer
 
 from preklic_shared.addresses import BadAddress, parse
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show, show_json
-from preklic_workers import looking, store
+from preklic_workers import commands_erasure, commands_export, looking, store
 from preklic_workers.blind import Blind
 from preklic_workers.keydir import KeyDirError
 from preklic_workers.permission import Person
@@ -17,6 +17,11 @@ ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_U
 ends_with(KeyDirError, Code.FINDING)
 
 subject = typer.Typer(no_args_is_help=True, add_completion=False, help="One person, by address or by a website's name.")
+
+
+subject.command("erase")(commands_erasure.erase)
+subject.command("export")(commands_export.export)
+subject.command("review")(commands_erasure.review)
 
 
 @subject.callback()

@@ -47,6 +47,7 @@ class Person:
     """The facts of a person's document. `id` is the suppression hash, `contact` the ciphertext of the address.
 
     `permissions` is by purpose key, with the tracking switches (`engagement.opens`) among them; `suppressed` by kind.
+    `alive` is the day of the latest mail or of the latest event of the person's own (U7: the silent are reviewed).
     """
 
     id: str
@@ -59,6 +60,7 @@ class Person:
     erased: bool = False
     open: Sequence[HandOver] = ()
     stale: Sequence[HandOver] = ()
+    alive: dt.datetime | None = None
 
 
 def may(person: Person | None, purpose: Purpose, *, confirming: bool = False) -> str | None:

@@ -6,6 +6,7 @@ A no never expires and is never given up. The one write that closes the gate is 
 import asyncio
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from preklic_shared.addresses import BadAddress, parse
@@ -63,11 +64,9 @@ class Revoke:
         left = [one for subject, under_way in captured.items() for one in await self._drain(subject, under_way)]
         waited = [one for under_way in captured.values() for one in under_way if one not in left]
         await self.store.withdrawals.applied(job.id, waited, left)
-        asked = job.erase
+        kept = partial(kept_groups, registry=self.registry, asked=job.erase)
         for no in closing:
-            await self.store.persons.erase(
-                no.subject, no.at, lambda person: kept_groups(person, self.registry, asked=asked)
-            )
+            await self.store.erasures.erase(job.id, no.subject, no.at, kept)
         return await self._end(job, Done())
 
     async def _subjects(self, job: RevokeJob, opened: Opened) -> list[str] | Outcome:

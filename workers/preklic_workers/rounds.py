@@ -14,6 +14,8 @@ _EVERY: Final = 10.0  # seconds between rounds: a sixth of a lease
 # How far back ended mails are looked at for open hand-overs: after a start, for a weekend without upkeep.
 _SWEEP, _FIRST_SWEEP = dt.timedelta(hours=1), dt.timedelta(days=3)
 
+_REVIEW: Final = dt.timedelta(days=1)
+
 log = telemetry.logger(__name__)
 
 
@@ -26,6 +28,7 @@ class Rounds:
         self._repeats = Repeats(url)
         self._every = every
         self._swept = _FIRST_SWEEP
+        self._reviewed: dt.datetime | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -59,6 +62,10 @@ class Rounds:
                 metrics.STOPPED.labels(switch.name).set(1)
         if await self._repeats.publish(reaped.round.repeat, now):
             log.warning("mails brought back once more", count=len(reaped.round.repeat))
+        if self._reviewed is None or now - self._reviewed >= _REVIEW:
+            # Last, and tried once a day only: it reads every person.
+            self._reviewed = now
+            metrics.REVIEW_DUE.set(await self._upkeep.silent())
 
     async def _run(self) -> None:
         while True:

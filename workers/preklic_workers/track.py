@@ -4,6 +4,7 @@ The permission is asked again here, for opens and for clicks apart: a link in an
 no, and nothing of it is kept. What is kept holds no IP and no user agent, only the verdict.
 """
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +18,7 @@ from preklic_workers.permission import Person, may_track
 from preklic_workers.runtime import Opened
 from preklic_workers.store import Event, Noted, Store, Unavailable
 from preklic_workers.store.events import SEPARATOR
+from preklic_workers.store.signs import DAY
 from preklic_workers.verdicts import VERSION, bursts, judge
 
 SWITCH_OF: Final[Mapping[str, str]] = {"opened": "engagement.opens", "clicked": "engagement.clicks"}
@@ -55,6 +57,12 @@ class Track:
     async def _record(self, jobs: Sequence[TrackJob], people: Mapping[bytes, Person]) -> None:
         events = events_of(jobs, people)
         fresh = await self.store.events.record(events)
+        # Between the reading of the persons and this record somebody may have been erased.
+        if late := overtaken(events, await self.store.erasures.among([event.person for event in events])):
+            await self.store.events.drop(late)
+        now = self.store.mongo.now()
+        if awake := alive(events, people, now):
+            await self.store.signs.of_life(awake, now)
         await doubt.heard(self.store, events)
         for event, new in zip(events, fresh, strict=True):
             TRACK_EVENTS.labels(event.kind, event.verdict if new else "repeated").inc()
@@ -91,6 +99,21 @@ def events_of(jobs: Iterable[TrackJob], people: Mapping[bytes, Person]) -> list[
         for job in listed
     }
     return list(events.values())
+
+
+def overtaken(events: Iterable[Event], erased: Mapping[str, bool]) -> list[str]:
+    """The ids of the events that an erasure has overtaken. Pure.
+
+    `erased` by person; False: an open contract keeps what became of its own mails, and no open or click.
+    """
+    gone = [event for event in events if event.person in erased]
+    return [event.id for event in gone if erased[event.person] or event.kind in SWITCH_OF]
+
+
+def alive(events: Iterable[Event], people: Mapping[bytes, Person], at: dt.datetime) -> set[str]:
+    """The persons who did something themselves, and of whom no sign of this day is recorded. Pure."""
+    fresh = {person.id for person in people.values() if person.alive is not None and at - person.alive < DAY}
+    return {event.person for event in events if event.verdict == "human"} - fresh
 
 
 def identity(job: TrackJob) -> str:

@@ -6,14 +6,14 @@ is decided in `doubt`.
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from preklic_shared.jobs import SendJob
 from preklic_shared.metrics import ASKED, IN_DOUBT
 from preklic_shared.registry import Registry
 from preklic_shared.wire import Malformed, NewerVersion, decode
-from preklic_workers import doubt
+from preklic_workers import doubt, reviewing
 from preklic_workers.moments import moment
 from preklic_workers.store import MARKETING, DeadLetter, Store
 
@@ -51,7 +51,10 @@ class Upkeep:
 
     async def bury(self, letter: DeadLetter) -> None:
         """Keep a dead letter, and say `dead` of its job. A dead withdrawal stops all marketing."""
+        letter = replace(letter, person=await self._whose(letter))
         await self.store.dead.add(letter)
+        if letter.person is not None:
+            await self.store.erasures.finish(letter.person)
         if says_no(letter):
             why = f"the withdrawal {letter.job or letter.id} is dead: {letter.reason}"
             await self.store.controls.stop(MARKETING, reason=why, by="upkeep")
@@ -75,6 +78,10 @@ class Upkeep:
             await self.store.persons.to_stale(doc["person"], message, doc["epoch"])
         return len(left)
 
+    async def silent(self) -> int:
+        """How many persons are to be reviewed, for nothing was heard of them (U7)."""
+        return await reviewing.count(self.store, self.registry)
+
     async def _reap_claims(self) -> int:
         overdue = await self.store.messages.overdue()
         open_ones = await self._open({doc["_id"]: doc["person"] for doc in overdue if "person" in doc})
@@ -87,6 +94,11 @@ class Upkeep:
         open_ones = await self._open({doc["_id"]: doc["person"] for doc in lapsed if "person" in doc})
         if over := [doc for doc in lapsed if doc["_id"] not in open_ones]:
             await self.store.messages.lapse(over)
+
+    async def _whose(self, letter: DeadLetter) -> str | None:
+        """Whose mail it was, if it had been claimed: with it the letter is found when the person is erased."""
+        found = await self.store.messages.show(letter.job) if letter.job is not None else None
+        return (found or {}).get("person")
 
     async def _doubt_dead(self, job: str) -> None:
         """Its mail may be in DATA. One looks when the death is recorded: nobody opens a hand-over of it any more."""

@@ -171,7 +171,7 @@ def _consent(drafts: Drafter, body: bytes, key: str | None) -> Parcel:
 
 def _withdrawal(drafts: Drafter, body: bytes, key: str | None) -> Parcel:
     asked = read_json(body, WithdrawalRequest)
-    return drafts.revoke(asked.person, asked.purposes, reason=asked.reason, idempotency_key=key)
+    return drafts.revoke(asked.person, asked.purposes, reason=asked.reason, erase=asked.erase, idempotency_key=key)
 
 
 def _profile(drafts: Drafter, body: bytes, key: str | None) -> Parcel:

@@ -5,6 +5,7 @@ sent.
 """
 
 import base64
+import datetime as dt
 import hashlib
 from collections.abc import Mapping
 from html import escape
@@ -38,10 +39,11 @@ def notice(language: Language, title: str, text: str) -> str:
     return page(language, words[title], f'<p role="status">{escape(words[text])}</p>')
 
 
-def question(language: Language, kind: str) -> str:
-    """One question with one button that posts to the same address; `kind` is `stop` or `confirm`."""
+def question(language: Language, kind: str, name: str = "", value: str = "") -> str:
+    """One question with one button that posts to the same address; `kind` is `stop`, `confirm` or `erase`."""
     words = TEXTS[language]
-    button = f'<form method="post"><button type="submit">{escape(words[f"{kind}_button"])}</button></form>'
+    said = f' name="{escape(name)}" value="{escape(value)}"' if name else ""
+    button = f'<form method="post"><button type="submit"{said}>{escape(words[f"{kind}_button"])}</button></form>'
     return page(language, words[f"{kind}_title"], f"<p>{escape(words[f'{kind}_ask'])}</p>{button}")
 
 
@@ -54,8 +56,20 @@ def preferences(language: Language, registry: Registry, states: Mapping[str, str
     )
     unknown = "" if states is not None else f"<p>{escape(words['prefs_none'])}</p>"
     everything = _button("stop", "all", words["prefs_stop_all"])
-    body = f'<p>{escape(words["prefs_intro"])}</p>{unknown}<form method="post"><ul>{rows}</ul>{everything}</form>'
-    return page(language, words["prefs_title"], body)
+    erase = f"<h2>{escape(words['erase_title'])}</h2><p>{_button('erase', 'ask', words['erase_open'])}</p>"
+    form = f'<form method="post"><ul>{rows}</ul>{everything}{erase}</form>'
+    return page(language, words["prefs_title"], f"<p>{escape(words['prefs_intro'])}</p>{unknown}{form}")
+
+
+def erased(language: Language, told: Mapping[str, object]) -> str:
+    """The receipt of an erasure: when (`at`, seconds since 1970), its job (`receipt`), whether something is `kept`."""
+    words = TEXTS[language]
+    day = dt.datetime.fromtimestamp(float(str(told["at"])), dt.UTC)
+    lines = [words["erased_when"].format(day=f"{day.day}. {day.month}. {day.year}"), words["erased_stays"]]
+    lines += [words["erased_kept"]] if told.get("kept") else []
+    body = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    receipt = f"<p>{escape(words['erased_receipt'])}: <code>{escape(str(told.get('receipt', '')))}</code></p>"
+    return page(language, words["erased_title"], body + receipt)
 
 
 def policy(language: Language, registry: Registry) -> str:

@@ -15,6 +15,7 @@ from preklic_producers.courier import Unavailable
 from preklic_producers.fields import Rejected
 from preklic_producers.gateway import pages
 from preklic_producers.gateway.agents import agent_of
+from preklic_producers.gateway.answered import erasure_of, states
 from preklic_producers.gateway.bodies import FORM_LIMIT, read_body
 from preklic_producers.gateway.context import Gateway, client, gateway_of
 from preklic_producers.gateway.texts import TEXTS, Language, language_of
@@ -89,6 +90,8 @@ async def show_preferences(request: Request) -> Response:
     gateway = gateway_of(request)
     token = believed(request, Preference)
     answer = None if token is None else await gateway.asker.ask(gateway.drafts.ask_preferences(token.pid))
+    if (told := erasure_of(answer)) is not None:
+        return HTMLResponse(pages.erased(language(request), told))
     return HTMLResponse(pages.preferences(language(request), gateway.registry, states(answer)))
 
 
@@ -96,6 +99,10 @@ async def change_preferences(request: Request) -> Response:
     """Stop at once, or start: what is started waits for its confirmation."""
     gateway, spoken = gateway_of(request), language(request)
     form = parse_form(await read_body(request, FORM_LIMIT))
+    if wishes := [value for name, value in form if name == "erase"]:
+        return (
+            await erase(request) if "yes" in wishes else HTMLResponse(pages.question(spoken, "erase", "erase", "yes"))
+        )
     offered = {key for key, _ in pages.choices(gateway.registry, spoken)}
     stops = [value for name, value in form if name == "stop" and value in offered | {"all"}]
     starts = [value for name, value in form if name == "start" and value in offered]
@@ -111,6 +118,17 @@ async def change_preferences(request: Request) -> Response:
     else:
         await gateway.pace.pretend()
     return HTMLResponse(pages.notice(spoken, "prefs_title", "prefs_done"))
+
+
+async def erase(request: Request) -> Response:
+    """The person's wish to be erased, confirmed on a page of its own (GDPR 17)."""
+    gateway = gateway_of(request)
+    token = believed(request, Preference)
+    if token is None:
+        await gateway.pace.pretend()
+    elif not await taken(gateway, erasure(gateway, token)):
+        return busy(request)
+    return HTMLResponse(pages.notice(language(request), "erase_title", "erase_done"))
 
 
 async def confirm(request: Request) -> Response:
@@ -156,6 +174,11 @@ def stop(gateway: Gateway, pid: bytes, message: str, purposes: object, source: s
     except Rejected:
         _log.error("token for a purpose that cannot be withdrawn", route=source)
         return None
+
+
+def erasure(gateway: Gateway, token: Preference) -> Parcel:
+    """The withdrawal of everything that also erases."""
+    return gateway.drafts.revoke_by_token(token.pid, token.message, "all", source="preference", erase=True)
 
 
 def start(gateway: Gateway, pid: bytes, purpose: str, spoken: Language) -> Parcel:
@@ -205,16 +228,3 @@ def parse_form(body: bytes) -> list[tuple[str, str]]:
         return parse_qsl(body.decode("ascii"), max_num_fields=_MOST_FIELDS)
     except (ValueError, UnicodeDecodeError):
         return []
-
-
-def states(answer: dict[str, object] | None) -> dict[str, str] | None:
-    """The states by purpose in an answer to `preferences`; None when there was none, or the person is unknown."""
-    if answer is None or not known(answer):
-        return None
-    said = answer.get("permissions")
-    return {key: state for key, state in said.items() if isinstance(state, str)} if isinstance(said, dict) else {}
-
-
-def known(answer: dict[str, object]) -> bool:
-    """Whether the store knows the person; one that it does not gets the page of a forged token (U6)."""
-    return isinstance(answer.get("permissions"), dict)

@@ -53,11 +53,12 @@ class ConsentRequest(_Request, frozen=True, kw_only=True):
 
 
 class WithdrawalRequest(_Request, frozen=True, kw_only=True):
-    """A withdrawal, by address or by the website's own name for the person."""
+    """A withdrawal, by address or by the website's own name for the person; `erase` asks for their erasure as well."""
 
     person: str
     purposes: list[str] | Literal["all"] = "all"
     reason: str
+    erase: bool = False
 
 
 class ProfileRequest(_Request, frozen=True, kw_only=True):

@@ -12,7 +12,9 @@ from preklic_workers.store.acts import Act, Acts
 from preklic_workers.store.claims import Busy, Claim, ClaimAnswer, Claimed, Conflict, Ended
 from preklic_workers.store.controls import ALL, MARKETING, Control, Controls, switches
 from preklic_workers.store.dead import DeadGroup, DeadLetter, DeadLetters
+from preklic_workers.store.erasures import Erased, Erasures
 from preklic_workers.store.events import Event, Events
+from preklic_workers.store.exports import Exports, Whole
 from preklic_workers.store.gate import Gate, GateAnswer, GateBusy, GateLost, GatePassed, GateRefused, Handover
 from preklic_workers.store.grants import Grant, Grants, GrantState
 from preklic_workers.store.marks import Marked, Marks
@@ -22,6 +24,7 @@ from preklic_workers.store.mongo import Doc, Mongo, Standalone, Unavailable
 from preklic_workers.store.persons import Persons, TooManyFields
 from preklic_workers.store.profiles import Profiles
 from preklic_workers.store.proofs import Proofs
+from preklic_workers.store.signs import Signs, Silent
 from preklic_workers.store.vault import Vault
 from preklic_workers.store.withdrawals import Captured, Drain, Withdraw, Withdrawal, Withdrawals
 
@@ -45,8 +48,11 @@ __all__ = [
     "Doc",
     "Drain",
     "Ended",
+    "Erased",
+    "Erasures",
     "Event",
     "Events",
+    "Exports",
     "Gate",
     "GateAnswer",
     "GateBusy",
@@ -64,11 +70,14 @@ __all__ = [
     "Persons",
     "Profiles",
     "Proofs",
+    "Signs",
+    "Silent",
     "Standalone",
     "Store",
     "TooManyFields",
     "Unavailable",
     "Vault",
+    "Whole",
     "Withdraw",
     "Withdrawal",
     "Withdrawals",
@@ -111,6 +120,9 @@ class Store:
     marks: Marks
     vault: Vault
     acts: Acts
+    erasures: Erasures
+    signs: Signs
+    exports: Exports
 
     async def handed(self, message: str, epoch: int) -> bool:
         """Whether an epoch before `epoch` left its hand-over open: a body may be out, and no no is plain (law 1e)."""
@@ -152,4 +164,7 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         marks=Marks(mongo),
         vault=vault,
         acts=Acts(mongo),
+        erasures=Erasures(mongo, persons, vault),
+        signs=Signs(mongo),
+        exports=Exports(mongo, persons, vault),
     )

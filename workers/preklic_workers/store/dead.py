@@ -14,7 +14,10 @@ _BRIEF: Final = {"body": 0}
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A job that ended as `Dead`. `body` is what the broker brought, sealed; `field` names what was malformed."""
+    """A job that ended as `Dead`. `body` is what the broker brought, sealed; `field` names what was malformed.
+
+    `person` is whose mail it was, where that is known: it had been claimed.
+    """
 
     id: str
     job: str | None
@@ -26,6 +29,7 @@ class DeadLetter:
     at: dt.datetime
     body: bytes
     field: str = ""
+    person: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,12 @@ class DeadLetters:
 
 
 def _adding(letter: DeadLetter) -> UpdateOne:
-    given: dict[str, Any] = {"job": letter.job, "actor": letter.actor, "field": letter.field or None}
+    given: dict[str, Any] = {
+        "job": letter.job,
+        "actor": letter.actor,
+        "field": letter.field or None,
+        "person": letter.person,
+    }
     fixed: Doc = {name: value for name, value in given.items() if value is not None}
     fixed |= {
         "queue": letter.queue,

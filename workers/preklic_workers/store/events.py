@@ -47,6 +47,10 @@ class Events:
         """Record one, together with others of the same moment; whether it was new."""
         return await self._records(event)
 
+    async def drop(self, events: Sequence[str]) -> None:
+        """Delete these, by id."""
+        await self._events.delete({"_id": {"$in": list(events)}})
+
     async def of(self, message: str) -> list[Event]:
         """The events of a mail, by time."""
         return await self.of_all([message])

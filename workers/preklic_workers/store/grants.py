@@ -63,6 +63,7 @@ class Grants:
 
         await self._persons.change(grant.subject, decide)
         await self._prove(grant, states)
+        await self._persons.finish(grant.subject)
         return states
 
     async def _prove(self, grant: Grant, states: Mapping[str, GrantState]) -> None:

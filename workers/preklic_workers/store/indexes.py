@@ -33,9 +33,15 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("unsettled", (("settled", 1), ("at", 1))),
         Index("age", (("hour", 1),), {"expireAfterSeconds": KEEP_SECONDS}),
     ),
-    "withdrawals": (Index("person", (("person", 1),)),),
+    "withdrawals": (
+        Index("person", (("person", 1),)),
+        Index("erased", (("erased.person", 1),), {"sparse": True}),
+    ),
     # As long as the claim of their mail: afterwards nothing says what they were about.
-    "events": (Index("age", (("recorded", 1),), {"expireAfterSeconds": KEEP_SECONDS}),),
+    "events": (
+        Index("age", (("recorded", 1),), {"expireAfterSeconds": KEEP_SECONDS}),
+        Index("person", (("person", 1),)),  # an erasure deletes them
+    ),
     "permissions": (Index("person", (("person", 1), ("at", 1))),),
     "marks": (
         Index("left", (("seen", 1),), {"expireAfterSeconds": 86_400, "partialFilterExpression": {"left": True}}),
@@ -45,5 +51,9 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("kind", (("kind", 1), ("at", 1))),
         Index("keep", (("keep", 1),), {"expireAfterSeconds": 0}),
     ),
-    "dead": (Index("groups", (("state", 1), ("fingerprint", 1))), Index("job", (("job", 1),), {"sparse": True})),
+    "dead": (
+        Index("groups", (("state", 1), ("fingerprint", 1))),
+        Index("job", (("job", 1),), {"sparse": True}),
+        Index("person", (("person", 1),), {"sparse": True}),
+    ),
 }

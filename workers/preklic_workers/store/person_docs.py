@@ -38,7 +38,13 @@ def person_of(doc: Doc) -> Person:
         erased=doc.get("erased", False),
         open=hand_overs(doc.get("open", ())),
         stale=hand_overs(doc.get("stale", ())),
+        alive=doc.get("alive"),
     )
+
+
+def held(doc: Doc) -> frozenset[str]:
+    """The field groups that legal holds keep from an erasure (U13)."""
+    return frozenset(group for hold in doc.get("holds", ()) for group in hold["groups"])
 
 
 def hand_overs(entries: Iterable[Doc]) -> tuple[HandOver, ...]:
@@ -97,7 +103,8 @@ def passing(
     }
     rest = {"until": {"$add": ["$$NOW", UNTIL // dt.timedelta(milliseconds=1)]}, "seq": NEXT_SEQ}
     entry = {"$mergeObjects": [{"$arrayElemAt": [literal(entries), own]}, rest]}
-    return UpdateMany(where, [{"$set": {"seq": NEXT_SEQ, "open": {"$concatArrays": ["$open", [entry]]}}}])
+    opened = {"seq": NEXT_SEQ, "alive": "$$NOW", "open": {"$concatArrays": ["$open", [entry]]}}
+    return UpdateMany(where, [{"$set": opened}])
 
 
 def literal(value: object) -> Doc:

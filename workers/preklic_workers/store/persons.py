@@ -14,7 +14,7 @@ from preklic_workers.blind import Blind
 from preklic_workers.permission import Person
 from preklic_workers.store.grouping import Grouper
 from preklic_workers.store.mongo import Doc, Duplicate, Mongo, Unavailable
-from preklic_workers.store.person_docs import FACTS, fresh, person_of, place
+from preklic_workers.store.person_docs import FACTS, fresh, held, person_of, place
 from preklic_workers.store.providers import provider_of
 from preklic_workers.store.vault import COLLECTION, Vault
 
@@ -53,8 +53,8 @@ class Persons:
         return person_of(doc) if doc else None
 
     async def by_pids(self, pids: Sequence[bytes]) -> dict[bytes, Person]:
-        """Those of them that exist, by pid: one read for a batch."""
-        docs = await self._persons.find({"pid": {"$in": list(set(pids))}}, FACTS)
+        """Those of them that exist, by pid, with their last sign of life: one read for a batch."""
+        docs = await self._persons.find({"pid": {"$in": list(set(pids))}}, FACTS | {"alive": 1})
         return {person.pid: person for person in map(person_of, docs)}
 
     async def by_ref(self, ref: str) -> Person | None:
@@ -111,12 +111,12 @@ class Persons:
         Raises `NoKey` when this role may not open the group, `Altered` when what is there does not open, and
         `TooManyFields`.
         """
-        key = None
         for _ in range(_TRIES):
             doc = await self._persons.find_one({"_id": subject}, {"seq": 1, "erased": 1, f"fields.{group}": 1})
             if doc is None or doc.get("erased"):
+                await self.finish(subject)
                 return False
-            key = key or await self._vault.key_or_new(subject, group)
+            key = await self._vault.key_or_new(subject, group)
             stored = doc.get("fields", {}).get(group)
             old = key.decrypt(bytes(stored), subject, COLLECTION, group) if stored is not None else b"{}"
             now = {name: {"value": value, "source": source, "at": at.isoformat()} for name, value in data.items()}
@@ -166,7 +166,8 @@ class Persons:
 
         `kept` sees the person of that very moment and answers the groups that stay for an open contract, or None to
         leave the person alone. What stays besides: the hash, the random `pid` (so that links in old mails still say
-        no), when that was, and the hand-overs that have not ended. Repeating it changes nothing.
+        no), when that was, and the hand-overs that have not ended. Repeating it changes nothing, and finishes what was
+        killed before the keys were destroyed. `Erasures` empties the other collections.
         """
         answer: frozenset[str] | None = None
 
@@ -175,10 +176,18 @@ class Persons:
             answer = kept(person_of(doc))
             return None if answer is None else _emptied(doc, at, answer)
 
-        await self.change(subject, emptied)
-        if answer is not None:
-            await self._vault.destroy(subject, keep=answer)
-        return answer
+        doc = await self.change(subject, emptied)
+        if answer is None and not doc["erased"]:
+            return None
+        keep = (answer or frozenset()) | held(doc)
+        await self._vault.destroy(subject, keep=keep)
+        return keep
+
+    async def finish(self, subject: str) -> None:
+        """After a job that made a key: destroy it if the person was erased meanwhile, or was not there to be known."""
+        doc = await self._persons.find_one({"_id": subject, "erased": True}, {"holds": 1})
+        if doc is not None:
+            await self._vault.destroy(subject, keep=held(doc))
 
     async def to_stale(self, subject: str, message: str, upto: int) -> None:
         """Move a message's hand-overs aside: they block no gate and no drain, and every receipt lists them.
@@ -227,5 +236,5 @@ def _emptied(doc: Doc, at: dt.datetime, keep: frozenset[str]) -> Doc:
         # An objection is no consent that lapses: a yes to something else must not lift it (law 5).
         objected = {key: said for key, said in doc["permissions"].items() if said["state"] == "objected"}
         update["$set"] |= {"erased": True, "permissions": objected, "withdrawals": []}
-        gone += [name for name in ("contact", "lookup", "provider", "ref_hash") if name in doc]
+        gone += [name for name in ("contact", "lookup", "provider", "ref_hash", "alive") if name in doc]
     return update | ({"$unset": dict.fromkeys(gone, "")} if gone else {})

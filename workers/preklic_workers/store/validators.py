@@ -61,6 +61,7 @@ PERSON: Final = object_of(
     },
     suppressed=object_of([], bounce=DATE, complaint=DATE, erased=DATE),
     no_at=DATE,
+    alive=DATE,
     erased=YES,
     open=list_of(_HAND_OVER, 1000),
     stale=list_of(_HAND_OVER, 1000),
@@ -95,10 +96,15 @@ MESSAGE: Final = object_of(
         object_of(["at", "state", "epoch"], at=DATE, state=WORD, epoch=WHOLE, reason=WORD, by=TEXT, why=TEXT), 20
     ),
 )
+_ERASED: Final = object_of(
+    ["person", "groups", "kept", "events", "proofs", "dead"],
+    person=HASH, at=DATE, groups=list_of(WORD, len(GROUPS)), kept=list_of(WORD, len(GROUPS)), events=WHOLE,
+    proofs=WHOLE, dead=WHOLE,
+)  # fmt: skip
 WITHDRAWAL: Final = object_of(
     ["_id", "person", "purposes", "reason", "seq", "accepted", "closed"],
     _id=JOB, person=HASH, purposes=list_of(PURPOSE, 64), reason=TEXT, seq=WHOLE, accepted=DATE, closed=DATE,
-    applied=DATE, waited=list_of(_CAPTURED, 2000), listed=list_of(_CAPTURED, 2000),
+    applied=DATE, waited=list_of(_CAPTURED, 2000), listed=list_of(_CAPTURED, 2000), erased=list_of(_ERASED, 20),
 )  # fmt: skip
 EVENT: Final = object_of(
     ["_id", "message", "person", "kind", "verdict", "at", "rules", "recorded"],
@@ -119,7 +125,8 @@ WORDING: Final = object_of(
 DEAD: Final = object_of(
     ["_id", "queue", "reason", "fingerprint", "attempts", "first", "last", "body", "state"],
     _id=TEXT, job=WORD, queue=WORD, actor=WORD, reason=TEXT, fingerprint=WORD, attempts=WHOLE, first=DATE,
-    last=DATE, body=BYTES, field=TEXT, state={"enum": ["dead", "replayed", "discarded"]}, why=TEXT, moved=DATE,
+    last=DATE, body=BYTES, person=HASH, field=TEXT, state={"enum": ["dead", "replayed", "discarded"]}, why=TEXT,
+    moved=DATE,
 )  # fmt: skip
 CONTROL: Final = object_of(
     ["_id", "stopped", "reason", "by", "at"], _id=WORD, stopped=YES, reason=TEXT, by=TEXT, at=DATE

@@ -1,0 +1,169 @@
+"""Erasure as a whole (U7, GDPR 17): the person's document and keys, and what other collections hold of the person.
+
+Whoever writes something of a person looks afterwards whether the person was erased meanwhile, and an erasure empties
+the document before it deletes anything else: one of the two always finds what the other left.
+"""
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pymongo import UpdateMany
+
+from preklic_workers.permission import Person
+from preklic_workers.store.message_states import ending
+from preklic_workers.store.mongo import Bulk, Doc, Mongo, Op, Unavailable
+from preklic_workers.store.person_docs import held
+from preklic_workers.store.persons import Persons
+from preklic_workers.store.vault import Vault
+
+Kept = Callable[[Person], frozenset[str] | None]
+GONE: Final = b""  # in place of a ciphertext whose row stays
+# The next no closes its gate while these are erased: it must not stand behind a thousand of them.
+_AT_ONCE: Final = 16
+# What rests on a consent of its own: nothing that is kept for a contract keeps these.
+ENGAGEMENT: Final = ("opened", "clicked")
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """The receipt of one person's erasure: `job` asked for it, None in `at` while it is under way.
+
+    `groups` are the field groups that were there, `kept` those that stay for an open contract or a hold; `events`,
+    `proofs` and `dead` how many rows of each there were.
+    """
+
+    job: str
+    at: dt.datetime | None
+    groups: Sequence[str]
+    kept: Sequence[str]
+    events: int
+    proofs: int
+    dead: int
+
+
+class Erasures:
+    """Erases persons and keeps the receipts. All methods raise `Unavailable`, and may be repeated."""
+
+    def __init__(self, mongo: Mongo, persons: Persons, vault: Vault) -> None:
+        self._mongo = mongo
+        self._people = persons
+        self._vault = vault
+        self._receipts = mongo["withdrawals"]
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def erase(self, job: str, subject: str, at: dt.datetime, kept: Kept) -> bool:
+        """Erase the person if `kept` says so (see `Persons.erase`); whether the person is erased now.
+
+        What is there is written into the receipt of `job` first. An erasure that was killed half-way is finished.
+        """
+        person = await self._people.whole(subject)
+        if person is None or (kept(person) is None and not person.erased):
+            return False
+        async with self._turns:
+            if kept(person) is not None:
+                await self._begin(job, subject)
+            keep = await self._people.erase(subject, at, kept)
+            if keep is None:
+                return False
+            await self.clear(subject, keep)
+            await self._end(job, subject, keep)
+        return True
+
+    async def clear(self, subject: str, keep: Iterable[str]) -> None:
+        """Empty what other collections hold of a person whose document was emptied but for the groups `keep`."""
+        kept = frozenset(keep)
+        await asyncio.gather(
+            self._mongo["events"].delete(recorded_of(subject, kept)),
+            self._empty_proofs(subject, kept),
+            self._drop_dead(subject, kept),
+        )
+
+    async def finish(self, subject: str) -> None:
+        """After something of a person was written: empty it too if the person was erased meanwhile."""
+        doc = await self._mongo["persons"].find_one({"_id": subject, "erased": True}, {"holds": 1})
+        if doc is not None:
+            await self.clear(subject, held(doc))
+
+    async def among(self, subjects: Iterable[str]) -> dict[str, bool]:
+        """Those of these persons who were erased and have not said yes again; False: an open contract keeps some."""
+        where = {"_id": {"$in": list(set(subjects))}, "suppressed.erased": {"$exists": True}}
+        return {doc["_id"]: doc["erased"] for doc in await self._mongo["persons"].find(where, {"erased": 1})}
+
+    async def of(self, subject: str) -> Erased | None:
+        """The receipt of this person's latest erasure that found something."""
+        found = await self._receipts.find({"erased.person": subject}, sort=[("closed", -1)], limit=1)
+        return _receipt(found[0], subject) if found else None
+
+    async def by(self, job: str, subject: str) -> Erased | None:
+        """The receipt of what `job` erased of this person; None when it found nothing to erase."""
+        found = await self._receipts.find_one({"_id": job, "erased.person": subject})
+        return _receipt(found, subject) if found else None
+
+    async def _begin(self, job: str, subject: str) -> None:
+        groups, events, proofs, dead = await asyncio.gather(
+            self._vault.groups(subject),
+            self._mongo["events"].count({"person": subject}),
+            self._mongo["permissions"].count(_proven(subject)),
+            self._mongo["dead"].count(_sealed(subject)),
+        )
+        if not (groups or events or proofs or dead):
+            return
+        entry = {"person": subject, "groups": groups, "kept": [], "events": events, "proofs": proofs, "dead": dead}
+        where = {"_id": job, "erased.person": {"$ne": subject}}
+        await self._receipts.change(where, {"$push": {"erased": entry}}, {"_id": 1})
+
+    async def _end(self, job: str, subject: str, keep: frozenset[str]) -> None:
+        under_way = {"_id": job, "erased": {"$elemMatch": {"person": subject, "at": {"$exists": False}}}}
+        fields = {"erased.$.at": self._mongo.now(), "erased.$.kept": sorted(keep)}
+        await self._receipts.change(under_way, {"$set": fields}, {"_id": 1})
+
+    async def _empty_proofs(self, subject: str, keep: frozenset[str]) -> None:
+        """That there was a yes stays, what was said with it goes; its key is gone already."""
+        if "evidence" not in keep:
+            _sure(await self._mongo["permissions"].bulk([UpdateMany(_proven(subject), {"$set": {"proof": GONE}})]))
+
+    async def _drop_dead(self, subject: str, keep: frozenset[str]) -> None:
+        """Dead letters of the person's mails: their sealed bodies hold the address, and nobody may run them again."""
+        if "contact" in keep:
+            return
+        where = {"person": subject, "state": "dead"}
+        jobs = [doc["job"] for doc in await self._mongo["dead"].find(where, {"job": 1}) if "job" in doc]
+        now = self._mongo.now()
+        ends: list[Op] = [
+            ending(doc, "discarded", "erased", now)
+            for doc in await self._mongo["messages"].find({"_id": {"$in": jobs}, "state": "dead"})
+        ]
+        if ends:
+            _sure(await self._mongo["messages"].bulk(ends))
+        fields = {"state": "discarded", "why": "erased", "moved": now}
+        letters = [UpdateMany(where, {"$set": fields}), UpdateMany(_sealed(subject), {"$set": {"body": GONE}})]
+        _sure(await self._mongo["dead"].bulk(letters, ordered=True))
+
+
+def recorded_of(subject: str, keep: frozenset[str]) -> Doc:
+    """The events of a person that go: all, but for what became of the mails of a contract that stays. Pure."""
+    return {"person": subject} | ({"kind": {"$in": list(ENGAGEMENT)}} if "contact" in keep else {})
+
+
+def _proven(subject: str) -> Doc:
+    return {"person": subject, "proof": {"$ne": GONE}}
+
+
+def _sealed(subject: str) -> Doc:
+    return {"person": subject, "body": {"$ne": GONE}}
+
+
+def _receipt(doc: Doc, subject: str) -> Erased:
+    entry: dict[str, Any] = next(each for each in doc["erased"] if each["person"] == subject)
+    numbers = {name: entry[name] for name in ("events", "proofs", "dead")}
+    return Erased(doc["_id"], entry.get("at"), entry["groups"], entry["kept"], **numbers)
+
+
+def _sure(result: Bulk) -> None:
+    if not result.sure:
+        raise Unavailable("erasure")
+    if result.failed:
+        raise ValueError(f"the store refused an erasure (codes {sorted(set(result.failed.values()))})")
