@@ -15,11 +15,14 @@ from preklic_workers.store.dead import DeadGroup, DeadLetter, DeadLetters
 from preklic_workers.store.events import Event, Events
 from preklic_workers.store.gate import Gate, GateAnswer, GateBusy, GateLost, GatePassed, GateRefused, Handover
 from preklic_workers.store.grants import Grant, Grants, GrantState
+from preklic_workers.store.holding import Hold
+from preklic_workers.store.holds import Holds, NothingToHold
 from preklic_workers.store.marks import Marked, Marks
 from preklic_workers.store.message_states import CERTAIN
 from preklic_workers.store.messages import Messages, Noted
-from preklic_workers.store.mongo import Doc, Mongo, Standalone, Unavailable
+from preklic_workers.store.mongo import Doc, Duplicate, Mongo, Standalone, Unavailable
 from preklic_workers.store.persons import Persons
+from preklic_workers.store.requests import Requests
 from preklic_workers.store.vault import Vault
 from preklic_workers.store.withdrawals import Captured, Drain, Withdraw, Withdrawal, Withdrawals
 
@@ -42,6 +45,7 @@ __all__ = [
     "DeadLetters",
     "Doc",
     "Drain",
+    "Duplicate",
     "Ended",
     "Event",
     "Events",
@@ -55,11 +59,15 @@ __all__ = [
     "GrantState",
     "Grants",
     "Handover",
+    "Hold",
+    "Holds",
     "Marked",
     "Marks",
     "Messages",
     "Noted",
+    "NothingToHold",
     "Persons",
+    "Requests",
     "Standalone",
     "Store",
     "Unavailable",
@@ -104,6 +112,8 @@ class Store:
     marks: Marks
     vault: Vault
     acts: Acts
+    holds: Holds
+    requests: Requests
 
     async def handed(self, message: str, epoch: int) -> bool:
         """Whether an epoch before `epoch` left its hand-over open: a body may be out, and no no is plain (law 1e)."""
@@ -142,4 +152,6 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         marks=Marks(mongo),
         vault=vault,
         acts=Acts(mongo),
+        holds=Holds(mongo, vault),
+        requests=Requests(mongo),
     )

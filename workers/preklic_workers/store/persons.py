@@ -12,7 +12,10 @@ from preklic_shared.registry import Purpose
 from preklic_shared.tokens import PID_BYTES
 from preklic_workers.blind import Blind
 from preklic_workers.permission import Person
+from preklic_workers.store.acts import Acts
 from preklic_workers.store.grouping import Grouper
+from preklic_workers.store.holding import held_groups, set_aside
+from preklic_workers.store.holds import tell_held
 from preklic_workers.store.mongo import Doc, Duplicate, Mongo, Unavailable
 from preklic_workers.store.person_docs import FACTS, fresh, person_of, place
 from preklic_workers.store.providers import provider_of
@@ -30,6 +33,7 @@ class Persons:
         self._persons = mongo["persons"]
         self._vault = vault
         self._blind = blind
+        self._acts = Acts(mongo)
         self._reads: Grouper[str, Person | None] = Grouper(self._read_group)
 
     async def read(self, subject: str) -> Person | None:
@@ -154,20 +158,26 @@ class Persons:
     ) -> frozenset[str] | None:
         """Empty the document to its hash and destroy the keys, if `kept` says so; what it said.
 
+        What a hold covers is set aside in the same write, its keys stay, and an act says that the erasure is not
+        complete (U13); no mail finds it.
+
         `kept` sees the person of that very moment and answers the groups that stay for an open contract, or None to
         leave the person alone. What stays besides: the hash, the random `pid` (so that links in old mails still say
         no), when that was, and the hand-overs that have not ended. Repeating it changes nothing.
         """
         answer: frozenset[str] | None = None
+        before: Doc = {}
 
         def emptied(doc: Doc) -> Doc | None:
-            nonlocal answer
-            answer = kept(person_of(doc))
+            nonlocal answer, before
+            answer, before = kept(person_of(doc)), doc
             return None if answer is None else _emptied(doc, at, answer)
 
         await self.change(subject, emptied)
         if answer is not None:
-            await self._vault.destroy(subject, keep=answer)
+            if held := held_groups(before) - answer:
+                await tell_held(self._acts, before, held, at)
+            await self._vault.destroy(subject, keep=answer | held_groups(before))
         return answer
 
     async def to_stale(self, subject: str, message: str, upto: int) -> None:
@@ -211,7 +221,7 @@ class Persons:
 
 def _emptied(doc: Doc, at: dt.datetime, keep: frozenset[str]) -> Doc:
     when = max(at, doc.get("no_at", at))
-    update: Doc = {"$set": {"suppressed.erased": when, "no_at": when}}
+    update: Doc = {"$set": {"suppressed.erased": when, "no_at": when} | set_aside(doc, held_groups(doc) - keep, at)}
     gone = [f"fields.{group}" for group in doc.get("fields", {}) if group not in keep]
     if "contact" not in keep:
         # An objection is no consent that lapses: a yes to something else must not lift it (law 5).

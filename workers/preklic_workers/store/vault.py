@@ -42,6 +42,11 @@ class Vault:
             return await self.key(person, group)
         return key
 
+    async def groups(self, person: str) -> frozenset[str]:
+        """The groups of which the person has a key: something was encrypted under it and is not erased."""
+        docs = await self._keys.find({"_id": {"$in": [key_id(person, group) for group in GROUPS]}}, {"_id": 1})
+        return frozenset(doc["_id"]["g"] for doc in docs)
+
     async def destroy(self, person: str, *, keep: Iterable[str] = ()) -> None:
         """Delete the person's keys, but those of the groups in `keep`: their ciphertexts are noise from then on."""
         kept = set(keep)
