@@ -115,10 +115,8 @@ def test_break_glass_needs_a_second_person(signers):
 def test_asking_is_not_approving_and_an_approval_is_of_one_request_alone():
     request, other = request_by(MOJCA), request_by(MOJCA)
     assert code(approving.check_approvals, approved(request, MOJCA, BORIS, word=ASK), OFFICERS) == "altered"
-    assert (
-        code(approving.check_approvals, replace(request, approvals=approved(other, BORIS, ZALA).approvals), OFFICERS)
-        == "altered"
-    )
+    borrowed = replace(request, approvals=approved(other, BORIS, ZALA).approvals)
+    assert code(approving.check_approvals, borrowed, OFFICERS) == "altered"
 
 
 def test_an_approval_that_would_not_count_is_refused_at_once():

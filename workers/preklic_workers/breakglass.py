@@ -13,7 +13,7 @@ from preklic_workers.approving import APPROVE, Asked, Request, asking, check_app
 from preklic_workers.law import Attempt, Law, attempting, check_allowed, known
 from preklic_workers.officers import Denied, Signer
 from preklic_workers.opening import INCIDENTS, open_fields
-from preklic_workers.store import Act
+from preklic_workers.store import Act, Fact
 
 LONGEST: Final = 240  # minutes
 WAITS: Final = dt.timedelta(hours=24)  # for its approval
@@ -125,7 +125,12 @@ def check_open(request: Request, body: BreakGlass, now: dt.datetime) -> None:
 
 
 def _act(kind: str, signer: Signer, body: BreakGlass) -> Act:
-    facts = {"request": body.id, "case": body.case, "groups": " ".join(body.groups), "minutes": body.minutes}
+    facts: dict[str, Fact] = {
+        "request": body.id,
+        "case": body.case,
+        "groups": " ".join(body.groups),
+        "minutes": body.minutes,
+    }
     return Act(kind, signer.name, body.reason, body.person, facts)
 
 

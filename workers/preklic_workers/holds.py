@@ -11,7 +11,7 @@ from preklic_shared.ids import new_id
 from preklic_workers.law import Attempt, Law, NotFound, attempting
 from preklic_workers.moments import millis
 from preklic_workers.officers import Denied, Signer, canonical, check_signed
-from preklic_workers.store import Act, Hold, NothingToHold, Store
+from preklic_workers.store import Act, Fact, Hold, NothingToHold, Store
 
 HOLD: Final = "hold"
 MOST_MAILS: Final = 1000
@@ -35,8 +35,8 @@ async def add(law: Law, signer: Signer, person: str, wanted: Wanted) -> Hold:
         check_wanted(wanted, now)
         await _check_there(law.store, person, wanted)
         hold = _signed(hold_id, signer, person, wanted, now)
-        facts = {"hold": hold_id, "case": wanted.case, "groups": " ".join(wanted.groups), "until": wanted.until}
-        facts |= {"mails": len(wanted.mails)}
+        facts: dict[str, Fact] = {"hold": hold_id, "case": wanted.case, "groups": " ".join(wanted.groups)}
+        facts |= {"until": wanted.until, "mails": len(wanted.mails)}
         await law.store.acts.record(Act("hold_added", signer.name, wanted.reason, person, facts, id=hold_id))
         try:
             await law.store.holds.add(person, hold)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from preklic_workers.keyring import KeyRing
 from preklic_workers.moments import millis, moment
-from preklic_workers.store.acts import Act, Acts
+from preklic_workers.store.acts import Act, Acts, Fact
 from preklic_workers.store.claims import Busy, Claim, ClaimAnswer, Claimed, Conflict, Ended
 from preklic_workers.store.controls import ALL, MARKETING, Control, Controls, switches
 from preklic_workers.store.dead import DeadGroup, DeadLetter, DeadLetters
@@ -49,6 +49,7 @@ __all__ = [
     "Ended",
     "Event",
     "Events",
+    "Fact",
     "Gate",
     "GateAnswer",
     "GateBusy",

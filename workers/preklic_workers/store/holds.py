@@ -14,7 +14,7 @@ from pymongo import DeleteMany, UpdateOne
 
 from preklic_shared.ids import job_id_for
 from preklic_workers.envelope import GROUPS
-from preklic_workers.store.acts import Act, Acts
+from preklic_workers.store.acts import Act, Acts, Fact
 from preklic_workers.store.holding import (
     MOST_HOLDS,
     Hold,
@@ -169,7 +169,11 @@ async def tell_held(acts: Acts, doc: Doc, groups: Collection[str], at: dt.dateti
     """Record that the erasure at `at` left these groups to the holds of `doc`; the same one again is the same act."""
     person = doc["_id"]
     holds = [hold["id"] for hold in doc["holds"] if set(groups) & set(hold["groups"])]
-    facts = {"groups": " ".join(sorted(groups)), "holds": " ".join(holds[:_NAMED]), "count": len(holds)}
+    facts: dict[str, Fact] = {
+        "groups": " ".join(sorted(groups)),
+        "holds": " ".join(holds[:_NAMED]),
+        "count": len(holds),
+    }
     told = Act("erasure_held", "erasure", "a hold covers it", person, facts, id=job_id_for("held", f"{person}{at}"))
     with suppress(Duplicate):
         await acts.record(told)
