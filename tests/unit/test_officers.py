@@ -14,6 +14,7 @@ from preklic_workers import officers as officials
 from preklic_workers.approving import APPROVE, ASK, Asked, asking, check_next, read
 from preklic_workers.keydir import KeyDirError
 from preklic_workers.officers import Denied, Signer, canonical, load_key, make_key, signer_of
+from preklic_workers.private_files import NotWritten
 
 NOW = dt.datetime(2026, 11, 27, 9, tzinfo=dt.UTC)
 PERSON = "p" * 43
@@ -139,7 +140,7 @@ def test_an_officers_key_is_made_once_and_read_by_its_owner_alone(tmp_path):
     public = make_key(file)
     assert file.stat().st_mode & 0o777 == 0o600
     assert load_key(file).public_key().public_bytes_raw() == public
-    with pytest.raises(FileExistsError):
+    with pytest.raises(NotWritten, match="FileExistsError"):
         make_key(file)
     file.chmod(0o640)
     with pytest.raises(KeyDirError, match="read by others"):

@@ -26,8 +26,9 @@ from preklic_workers.desk import (
 from preklic_workers.law import Law
 from preklic_workers.moments import millis
 from preklic_workers.officers import Signer
-from preklic_workers.private_files import private_file
+from preklic_workers.private_files import NotWritten, private_file
 
+ends_with(NotWritten, Code.USAGE, "take a new name in a directory of yours; nothing is ever replaced")
 ends_with(receivers.BadKeyFile, Code.USAGE)
 ends_with(Tampered, Code.FINDING, "the file is not for this key, or it was changed")
 
@@ -103,11 +104,8 @@ def export(
     chosen, narrower, why = request_id(request), groups_of(groups), words("again", again)
 
     async def work(law: Law, signer: Signer) -> int:
-        try:
-            with private_file(out) as file:
-                return await disclosures.export(law, signer, chosen, file, groups=narrower, again=why)
-        except OSError as error:
-            raise Stop(Code.USAGE, f"{out} cannot be written ({type(error).__name__})", "take a new name") from None
+        with private_file(out) as file:
+            return await disclosures.export(law, signer, chosen, file, groups=narrower, again=why)
 
     times = sits(work, officer_key, "disclose", opens=True)
     if as_json:

@@ -7,8 +7,11 @@ from typing import Annotated, Final
 
 import typer
 
-from preklic_shared.cli import Code, Stop, say
+from preklic_shared.cli import Code, Stop, ends_with, say
 from preklic_workers.officers import ALL_RIGHTS, make_key
+from preklic_workers.private_files import NotWritten
+
+ends_with(NotWritten, Code.USAGE, "take a new name in a directory of yours; nothing is ever replaced")
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -26,10 +29,7 @@ def officer(
     rights = [part.strip() for part in may.split(",") if part.strip()]
     if not _NAME.fullmatch(name) or not rights or set(rights) - set(ALL_RIGHTS):
         raise Stop(Code.USAGE, "a name has letters, digits, _ . -; rights are hold, disclose, breakglass")
-    try:
-        public = make_key(out)
-    except OSError as error:
-        raise Stop(Code.USAGE, f"{out} cannot be made ({type(error).__name__})", "no key is ever replaced") from None
+    public = make_key(out)
     listed = ", ".join(f'"{right}"' for right in rights)
     sys.stdout.write(f'[[officers]]\nname = "{name}"\nkey = "{public.hex()}"\nmay = [{listed}]\n')
     say("put these lines into the settings of every host that runs commands of law", err=True)

@@ -7,7 +7,7 @@ X25519, HKDF-SHA256, AES-256-GCM, base mode) with that line as `info`. It is nev
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import IO, Any, Final
 
 import msgspec
@@ -104,12 +104,9 @@ async def export(
         check_allowed(law, chosen, DISCLOSURE)
         number = await times(law, body)
         check_once(number, again)
-        try:
-            # The act's id is this request's and this time's: of two at once only one is recorded.
-            act = _act(DISCLOSED, signer, body, chosen, why=again, act_id=job_id_for(DISCLOSED, f"{body.id}:{number}"))
-            await law.store.acts.record(act)
-        except Duplicate:
-            raise Denied("disclosed", "somebody discloses it in this moment") from None
+        # The act's id is this request's and this time's: of two at once only one is recorded.
+        act = _act(DISCLOSED, signer, body, chosen, why=again)
+        await _record_once(law, replace(act, id=job_id_for(DISCLOSED, f"{body.id}:{number}")))
         out.write(sealed(body.id, body.receiver, msgspec.json.encode(await _gather(law, body, chosen))))
     return number + 1
 
@@ -179,12 +176,17 @@ async def _gather(law: Law, body: Disclosure, groups: Sequence[str]) -> dict[str
     return found
 
 
-def _act(
-    kind: str, signer: Signer, body: Disclosure, groups: Sequence[str] = (), *, why: str = "", act_id: str = ""
-) -> Act:
+async def _record_once(law: Law, act: Act) -> None:
+    try:
+        await law.store.acts.record(act)
+    except Duplicate:
+        raise Denied("disclosed", "somebody discloses it in this moment") from None
+
+
+def _act(kind: str, signer: Signer, body: Disclosure, groups: Sequence[str] = (), *, why: str = "") -> Act:
     facts = {"request": body.id, "authority": body.authority, "order": body.order, "receiver": body.receiver}
     facts["groups"] = " ".join(groups or body.groups)
-    return Act(kind, signer.name, why or body.provision, body.person, facts, id=act_id or new_id())
+    return Act(kind, signer.name, why or body.provision, body.person, facts)
 
 
 async def _row(law: Law, request: Request) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def check_signed(signed: Signed, word: str, body: bytes, right: Right, officers:
 
 
 def make_key(path: Path) -> bytes:
-    """A new private key in a file of its own; its public key (32 bytes). Raises FileExistsError."""
+    """A new private key in a file of its own; its public key (32 bytes). Raises NotWritten."""
     key = Ed25519PrivateKey.generate()
     with private_file(path) as file:
         file.write(key.private_bytes_raw())

@@ -7,10 +7,20 @@ from pathlib import Path
 from typing import IO
 
 
+class NotWritten(Exception):
+    """A private file cannot be made: it is there already, or its directory does not take it."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        super().__init__(f"{path} cannot be made ({type(error).__name__})")
+
+
 @contextmanager
 def private_file(path: Path) -> Iterator[IO[bytes]]:
-    """A new file, taken before anything is done that it shall hold. Raises OSError (FileExistsError)."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    """A new file, taken before anything is done that it shall hold. Raises NotWritten before that."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise NotWritten(path, error) from None
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file

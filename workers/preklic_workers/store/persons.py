@@ -158,8 +158,7 @@ class Persons:
     ) -> frozenset[str] | None:
         """Empty the document to its hash and destroy the keys, if `kept` says so; what it said.
 
-        What a hold covers is set aside in the same write, its keys stay, and an act says that the erasure is not
-        complete (U13); no mail finds it.
+        What a hold covers is set aside in that write with its keys, where no mail finds it; an act says so (U13).
 
         `kept` sees the person of that very moment and answers the groups that stay for an open contract, or None to
         leave the person alone. What stays besides: the hash, the random `pid` (so that links in old mails still say
