@@ -64,7 +64,7 @@ def list_holds(*, as_json: Json = False) -> None:
 
     async def rows(law: Law) -> list[dict[str, Any]]:
         found = await law.store.holds.all()
-        return [_row(person, one) | {"state": holds.state_of(law, person, one)} for person, one in found]
+        return [_row(person, one) | {"state": await holds.state_of(law, person, one)} for person, one in found]
 
     show(listed(rows), _LISTED, title="Holds", as_json=as_json)
 

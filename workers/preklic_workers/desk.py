@@ -5,7 +5,7 @@ import getpass
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import typer
 
@@ -30,6 +30,7 @@ ends_with(Denied, Code.POLICY, "the refusal is recorded")
 ends_with(Altered, Code.FINDING, "data at rest were moved, edited or cut: raise the alarm")
 ends_with(NoKey, Code.FINDING, "the key is gone, or the key directory of upkeep is not here (PREKLIC_KEY_DIR)")
 
+_WHAT: Final[dict[Right, str]] = {"hold": "hold", "disclose": "disclosure", "breakglass": "breakglass"}
 T = TypeVar("T")
 OfficerKey = Annotated[
     Path | None, typer.Option("--officer-key", help="Your private key file; default: PREKLIC_OFFICER_KEY.")
@@ -52,7 +53,7 @@ def sits(
 
     async def seated(opened: store.Store, _: Settings) -> T:
         law = Law(opened, load_registry(config.registry), config.officers)
-        async with attempting(law, right, Attempt(getpass.getuser())):
+        async with attempting(law, _WHAT[right], Attempt(getpass.getuser())):
             signer = signer_of(key, right, config.officers)
         return await work(law, signer)
 

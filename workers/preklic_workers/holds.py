@@ -1,9 +1,10 @@
 """Legal holds (U13): who holds what of whom for which case, recorded first; released by an officer or by their end."""
 
 import datetime as dt
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -106,12 +107,13 @@ def _nothing(groups: Sequence[str]) -> Denied:
     return Denied("nothing_there", f"{what}: what is not there, or erased, cannot be held")
 
 
-def state_of(law: Law, person: str, hold: Hold) -> str:
-    """`good`, or why the hold is not (any more) what an officer of today signed. Pure."""
+async def state_of(law: Law, person: str, hold: Hold) -> str:
+    """`good`, or why the hold, with its copies of mails, is not (any more) what an officer of today signed."""
+    kept = await law.store.holds.mails(person, hold.id)
+    shown = _said(hold.id, person, hold.case, hold.groups, hold.until, [mail["_id"] for mail in kept])
     try:
         said = msgspec.json.decode(hold.body)
-        shown = {"id": hold.id, "person": person, "case": hold.case, "groups": list(hold.groups)}
-        if {**said, **shown, "until": millis(hold.until)} != said or len(said["mails"]) != hold.mails:
+        if said != said | shown or hold.mails != shown["mails"]:
             return "altered"
         check_signed(hold.signed, HOLD, hold.body, HOLD, law.officers)
     except Denied as denied:
@@ -119,8 +121,17 @@ def state_of(law: Law, person: str, hold: Hold) -> str:
     return "good"
 
 
+def _said(
+    hold: str, person: str, case: str, groups: Sequence[str], until: dt.datetime, mails: Sequence[str]
+) -> dict[str, Any]:
+    named = sorted(set(mails))
+    digest = hashlib.sha256("\n".join(named).encode()).hexdigest()
+    said = {"id": hold, "person": person, "case": case, "groups": list(groups), "until": millis(until)}
+    return said | {"mails": len(named), "mails_sha256": digest}
+
+
 def _signed(hold: str, signer: Signer, person: str, wanted: Wanted, now: dt.datetime) -> Hold:
-    fields = {"id": hold, "person": person, "case": wanted.case, "groups": wanted.groups, "reason": wanted.reason}
-    body = canonical(fields | {"until": millis(wanted.until), "mails": sorted(wanted.mails)})
+    said = _said(hold, person, wanted.case, wanted.groups, wanted.until, wanted.mails)
+    body = canonical(said | {"reason": wanted.reason})
     signed = signer.sign(HOLD, body, now)
-    return Hold(hold, wanted.case, wanted.groups, now, wanted.until, len(wanted.mails), body, signed)
+    return Hold(hold, wanted.case, wanted.groups, now, wanted.until, said["mails"], body, signed)

@@ -160,9 +160,10 @@ class Holds:
         if result is not None and (result.failed or not result.sure):
             raise Unavailable("held_mails")
 
-    async def mails(self, person: str) -> list[Doc]:
-        """The records of mails that holds keep of this person."""
-        return [doc["mail"] for doc in await self._mails.find({"person": person}, sort=[("_id", 1)])]
+    async def mails(self, person: str, hold: str | None = None) -> list[Doc]:
+        """The records of mails that holds, or this one, keep of a person."""
+        where: Doc = {"person": person} | ({"hold": hold} if hold is not None else {})
+        return [doc["mail"] for doc in await self._mails.find(where, sort=[("_id", 1)])]
 
 
 async def tell_held(acts: Acts, doc: Doc, groups: Collection[str], at: dt.datetime) -> None:
