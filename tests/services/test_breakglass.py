@@ -15,6 +15,11 @@ MINUTES = dt.timedelta(minutes=1)
 
 
 @pytest.fixture
+def store(emptied_store):
+    return emptied_store
+
+
+@pytest.fixture
 async def ana(store):
     await grant(store, ANA, NEWS, at=now() - HOUR)
     return subject(ANA)

@@ -20,6 +20,11 @@ BOR = "bor@primer.si"
 
 
 @pytest.fixture
+def store(emptied_store):
+    return emptied_store
+
+
+@pytest.fixture
 async def ana(store):
     await grant(store, ANA, NEWS, at=now() - HOUR)
     for group, data in (("profile", {"name": "Ana"}), ("service", {"order": 7}), ("court", {"case": 1})):

@@ -36,6 +36,11 @@ DAYS = dt.timedelta(days=1)
 
 
 @pytest.fixture
+def store(emptied_store):
+    return emptied_store
+
+
+@pytest.fixture
 async def ana(store):
     """Somebody with a newsletter, a profile and an order."""
     await grant(store, ANA, NEWS, at=now() - HOUR)
