@@ -3,6 +3,7 @@ import io
 import json
 
 import pytest
+from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from lawing import BORIS, COURT, COURT_HEX, MOJCA, OFFICERS, ZALA, denials, law_of, officer
@@ -86,6 +87,15 @@ async def test_what_two_approved_reaches_its_receiver_alone_and_is_recorded_firs
     assert [act.kind for act in acts] == ["disclosed", "disclosure_approved", "disclosure_approved", "disclosure_asked"]
     assert (acts[0].by, acts[0].facts["groups"]) == ("boris", "contact service")
     assert ANA not in str(acts)
+
+
+async def test_the_receiver_needs_nothing_of_ours_to_open_it(store, ana):
+    out = io.BytesIO()
+    await disclosures.export(law_of(store), MOJCA, await approved(store), out)
+    line = out.getvalue().split(b"\n")[0] + b"\n"
+    suite = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+    told = json.loads(suite.decrypt(out.getvalue().removeprefix(line), COURT, line))
+    assert told["fields"]["contact"] == {"address": ANA}
 
 
 @pytest.mark.clause("U9", guard="preklic_workers.disclosures:check_complete")

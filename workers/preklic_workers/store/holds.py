@@ -88,7 +88,8 @@ class Holds:
 
     async def release(self, person: str, hold: str) -> None:
         """Take a hold away, with its copies of mails. What was owed to it is emptied by `complete`. Twice is once."""
-        await self._mails.bulk([DeleteMany({"hold": hold})])
+        if not (await self._mails.bulk([DeleteMany({"hold": hold})])).sure:
+            raise Unavailable("held_mails")
         update = {"$pull": {"holds": {"id": hold}}, "$inc": {"seq": 1}}
         await self._persons.change({"_id": person, "holds.id": hold}, update, {"_id": 1})
 
