@@ -46,6 +46,8 @@ async def refused(store, request, code, **more):
     assert (denied.value.code, last.kind, last.why) == (code, "breakglass_denied", code)
 
 
+@pytest.mark.clause("P2", guard="preklic_workers.store.acts:Acts.record")
+@pytest.mark.clause("U14", guard="preklic_workers.store.acts:Acts.record")
 async def test_with_a_case_and_a_second_person_it_opens_recorded_before_each_look(store, ana):
     mail = await claimed(store, ana)
     request = await asked(store, person=await by_pseudonym(store, mail))

@@ -75,6 +75,7 @@ async def tamper(store, request, change):
     await store.mongo["requests"].change({"_id": request}, change)
 
 
+@pytest.mark.clause("U9", guard="preklic_workers.store.acts:Acts.record")
 async def test_what_two_approved_reaches_its_receiver_alone_and_is_recorded_first(store, ana):
     request = await approved(store)
     out = io.BytesIO()
