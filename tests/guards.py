@@ -148,6 +148,10 @@ PERMISSIVE = {
         {"_id": message}, [{"$set": {"state": "claimed", "epoch": {"$add": ["$epoch", 1]}, "by": by}}]
     ),
     "preklic_workers.envelope:bound_to": lambda *_place: b"",
+    # Holds that cover nothing and keep all for ever, and that claim what is gone.
+    "preklic_workers.store.holding:held_groups": lambda _doc: frozenset(),
+    "preklic_workers.store.holding:owed_groups": lambda _doc: frozenset(),
+    "preklic_workers.store.holding:lacking": lambda *_: [],
     # Any mail may name any purpose, and what is not registered counts as another.
     "preklic_shared.registry:Registry.for_mail": lambda registry, key, _template: (
         registry.get(key) or registry.get("newsletter")

@@ -167,6 +167,22 @@ class Opener:
         return known
 
 
+def seal_once(public: bytes, plain: bytes, info: bytes) -> bytes:
+    """`plain` sealed to the raw X25519 key `public` (32 bytes) by one HPKE operation, bound to `info`.
+
+    Raises ValueError for what is no such key, also for a point of small order.
+    """
+    return _SUITE.encrypt(plain, X25519PublicKey.from_public_bytes(public), info)
+
+
+def open_once(private: X25519PrivateKey, sealed: bytes, info: bytes) -> bytes:
+    """What `seal_once` sealed to this key under this `info`. Raises Tampered."""
+    try:
+        return _SUITE.decrypt(sealed, private, info)
+    except (InvalidTag, ValueError):
+        raise Tampered from None
+
+
 def sign_public_file(
     keys: Mapping[str, tuple[str, bytes]], signer: Ed25519PrivateKey, *, issued: int, expires: int
 ) -> bytes:

@@ -4,7 +4,7 @@ In the file the names are the same in lower case. An unknown name is refused, ne
 """
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 PREFIX = "PREKLIC_"
+Right = Literal["hold", "disclose", "breakglass"]
 
 
 class SettingsError(ValueError):
@@ -56,6 +57,14 @@ class ApiToken(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     scopes: tuple[str, ...]
 
 
+class Officer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A person who may decide about others' data: the public Ed25519 key (hex) that signs it, and the rights."""
+
+    name: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,64}$")]
+    key: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    may: tuple[Right, ...]
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All settings of all roles; a role reads what it needs."""
 
@@ -81,6 +90,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     relays: tuple[Relay, ...] = ()
     processors: tuple[Processor, ...] = ()
     tokens: tuple[ApiToken, ...] = ()
+    officers: tuple[Officer, ...] = ()
+    officer_key: Path | None = None
     environment: Literal["development", "production"] = "development"
 
     @property
@@ -99,6 +110,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         settings = msgspec.convert(_lists(values), Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise SettingsError(*_fault(str(error))) from None
+    check_officers(settings.officers)
     if settings.environment == "production":
         _check_production(settings)
     return settings
@@ -129,13 +141,14 @@ def _put(values: dict[str, Any], path: list[str], text: str) -> None:
 
 def _lists(values: dict[str, Any]) -> dict[str, Any]:
     # RELAYS__0__HOST arrives as {"relays": {"0": {"host": ...}}}: a list in the order of its numbers.
-    for name in ("relays", "processors", "tokens"):
+    for name in ("relays", "processors", "tokens", "officers"):
         group = values.get(name)
         if isinstance(group, dict):
             values[name] = [group[key] for key in sorted(group, key=lambda text: int(text) if text.isdigit() else 0)]
-    for scopes in values.get("tokens") or ():
-        if isinstance(scopes, dict) and isinstance(scopes.get("scopes"), str):
-            scopes["scopes"] = scopes["scopes"].split(",")
+    for group, name in (("tokens", "scopes"), ("officers", "may")):
+        for one in values.get(group) or ():
+            if isinstance(one, dict) and isinstance(one.get(name), str):
+                one[name] = one[name].split(",")
     if isinstance(values.get("trusted_proxies"), str):
         values["trusted_proxies"] = [part for part in values["trusted_proxies"].split(",") if part]
     return values
@@ -148,6 +161,15 @@ def _fault(message: str) -> tuple[str, str]:
     if "unknown field" in text:
         return text.split("`")[1].upper(), "is not a setting; see the list in the README"
     return place.upper() or "CONFIG", text[0].lower() + text[1:]
+
+
+def check_officers(officers: Sequence[Officer]) -> None:
+    """Refuse one person under two names and two persons with one key: what needs two people would need one."""
+    for field in ("name", "key"):
+        if len({getattr(one, field) for one in officers}) < len(officers):
+            raise SettingsError(
+                "OFFICERS", f"two officers have the same {field}; each has a name and a key of their own"
+            )
 
 
 def _check_production(settings: Settings) -> None:

@@ -9,6 +9,7 @@ import typer
 from preklic_shared.cli import Code, Json, ends_with, say, show
 from preklic_workers import keyfiles
 from preklic_workers.commands_dkim import dkim
+from preklic_workers.commands_officer import officer
 from preklic_workers.key_root import Root, root_of
 from preklic_workers.keydir import ROLES, KeyDirError
 
@@ -21,6 +22,7 @@ keys = typer.Typer(
 )
 
 keys.add_typer(dkim, name="dkim")
+keys.command("officer")(officer)
 
 
 @keys.command()

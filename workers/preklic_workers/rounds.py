@@ -6,6 +6,7 @@ from typing import Final
 
 from preklic_shared import metrics, telemetry
 from preklic_shared.publication import PublishError
+from preklic_workers import holds
 from preklic_workers.repeats import Repeats
 from preklic_workers.store import Store, Unavailable
 from preklic_workers.upkeep import REVOKE, Upkeep
@@ -52,6 +53,8 @@ class Rounds:
             log.warning("mails in doubt", count=reaped.in_doubt)
         if reaped.round.assumed or reaped.round.asked:
             log.warning("doubts set aside", count=reaped.round.assumed + reaped.round.asked)
+        if ended := await holds.round_of(self._store, now):
+            log.warning("holds ended", count=ended)
         metrics.DEAD.clear()
         for group in await self._store.dead.groups():
             metrics.DEAD.labels(group.fingerprint).set(group.count)

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from preklic_workers.keyring import KeyRing
 from preklic_workers.moments import millis, moment
-from preklic_workers.store.acts import Act, Acts
+from preklic_workers.store.acts import Act, Acts, Fact
 from preklic_workers.store.claims import Busy, Claim, ClaimAnswer, Claimed, Conflict, Ended
 from preklic_workers.store.controls import ALL, MARKETING, Control, Controls, switches
 from preklic_workers.store.dead import DeadGroup, DeadLetter, DeadLetters
@@ -17,13 +17,16 @@ from preklic_workers.store.events import Event, Events
 from preklic_workers.store.exports import Exports, Whole
 from preklic_workers.store.gate import Gate, GateAnswer, GateBusy, GateLost, GatePassed, GateRefused, Handover
 from preklic_workers.store.grants import Grant, Grants, GrantState
+from preklic_workers.store.holding import Hold
+from preklic_workers.store.holds import Holds, NothingToHold
 from preklic_workers.store.marks import Marked, Marks
 from preklic_workers.store.message_states import CERTAIN
 from preklic_workers.store.messages import Messages, Noted
-from preklic_workers.store.mongo import Doc, Mongo, Standalone, Unavailable
+from preklic_workers.store.mongo import Doc, Duplicate, Mongo, Standalone, Unavailable
 from preklic_workers.store.persons import Persons, TooManyFields
 from preklic_workers.store.profiles import Profiles
 from preklic_workers.store.proofs import Proofs
+from preklic_workers.store.requests import Requests
 from preklic_workers.store.signs import Signs, Silent
 from preklic_workers.store.vault import Vault
 from preklic_workers.store.withdrawals import Captured, Drain, Withdraw, Withdrawal, Withdrawals
@@ -47,12 +50,14 @@ __all__ = [
     "DeadLetters",
     "Doc",
     "Drain",
+    "Duplicate",
     "Ended",
     "Erased",
     "Erasures",
     "Event",
     "Events",
     "Exports",
+    "Fact",
     "Gate",
     "GateAnswer",
     "GateBusy",
@@ -63,13 +68,17 @@ __all__ = [
     "GrantState",
     "Grants",
     "Handover",
+    "Hold",
+    "Holds",
     "Marked",
     "Marks",
     "Messages",
     "Noted",
+    "NothingToHold",
     "Persons",
     "Profiles",
     "Proofs",
+    "Requests",
     "Signs",
     "Silent",
     "Standalone",
@@ -123,6 +132,8 @@ class Store:
     erasures: Erasures
     signs: Signs
     exports: Exports
+    holds: Holds
+    requests: Requests
 
     async def handed(self, message: str, epoch: int) -> bool:
         """Whether an epoch before `epoch` left its hand-over open: a body may be out, and no no is plain (law 1e)."""
@@ -167,4 +178,6 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         erasures=Erasures(mongo, persons, vault),
         signs=Signs(mongo),
         exports=Exports(mongo, persons, vault),
+        holds=Holds(mongo, vault),
+        requests=Requests(mongo),
     )

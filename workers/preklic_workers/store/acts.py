@@ -41,11 +41,16 @@ class Acts:
         self._acts = mongo["acts"]
 
     async def record(self, act: Act) -> str:
-        """Write it down; its id. Only then do what it says."""
+        """Write it down; its id. Only then do what it says. Raises `Duplicate` for an id that was taken before."""
         doc: Doc = {"_id": act.id, "kind": act.kind, "at": self._mongo.now(), "by": act.by, "why": act.why}
         rest = {"person": act.person, "facts": dict(act.facts) or None, "keep": act.keep}
         await self._acts.insert(doc | {name: value for name, value in rest.items() if value is not None})
         return act.id
+
+    async def show(self, act: str) -> Act | None:
+        """One act."""
+        doc = await self._acts.find_one({"_id": act})
+        return _act(doc) if doc else None
 
     async def of(self, *, person: str | None = None, kind: str | None = None, limit: int = PAGE) -> list[Act]:
         """The newest acts about this person, of this kind, or all; the newest first."""

@@ -13,9 +13,9 @@ from typing import Any, Final
 from pymongo import UpdateMany
 
 from preklic_workers.permission import Person
+from preklic_workers.store.holding import held_groups
 from preklic_workers.store.message_states import ending
 from preklic_workers.store.mongo import Bulk, Doc, Mongo, Op, Unavailable
-from preklic_workers.store.person_docs import held
 from preklic_workers.store.persons import Persons
 from preklic_workers.store.vault import Vault
 
@@ -85,7 +85,7 @@ class Erasures:
         """After something of a person was written: empty it too if the person was erased meanwhile."""
         doc = await self._mongo["persons"].find_one({"_id": subject, "erased": True}, {"holds": 1})
         if doc is not None:
-            await self.clear(subject, held(doc))
+            await self.clear(subject, held_groups(doc))
 
     async def among(self, subjects: Iterable[str]) -> dict[str, bool]:
         """Those of these persons who were erased and have not said yes again; False: an open contract keeps some."""
@@ -111,7 +111,7 @@ class Erasures:
         )
         if not (groups or events or proofs or dead):
             return
-        entry = {"person": subject, "groups": groups, "kept": [], "events": events, "proofs": proofs, "dead": dead}
+        entry = {"person": subject, "groups": sorted(groups), "kept": [], "events": events, "proofs": proofs, "dead": dead}
         where = {"_id": job, "erased.person": {"$ne": subject}}
         await self._receipts.change(where, {"$push": {"erased": entry}}, {"_id": 1})
 

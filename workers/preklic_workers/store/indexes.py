@@ -22,6 +22,8 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("pid", (("pid", 1),), {"unique": True}),
         Index("lookup", (("lookup", 1),), {"unique": True, "sparse": True}),
         Index("ref", (("ref_hash", 1),), {"sparse": True}),
+        Index("holds", (("holds.until", 1),), {"sparse": True}),
+        Index("waiting", (("waiting.at", 1),), {"sparse": True}),
     ),
     "messages": (
         Index("stuck", (("state", 1), ("lease", 1)), _STUCK),
@@ -51,6 +53,8 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("kind", (("kind", 1), ("at", 1))),
         Index("keep", (("keep", 1),), {"expireAfterSeconds": 0}),
     ),
+    "requests": (Index("kind", (("kind", 1), ("at", 1))),),
+    "held_mails": (Index("hold", (("hold", 1),)), Index("person", (("person", 1),))),
     "dead": (
         Index("groups", (("state", 1), ("fingerprint", 1))),
         Index("job", (("job", 1),), {"sparse": True}),

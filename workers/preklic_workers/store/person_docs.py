@@ -42,11 +42,6 @@ def person_of(doc: Doc) -> Person:
     )
 
 
-def held(doc: Doc) -> frozenset[str]:
-    """The field groups that legal holds keep from an erasure (U13)."""
-    return frozenset(group for hold in doc.get("holds", ()) for group in hold["groups"])
-
-
 def hand_overs(entries: Iterable[Doc]) -> tuple[HandOver, ...]:
     """The hand-overs of an array of the document."""
     return tuple(HandOver(e["message"], e["epoch"], e["purpose"], e["until"], e["seq"]) for e in entries)

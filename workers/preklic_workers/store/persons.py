@@ -12,9 +12,12 @@ from preklic_shared.registry import Purpose
 from preklic_shared.tokens import PID_BYTES
 from preklic_workers.blind import Blind
 from preklic_workers.permission import Person
+from preklic_workers.store.acts import Acts
 from preklic_workers.store.grouping import Grouper
+from preklic_workers.store.holding import held_groups, set_aside
+from preklic_workers.store.holds import tell_held
 from preklic_workers.store.mongo import Doc, Duplicate, Mongo, Unavailable
-from preklic_workers.store.person_docs import FACTS, fresh, held, person_of, place
+from preklic_workers.store.person_docs import FACTS, fresh, person_of, place
 from preklic_workers.store.providers import provider_of
 from preklic_workers.store.vault import COLLECTION, Vault
 
@@ -36,6 +39,7 @@ class Persons:
         self._persons = mongo["persons"]
         self._vault = vault
         self._blind = blind
+        self._acts = Acts(mongo)
         self._reads: Grouper[str, Person | None] = Grouper(self._read_group)
 
     async def read(self, subject: str) -> Person | None:
@@ -164,22 +168,28 @@ class Persons:
     ) -> frozenset[str] | None:
         """Empty the document to its hash and destroy the keys, if `kept` says so; what it said.
 
+        What a hold covers is set aside in that write with its keys, where no mail finds it; an act says so (U13).
+
         `kept` sees the person of that very moment and answers the groups that stay for an open contract, or None to
         leave the person alone. What stays besides: the hash, the random `pid` (so that links in old mails still say
         no), when that was, and the hand-overs that have not ended. Repeating it changes nothing, and finishes what was
         killed before the keys were destroyed. `Erasures` empties the other collections.
         """
         answer: frozenset[str] | None = None
+        before: Doc = {}
 
         def emptied(doc: Doc) -> Doc | None:
-            nonlocal answer
-            answer = kept(person_of(doc))
+            nonlocal answer, before
+            answer, before = kept(person_of(doc)), doc
             return None if answer is None else _emptied(doc, at, answer)
 
         doc = await self.change(subject, emptied)
         if answer is None and not doc["erased"]:
             return None
-        keep = (answer or frozenset()) | held(doc)
+        held = held_groups(before)
+        if answer is not None and (aside := held - answer):
+            await tell_held(self._acts, before, aside, at)
+        keep = (answer or frozenset()) | held
         await self._vault.destroy(subject, keep=keep)
         return keep
 
@@ -187,7 +197,7 @@ class Persons:
         """After a job that made a key: destroy it if the person was erased meanwhile, or was not there to be known."""
         doc = await self._persons.find_one({"_id": subject, "erased": True}, {"holds": 1})
         if doc is not None:
-            await self._vault.destroy(subject, keep=held(doc))
+            await self._vault.destroy(subject, keep=held_groups(doc))
 
     async def to_stale(self, subject: str, message: str, upto: int) -> None:
         """Move a message's hand-overs aside: they block no gate and no drain, and every receipt lists them.
@@ -230,7 +240,7 @@ class Persons:
 
 def _emptied(doc: Doc, at: dt.datetime, keep: frozenset[str]) -> Doc:
     when = max(at, doc.get("no_at", at))
-    update: Doc = {"$set": {"suppressed.erased": when, "no_at": when}}
+    update: Doc = {"$set": {"suppressed.erased": when, "no_at": when} | set_aside(doc, held_groups(doc) - keep, at)}
     gone = [f"fields.{group}" for group in doc.get("fields", {}) if group not in keep]
     if "contact" not in keep:
         # An objection is no consent that lapses: a yes to something else must not lift it (law 5).

@@ -4,6 +4,7 @@ from typing import Final
 
 from preklic_workers.envelope import GROUPS
 from preklic_workers.lifecycle import STATES
+from preklic_workers.store.holding import MOST_HOLDS, MOST_KEPT
 from preklic_workers.store.mongo import Doc
 from preklic_workers.store.schema_types import (
     BYTES,
@@ -44,6 +45,15 @@ _ENDED: Final = object_of(
     seq=WHOLE,
     captured=list_of(_CAPTURED, 2000),
 )
+_GROUP: Final[Doc] = {"enum": list(GROUPS)}
+_SIGNED: Final = object_of(
+    ["officer", "public", "signature", "at"], officer=WORD, public=BYTES, signature=BYTES, at=DATE
+)
+_HOLD: Final = object_of(
+    ["id", "case", "groups", "from", "until", "mails", "body", "signed"],
+    id=JOB, case=TEXT, groups=list_of(_GROUP, len(GROUPS)), until=DATE, mails=WHOLE, body=BYTES, signed=_SIGNED,
+    **{"from": DATE},
+)  # fmt: skip
 PERSON: Final = object_of(
     ["_id", "pid", "seq", "permissions", "suppressed", "erased", "open", "stale", "withdrawals"],
     _id=HASH,
@@ -66,6 +76,10 @@ PERSON: Final = object_of(
     open=list_of(_HAND_OVER, 1000),
     stale=list_of(_HAND_OVER, 1000),
     withdrawals=list_of(_ENDED, 20),
+    holds=list_of(_HOLD, MOST_HOLDS),
+    held=object_of([], **dict.fromkeys(GROUPS, list_of(BYTES, MOST_KEPT))),
+    waiting=object_of(["groups", "at"], groups=list_of(_GROUP, len(GROUPS)), at=DATE),
+    erased_seq=WHOLE,
 )
 _REPLY: Final = object_of([], code=WHOLE, enhanced=WORD)
 MESSAGE: Final = object_of(
@@ -150,6 +164,15 @@ ACT: Final = object_of(
         "additionalProperties": False,
     },
 )  # fmt: skip
+REQUEST: Final = object_of(
+    ["_id", "kind", "body", "asked", "approvals", "at"],
+    _id=JOB, kind={"enum": ["disclosure", "breakglass"]}, body=BYTES, asked=_SIGNED, approvals=list_of(_SIGNED, 2),
+    at=DATE, closed=DATE,
+)  # fmt: skip
+HELD_MAIL: Final = object_of(
+    ["_id", "hold", "person", "mail"],
+    _id={"bsonType": "string", "pattern": "^[0-9a-f-]{36}:[0-9a-f-]{36}$"}, hold=JOB, person=HASH, mail=MESSAGE,
+)  # fmt: skip
 KEY: Final = object_of(
     ["_id", "wrapped", "epoch"],
     _id=object_of(["p", "g"], p=HASH, g={"enum": list(GROUPS)}),
@@ -169,4 +192,6 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "accounts": ACCOUNT,
     "marks": MARK,
     "acts": ACT,
+    "requests": REQUEST,
+    "held_mails": HELD_MAIL,
 }

@@ -54,11 +54,10 @@ class Vault:
             return await self.key(person, group)
         return key
 
-    async def groups(self, person: str) -> list[str]:
-        """The field groups that the person has a key for."""
-        wanted = [key_id(person, group) for group in GROUPS]
-        found = await self._keys.find({"_id": {"$in": wanted}}, {"_id": 1})
-        return sorted(doc["_id"]["g"] for doc in found)
+    async def groups(self, person: str) -> frozenset[str]:
+        """The groups of which the person has a key: something was encrypted under it and is not erased."""
+        docs = await self._keys.find({"_id": {"$in": [key_id(person, group) for group in GROUPS]}}, {"_id": 1})
+        return frozenset(doc["_id"]["g"] for doc in docs)
 
     async def destroy(self, person: str, *, keep: Iterable[str] = ()) -> None:
         """Delete the person's keys, but those of the groups in `keep`: their ciphertexts are noise from then on."""
