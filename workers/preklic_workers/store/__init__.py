@@ -10,7 +10,7 @@ from preklic_workers.keyring import KeyRing
 from preklic_workers.moments import millis, moment
 from preklic_workers.store.acts import Act, Acts
 from preklic_workers.store.claims import Busy, Claim, ClaimAnswer, Claimed, Conflict, Ended
-from preklic_workers.store.controls import ALL, MARKETING, Control, Controls, switches
+from preklic_workers.store.controls import ALL, MARKETING, RESTORED, Control, Controls, Mark, switches
 from preklic_workers.store.dead import DeadGroup, DeadLetter, DeadLetters
 from preklic_workers.store.events import Event, Events
 from preklic_workers.store.gate import Gate, GateAnswer, GateBusy, GateLost, GatePassed, GateRefused, Handover
@@ -27,6 +27,7 @@ __all__ = [
     "ALL",
     "CERTAIN",
     "MARKETING",
+    "RESTORED",
     "Act",
     "Acts",
     "Busy",
@@ -55,6 +56,7 @@ __all__ = [
     "GrantState",
     "Grants",
     "Handover",
+    "Mark",
     "Marked",
     "Marks",
     "Messages",

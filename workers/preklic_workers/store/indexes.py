@@ -22,6 +22,7 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("pid", (("pid", 1),), {"unique": True}),
         Index("lookup", (("lookup", 1),), {"unique": True, "sparse": True}),
         Index("ref", (("ref_hash", 1),), {"sparse": True}),
+        Index("untold", (("untold", 1),), {"sparse": True}),
     ),
     "messages": (
         Index("stuck", (("state", 1), ("lease", 1)), _STUCK),
@@ -40,6 +41,7 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     "marks": (
         Index("left", (("seen", 1),), {"expireAfterSeconds": 86_400, "partialFilterExpression": {"left": True}}),
     ),
+    "holders": (Index("age", (("seen", 1),), {"expireAfterSeconds": 86_400}),),
     "acts": (
         Index("person", (("person", 1), ("at", 1)), {"sparse": True}),
         Index("kind", (("kind", 1), ("at", 1))),
@@ -47,3 +49,5 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     ),
     "dead": (Index("groups", (("state", 1), ("fingerprint", 1))), Index("job", (("job", 1),), {"sparse": True})),
 }
+# Of the wrapped keys: which of a group are of which epoch, for its turn.
+KEY_INDEXES: Final = (Index("epoch", (("_id.g", 1), ("epoch", 1))),)

@@ -62,6 +62,7 @@ PERSON: Final = object_of(
     suppressed=object_of([], bounce=DATE, complaint=DATE, erased=DATE),
     no_at=DATE,
     erased=YES,
+    untold=YES,
     open=list_of(_HAND_OVER, 1000),
     stale=list_of(_HAND_OVER, 1000),
     withdrawals=list_of(_ENDED, 20),
@@ -115,8 +116,13 @@ DEAD: Final = object_of(
     last=DATE, body=BYTES, field=TEXT, state={"enum": ["dead", "replayed", "discarded"]}, why=TEXT, moved=DATE,
 )  # fmt: skip
 CONTROL: Final = object_of(
-    ["_id", "stopped", "reason", "by", "at"], _id=WORD, stopped=YES, reason=TEXT, by=TEXT, at=DATE
-)
+    ["_id", "stopped", "reason", "by", "at"],
+    _id=WORD, stopped=YES, reason=TEXT, by=TEXT, at=DATE, number=WHOLE, mark=WORD, told=WHOLE,
+)  # fmt: skip
+HOLDER: Final = object_of(
+    ["_id", "role", "host", "epochs", "seen"],
+    _id=WORD, role=WORD, host=WORD, seen=DATE, epochs=object_of([], **dict.fromkeys(GROUPS, list_of(WHOLE, 100))),
+)  # fmt: skip
 ACCOUNT: Final = object_of(
     ["_id", "hour", "first", "next", "closed", "at", "logged", "void", "states", "waiting", "unaccounted", "settled"],
     _id=WORD, hour=DATE, first=WHOLE, next=WHOLE, lost=WHOLE, closed=DATE, at=DATE, logged=WHOLE, void=WHOLE,
@@ -154,4 +160,5 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "accounts": ACCOUNT,
     "marks": MARK,
     "acts": ACT,
+    "holders": HOLDER,
 }
