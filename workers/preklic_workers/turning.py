@@ -19,7 +19,6 @@ from preklic_workers import keyfiles
 from preklic_workers.durable import locked, replace, sync
 from preklic_workers.envelope import Epochs
 from preklic_workers.store import Act, Store, key_copies
-from preklic_workers.store.acts import Fact
 from preklic_workers.store.holders import Holders, lacking
 
 Tell = Callable[[str, int, int], None]  # step, how much is done, of how much
@@ -119,7 +118,7 @@ class Turn:
         return copy
 
     async def _destroy(self, numbers: Mapping[str, int], copy: key_copies.Copy) -> None:
-        facts: dict[str, Fact] = dict(numbers) | {"backup": copy.name, "documents": copy.documents}
+        facts: dict[str, str | int | dt.datetime] = {**numbers, "backup": copy.name, "documents": copy.documents}
         await self.store.acts.record(Act("epoch_destroyed", self.by, "the epoch turned", facts=facts))
         self.tell("destroy the old epoch", 0, 1)
         folder = self.state / BACKUPS
