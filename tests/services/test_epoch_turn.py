@@ -8,8 +8,8 @@ from pathlib import Path
 
 import bson
 import pytest
-from pymongo import MongoClient
 
+from dumping import Dump, dump
 from preklic_shared.addresses import parse
 from preklic_workers import keyfiles
 from preklic_workers.envelope import DataKey, Epochs, NoKey
@@ -79,21 +79,6 @@ async def readable(place, *addresses, role="record"):
     return found == [(address, {"name": address}) for address in addresses]
 
 
-def dumped(url, *names):
-    """Every document of these databases and every entry of the oplog about them, as `mongodump --oplog` takes them."""
-    with MongoClient(url, tz_aware=True) as client:
-        docs = [
-            (name, collection, doc)
-            for name in names
-            for collection in client[name].list_collection_names()
-            for doc in client[name][collection].find()
-        ]
-        spaces = {"$regex": f"^({'|'.join(names)})[.]"}
-        oplog = client["local"]["oplog.rs"]
-        logged = list(oplog.find({"$or": [{"ns": spaces}, {"o.applyOps.ns": spaces}]}))
-    return bson.decode(bson.encode({"docs": docs, "oplog": logged}))
-
-
 def wrapped_in(value, person):
     """Every wrapped key of `person` that stands anywhere in a dump, as (group, epoch, octets)."""
     if isinstance(value, dict):
@@ -118,15 +103,17 @@ def contacts_in(value, person):
             yield from contacts_in(each, person)
 
 
-def recovered(dump, person, epochs):
-    """The addresses that today's keys open from the dump."""
+def recovered(source, person, epochs):
+    """The addresses that these keys open from a dump and its oplog."""
     found = []
-    for doc in wrapped_in(dump, person):
+    everything = {"docs": source.docs, "oplog": source.oplog} if isinstance(source, Dump) else source
+    for doc in wrapped_in(everything, person):
         with suppress(NoKey):
             key = epochs.unwrap(wrapped_of(doc), person, doc["_id"]["g"])
             if doc["_id"]["g"] == "contact":
                 found += [
-                    key.decrypt(text, person, COLLECTION, "contact").decode() for text in contacts_in(dump, person)
+                    key.decrypt(text, person, COLLECTION, "contact").decode()
+                    for text in contacts_in(everything, person)
                 ]
     return found
 
@@ -137,14 +124,14 @@ async def test_after_a_turn_yesterdays_dump_and_the_oplog_bring_no_erased_person
     for address in (ana, bor):
         await place.grant(address)
     names = (place.database, f"{place.database}_keys")
-    dump = dumped(place.url, *names)
-    assert list(wrapped_in(dump["oplog"], place.subject(ana)))
+    dumped = dump(place.url, *names)
+    assert list(wrapped_in(dumped.oplog, place.subject(ana)))
     await place.store.persons.erase(place.subject(ana), now(), lambda _person: NOTHING_KEPT)
     # Erased, and still not out of reach of who holds the dump: that is what the turn is for.
-    assert set(recovered(dump, place.subject(ana), place.epochs)) == {ana}
+    assert set(recovered(dumped, place.subject(ana), place.epochs)) == {ana}
     turned = await place.turn().run()
     keys = load_ring(place.root / "upkeep", "upkeep").epochs
-    for source in (dump, dumped(place.url, *names)):
+    for source in (dumped, dump(place.url, *names)):
         assert recovered(source, place.subject(ana), keys) == []
         assert recovered(source, place.subject(ana), place.epochs) == []
     assert place.files() == {2}
@@ -153,7 +140,7 @@ async def test_after_a_turn_yesterdays_dump_and_the_oplog_bring_no_erased_person
     [copy] = key_copies.copies(place.state / BACKUPS)
     assert copy.name == turned.backup
     survived = list(key_copies.read(place.state / BACKUPS, copy))
-    assert recovered({"docs": dump["docs"], "keys": survived}, place.subject(bor), keys) == [bor]
+    assert recovered({"docs": dumped.docs, "keys": survived}, place.subject(bor), keys) == [bor]
     assert place.subject(ana) not in {doc["_id"]["p"] for doc in survived}
 
 

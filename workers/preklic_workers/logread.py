@@ -20,22 +20,38 @@ class Stretch:
     total: int
 
 
-async def stretches(url: str, until: int | None = None) -> AsyncIterator[Stretch]:
-    """All that the log holds up to, and without, the offset `until` (None: its end now). Raises Unavailable."""
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The log as it was when it was opened: offsets from `first` up to, and without, `end`.
+
+    `begins` is the time of its first job, None where nothing was cut from its beginning.
+    """
+
+    url: str
+    first: int
+    end: int
+    begins: dt.datetime | None
+
+    async def stretches(self, until: int | None = None) -> AsyncIterator[Stretch]:
+        """All of it, or up to, and without, the offset `until`. Raises Unavailable."""
+        end = self.end if until is None else min(until, self.end)
+        for start in range(self.first, end, STRETCH):
+            stop = min(start + STRETCH, end)
+            entries = await asyncio.to_thread(_list, self.url, start, stop)
+            yield Stretch(entries, stop - self.first, end - self.first)
+
+    async def offset_at(self, at: dt.datetime) -> int | None:
+        """The first offset since about `at`, None when nothing came since. Raises Unavailable."""
+        return await asyncio.to_thread(joblog.offset_at, self.url, at)
+
+
+async def open_log(url: str) -> Log | None:
+    """The log up to now; None when it is empty. Raises Unavailable."""
     there = await asyncio.to_thread(joblog.extent, url)
     if there is None:
-        return
+        return None
     first = there.first.offset
-    end = there.last + 1 if until is None else min(until, there.last + 1)
-    for start in range(first, end, STRETCH):
-        stop = min(start + STRETCH, end)
-        entries = await asyncio.to_thread(_list, url, start, stop)
-        yield Stretch(entries, stop - first, end - first)
-
-
-async def offset_at(url: str, at: dt.datetime) -> int | None:
-    """The first offset since about `at`, None when nothing came since. Raises Unavailable."""
-    return await asyncio.to_thread(joblog.offset_at, url, at)
+    return Log(url, first, there.last + 1, joblog.made(there.first) if first else None)
 
 
 def _list(url: str, first: int, until: int) -> list[joblog.Entry]:

@@ -6,7 +6,6 @@ gone out since is in doubt, so that nothing is sent twice. Only then it is the d
 Each step may be repeated, and killed: the service stays closed until a run finds nothing left.
 """
 
-import asyncio
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,18 +18,18 @@ from preklic_shared.ids import job_id_for
 from preklic_shared.jobs import RevokeJob, SendJob
 from preklic_shared.registry import Registry
 from preklic_shared.wire import Malformed, NewerVersion, decode
-from preklic_workers import joblog, looking
+from preklic_workers import looking
 from preklic_workers.incarnation import REASON, Incarnation
 from preklic_workers.joblog import Entry
 from preklic_workers.keyring import KeyRing
-from preklic_workers.logread import offset_at, stretches
+from preklic_workers.logread import Log, open_log
 from preklic_workers.moments import moment
 from preklic_workers.revoke import kept_groups, withdrawal_of
 from preklic_workers.store import RESTORED, Act, Store, key_copies
 from preklic_workers.store.restored import Restored
 from preklic_workers.tombstones import Tombstone, Tombstones
 from preklic_workers.turning import BACKUPS, Tell, silent
-from preklic_workers.withdrawn_again import bring_back, first_offset
+from preklic_workers.withdrawn_again import Noes, bring_back, first_offset
 
 PATIENCE: Final = 300.0  # seconds for the revocations to be applied again
 # The broker tells times by whole stretches; a mail of this moment waits behind the closed gate and is only doubted.
@@ -84,16 +83,15 @@ class RestoreCheck:
         return msgspec.structs.replace(report, opened=True)
 
     async def _steps(self, tombstones: Tombstones, closed: dt.datetime) -> Report:
-        mark = await self.store.controls.mark()
+        mark, log = await self.store.controls.mark(), await open_log(self.url)
         since, told = (mark[1], mark[2]) if mark else (None, 0)
-        left = [] if self.accept else [*lost(tombstones, told), *await self._gap(since)]
+        begins = 0 if log is None else await first_offset(log, since)
         keys, gone = await self._keys()
-        left += [f"{gone} wrapped keys are of destroyed epochs and in no backup"] if gone and not self.accept else []
+        lasting = [*lost(tombstones, told), *gap(log, since)]
+        lasting += [f"{gone} wrapped keys are of destroyed epochs and in no backup (--accept)"] if gone else []
         erased = await self._erase(tombstones)
-        noes = await bring_back(self.store, self.url, since, self.tell, self.patience)
-        left += [f"{len(noes.left)} revocations are not applied: does the role revoke run?"] if noes.left else []
-        left += [f"{len(noes.dead)} revocations are dead: preklic dead list --queue revoke"] if noes.dead else []
-        doubts = await self._doubt(closed, since, noes.void)
+        noes = Noes() if log is None else await bring_back(self.store, log, begins, self.tell, self.patience)
+        doubts = await self._doubt(log, begins, closed, noes.void)
         return Report(
             restored=True,
             since=since,
@@ -102,19 +100,12 @@ class RestoreCheck:
             erased=erased,
             revocations=len(noes.again),
             doubts=doubts,
-            left=tuple(left),
+            left=(*(() if self.accept else lasting), *unapplied(noes)),
         )
 
     async def _closed(self) -> dt.datetime | None:
         """Since when mail is closed because of a restore."""
         return next((one.at for one in await self.store.controls.all() if one.name == RESTORED and one.stopped), None)
-
-    async def _gap(self, since: dt.datetime | None) -> list[str]:
-        there = await asyncio.to_thread(joblog.extent, self.url)
-        begins = None if there is None or there.first.offset == 0 else joblog.made(there.first)
-        if begins is None or (since is not None and begins <= since):
-            return []
-        return [f"the log begins at {begins:%Y-%m-%d %H:%M}, after this copy: revocations before are lost (--accept)"]
 
     async def _keys(self) -> tuple[int, int]:
         """Take keys from the newest backup where the copy's are of a destroyed epoch: how many, and how many not."""
@@ -156,16 +147,17 @@ class RestoreCheck:
             await self.store.persons.erase(subject, at, lambda one: kept_groups(one, self.registry, asked=True))
         return len(again)
 
-    async def _doubt(self, closed: dt.datetime, since: dt.datetime | None, void: set[str]) -> int:
+    async def _doubt(self, log: Log | None, begins: float, closed: dt.datetime, void: set[str]) -> int:
         """Put in doubt every mail that may have gone out since the copy was made; how many this run did."""
-        restored, after = Restored(self.store.mongo), await first_offset(self.url, since)
+        restored = Restored(self.store.mongo)
         doubts = await restored.doubt_under_way(closed)
-        until = await offset_at(self.url, closed + _AFTER_CLOSING)
-        async for stretch in stretches(self.url, until):
+        if log is None:
+            return doubts
+        async for stretch in log.stretches(await log.offset_at(closed + _AFTER_CLOSING)):
             mails = sends(stretch.entries, void)
             states = await looking.states(self.store, list(mails))
             doubts += await restored.doubt_unrecorded([job for job, _ in mails.values() if job.id not in states])
-            dead = [job.id for job, at in mails.values() if at >= after and states.get(job.id) == "dead"]
+            dead = [job.id for job, offset in mails.values() if offset >= begins and states.get(job.id) == "dead"]
             doubts += await restored.doubt_dead(dead)
             self.tell("mails in the log", stretch.done, stretch.total)
         return doubts
@@ -185,6 +177,19 @@ def lost(tombstones: Tombstones, told: int) -> list[str]:
     if tombstones.count < told:
         return [f"{told - tombstones.count} tombstones are missing at the end: restore the file (--accept goes on)"]
     return []
+
+
+def gap(log: Log | None, since: dt.datetime | None) -> list[str]:
+    """What retention has taken from the log that the copy does not know either. Pure."""
+    if log is None or log.begins is None or (since is not None and log.begins <= since):
+        return []
+    return [f"the log begins at {log.begins:%Y-%m-%d %H:%M}, after this copy: what was before is lost (--accept)"]
+
+
+def unapplied(noes: Noes) -> list[str]:
+    """The revocations that keep mail closed, in words. Pure."""
+    left = [f"{len(noes.left)} revocations are not applied: does the role revoke run?"] if noes.left else []
+    return left + ([f"{len(noes.dead)} revocations are dead: preklic dead list --queue revoke"] if noes.dead else [])
 
 
 def sends(entries: Sequence[Entry], void: set[str]) -> dict[str, tuple[SendJob, int]]:

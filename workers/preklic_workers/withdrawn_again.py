@@ -15,7 +15,7 @@ from preklic_shared.topology import tier_for, tier_queue
 from preklic_workers import joblog, looking
 from preklic_workers.joblog import Entry
 from preklic_workers.lifecycle import ENDED
-from preklic_workers.logread import offset_at, stretches
+from preklic_workers.logread import Log
 from preklic_workers.repeats import back
 from preklic_workers.store import Store
 from preklic_workers.store.marks import REVOKE as MARK
@@ -40,14 +40,14 @@ class Noes:
     dead: tuple[str, ...] = ()
 
 
-async def bring_back(store: Store, url: str, since: dt.datetime | None, tell: Tell, patience: float) -> Noes:
+async def bring_back(store: Store, log: Log, begins: float, tell: Tell, patience: float) -> Noes:
     """Publish them again and wait until each is applied, `patience` seconds at most. Raises both rooms' errors.
 
-    `since` is when the copy was made, None where that is not known.
+    `begins` is the log's offset from which on the copy may know nothing (`first_offset`).
     """
-    noes, begins = Noes(), await first_offset(url, since)
-    async with Publisher(url, deadline=10.0, name="preklic restore") as publisher:
-        async for stretch in stretches(url):
+    noes = Noes()
+    async with Publisher(log.url, deadline=10.0, name="preklic restore") as publisher:
+        async for stretch in log.stretches():
             noes.void |= {entry.job for entry in stretch.entries if entry.void}
             found = {entry.job: entry for entry in stretch.entries if entry.queue == REVOKE}
             states = await looking.states(store, list(found))
@@ -56,7 +56,7 @@ async def bring_back(store: Store, url: str, since: dt.datetime | None, tell: Te
                 raise error
             noes.again |= {entry.job: states.get(entry.job) in ENDED for entry in chosen}
             tell("revocations in the log", stretch.done, stretch.total)
-    await _wait(store, url, noes, tell, time.monotonic() + patience)
+    await _wait(store, log.url, noes, tell, time.monotonic() + patience)
     return noes
 
 
@@ -65,11 +65,11 @@ def unknown(entries: Sequence[Entry], states: Mapping[str, str], begins: float) 
     return [one for one in entries if states.get(one.job) not in ENDED - {"dead"} or one.offset >= begins]
 
 
-async def first_offset(url: str, since: dt.datetime | None) -> float:
+async def first_offset(log: Log, since: dt.datetime | None) -> float:
     """The log's offset of an hour before `since`; 0 where that is not known, infinite where nothing came after it."""
     if since is None:
         return 0
-    found = await offset_at(url, since - MARGIN)
+    found = await log.offset_at(since - MARGIN)
     return float("inf") if found is None else found
 
 
