@@ -48,6 +48,8 @@ class Restored:
 
     async def doubt_unrecorded(self, jobs: Sequence[SendJob]) -> int:
         """Mails of the log that this database knows nothing of; how many it did not know."""
+        if not jobs:
+            return 0
         now = self._mongo.now()
         result = await self._messages.insert_many([_doubtful(job, now) for job in jobs])
         _sure(result)
