@@ -51,6 +51,13 @@ def restore_check(
     why = given(reason)
     if why is None or (accept and reason == "a restore"):
         raise Stop(Code.USAGE, "--reason is a text of at most 500 characters without an address")
+    report = _run(why, patience, accept=accept)
+    show_json(msgspec.structs.asdict(report)) if as_json else _tell(report)
+    if report.left:
+        raise typer.Exit(Code.FINDING)
+
+
+def _run(why: str, patience: float, *, accept: bool) -> Report:
     config = settings()
     ring, state, registry = ring_of(config, "upkeep"), state_of(config), load_registry(config.registry)
     with told() as tell:
@@ -62,10 +69,7 @@ def restore_check(
             )
             return await check.run()
 
-        report = looking.with_store(work, ring)
-    show_json(msgspec.structs.asdict(report)) if as_json else _tell(report)
-    if report.left:
-        raise typer.Exit(Code.FINDING)
+        return looking.with_store(work, ring)
 
 
 def _tell(report: Report) -> None:
