@@ -18,7 +18,7 @@ management_url = "{management}"
 mongo_url = "{mongo}"
 mongo_database = "{database}"
 sealing_keys = "{keys}/producers/sealing.json"
-mail_domain = "preklic.example"
+{state}mail_domain = "preklic.example"
 
 [[relays]]
 name = "sink"
@@ -74,6 +74,8 @@ class System:
             mongo=self.mongo.url,
             database=self.database,
             keys=self.keys,
+            # A database that was given outlives this folder, and would be taken for a restored one.
+            state=f'state_dir = "{self.folder / "state"}"\n' if self.mongo.members else "",
             smtp=self.sink.port,
             connections=self.connections,
         )

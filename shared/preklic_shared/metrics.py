@@ -74,6 +74,18 @@ STOPPED: Final = Gauge(
     ("switch",),
     registry=REGISTRY,
 )
+EPOCH_AGE: Final = Gauge(
+    "preklic_epoch_age_seconds",
+    "Age of the oldest current epoch key, where upkeep has the root of all keys: so long ago a person may have been "
+    "erased whose key a backup could still open. Page when over 33 days: erasure is final within 35.",
+    registry=REGISTRY,
+)
+SEALING_LEFT: Final = Gauge(
+    "preklic_sealing_left_seconds",
+    "Seconds until the signed file of public sealing keys expires; producers then refuse to publish. "
+    "Page when under a day: preklic keys rotate, or keys publish, and copy the file to the producers.",
+    registry=REGISTRY,
+)
 OUTBOX_AGE: Final = Gauge(
     "preklic_outbox_age_seconds",
     "Age of the oldest job in this process's outbox: how long a no may have waited unseen. Page when over 60.",

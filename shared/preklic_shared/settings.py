@@ -73,6 +73,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     mongo_url: str = "mongodb://127.0.0.1:27017/?replicaSet=rs0"
     mongo_database: str = "preklic"
     key_dir: Path | None = None
+    state_dir: Path | None = None
+    epoch_days: Annotated[int, Meta(ge=0, le=34)] = 30
     sealing_keys: Path | None = None
     sealing_pin: str | None = None
     registry: Path | None = None

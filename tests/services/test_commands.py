@@ -130,6 +130,8 @@ def test_doctor_and_check_say_what_is_missing(system, rabbit, vhost):
         "broker and topology": "good",
         "database": "good",
         "key directories": "good",
+        "epoch keys": "good",
+        "restores": "good",
         "relays and processors": "good",
     }
     rabbit.management.call("DELETE", f"queues/{vhost}/revoke")

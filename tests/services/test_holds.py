@@ -84,7 +84,7 @@ async def test_erasure_takes_what_is_not_held_and_the_rest_opens_for_the_law_alo
     await erase(store)
     assert await groups_with_keys(store) == {"contact", "evidence"}
     assert await by_law(store, "contact") == {"address": ANA}
-    assert await store.grants.proofs(ana) != []
+    assert await store.proofs.opened(ana) != []
     assert await by_law(store, "profile") == await by_law(store, "service") == {}
     doc = await document(store)
     assert set(doc) & {"contact", "lookup", "provider", "ref_hash"} == set()
@@ -116,7 +116,7 @@ async def test_the_release_completes_the_erasure_at_once_and_recorded_first(stor
     assert {"holds", "held", "waiting"} & {name for name, value in (await document(store)).items() if value} == set()
     assert await by_law(store, "contact") == {}
     with pytest.raises(NoKey):
-        await store.grants.proofs(ana)
+        await store.proofs.opened(ana)
     assert await kinds(store) == ["hold_added", "erasure_held", "hold_released", "erasure_completed"]
     # Once more finds nothing to do.
     assert await holds.release_signed(law_of(store), MOJCA, made.id, "judged") == (ana, NOTHING_KEPT)
@@ -255,7 +255,7 @@ async def test_whoever_comes_back_keeps_the_new_data_when_the_old_hold_goes(stor
     assert await by_law(store, "profile") == {}
     assert await by_law(store, "service") == {"order": 8}
     assert await groups_with_keys(store) == {"contact", "service", "evidence"}
-    assert [proof["purpose"] for proof in await store.grants.proofs(ana)][-1] == "offers"
+    assert [proof["purpose"] for proof in await store.proofs.opened(ana)][-1] == "offers"
 
 
 async def test_a_hold_keeps_the_records_of_mails_and_only_of_this_person(store, ana):

@@ -12,11 +12,16 @@ from preklic_shared.publication import Unavailable as BrokerAway
 from preklic_shared.registry import RegistryError, load_registry
 from preklic_shared.sealing import Sealer, SealingError
 from preklic_shared.settings import Settings
-from preklic_workers import store
+from preklic_workers import keyfiles, looking, store
 from preklic_workers.commands_setup import database_drift, hidden
+from preklic_workers.incarnation import Incarnation
 from preklic_workers.keydir import ROLES, KeyDirError, check
+from preklic_workers.rings import directory_of, ring_of
 from preklic_workers.smtp.routes import contracted
+from preklic_workers.state_dir import state_of
+from preklic_workers.tombstones import Broken, Tombstones
 
+LATE_DAYS = 33
 # What a check may raise, and how to mend it.
 _MENDS: tuple[tuple[type[Exception], str], ...] = (
     (BrokerAway, "start RabbitMQ, or set PREKLIC_AMQP_URL"),
@@ -24,6 +29,7 @@ _MENDS: tuple[tuple[type[Exception], str], ...] = (
     (store.Unavailable, "start MongoDB, or set PREKLIC_MONGO_URL"),
     (KeyDirError, "see the message; keys are made with: preklic keys init"),
     (SealingError, "preklic keys publish, and copy the file to the producers"),
+    (Broken, "restore STATE_DIR from its own backup, then: preklic restore-check"),
     (RegistryError, "mend the registry file; the message names the key"),
 )
 
@@ -99,6 +105,34 @@ def _sealing(config: Settings) -> Iterator[tuple[str, str]]:
         yield "PREKLIC_SEALING_PIN is not set", "pin the signer: the line that `preklic keys publish` prints"
 
 
+def _restores(config: Settings) -> Iterator[tuple[str, str]]:
+    switches = looking.with_store(lambda opened, _: opened.controls.all())
+    if any(switch.name == store.RESTORED and switch.stopped for switch in switches):
+        yield "a backup was restored: all mail is closed", "preklic restore-check"
+    if not upkeep_is_here(config):
+        return
+    if config.state_dir is None:
+        yield "PREKLIC_STATE_DIR is not set: no restore is noticed", "name a directory outside MongoDB and its backups"
+        return
+    state, ring = state_of(config), ring_of(config, "upkeep")
+    tombstones = Tombstones(state, ring.blind)
+    if not looking.with_store(lambda opened, _: Incarnation(opened.controls, state, tombstones).look()):
+        yield "the database is not the one of the last mark", "preklic restore-check"
+
+
+def _epochs(config: Settings) -> Iterator[tuple[str, str]]:
+    if config.key_dir is None or not keyfiles.is_root(config.key_dir):
+        return
+    days = keyfiles.epoch_age(config.key_dir, dt.datetime.now(dt.UTC)) / dt.timedelta(days=1)
+    if days > LATE_DAYS:
+        yield f"the epoch keys are {days:.0f} days old: erasure is final within 35", "preklic keys epoch turn"
+
+
+def upkeep_is_here(config: Settings) -> bool:
+    """Whether this host has the keys of `upkeep`."""
+    return config.key_dir is not None and (directory_of(config, "upkeep") / "root.ed25519").exists()
+
+
 def _relays(config: Settings) -> Iterator[tuple[str, str]]:
     if not config.relays:
         yield "there is no relay", "name one in [[relays]], and its company in [[processors]]"
@@ -122,5 +156,7 @@ CHECKS = (
     Check("database", _database),
     Check("key directories", _keys),
     Check("sealing keys", _sealing),
+    Check("epoch keys", _epochs),
+    Check("restores", _restores),
     Check("relays and processors", _relays),
 )

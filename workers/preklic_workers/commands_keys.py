@@ -9,6 +9,7 @@ import typer
 from preklic_shared.cli import Code, Json, ends_with, say, show
 from preklic_workers import keyfiles
 from preklic_workers.commands_dkim import dkim
+from preklic_workers.commands_epoch import epoch
 from preklic_workers.commands_officer import officer
 from preklic_workers.key_root import Root, root_of
 from preklic_workers.keydir import ROLES, KeyDirError
@@ -23,6 +24,7 @@ keys = typer.Typer(
 
 keys.add_typer(dkim, name="dkim")
 keys.command("officer")(officer)
+keys.add_typer(epoch, name="epoch")
 
 
 @keys.command()
@@ -63,7 +65,9 @@ def publish(*, root: Root = None) -> None:
 def rotate(
     *,
     root: Root = None,
-    epochs: Annotated[bool, typer.Option("--epochs", help="Turn the epoch keys of data at rest as well.")] = False,
+    epochs: Annotated[
+        bool, typer.Option("--epochs", help="Make the next epoch keys too; `keys epoch turn` goes on from there.")
+    ] = False,
 ) -> None:
     """A new sealing key for each role, and a new signed file; private halves of more than 30 days are destroyed.
 

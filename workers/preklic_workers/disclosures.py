@@ -171,7 +171,7 @@ async def _gather(law: Law, body: Disclosure, groups: Sequence[str]) -> dict[str
     }
     if "evidence" in groups:
         with suppress(NoKey):  # erased: nothing is left of the proofs
-            found["permissions"] = await law.store.grants.proofs(body.person)
+            found["permissions"] = await law.store.proofs.opened(body.person)
         found["mails"] = await law.store.holds.mails(body.person)
     return found
 

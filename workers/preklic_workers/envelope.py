@@ -5,8 +5,9 @@ epoch`: moved to another place, edited or cut, it does not open. Layout of both:
 """
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -15,6 +16,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 KEY_BYTES: Final = 32
 GROUPS: Final = ("contact", "profile", "service", "payments", "recovery", "court", "evidence")
 _NONCE: Final = 12
+_REREAD_EVERY: Final = 1.0  # seconds between readings of the key directory that a key of an unknown epoch asks for
+
+EpochKeys = Mapping[str, Mapping[int, bytes]]
 
 
 class NoKey(Exception):
@@ -49,11 +53,30 @@ class DataKey:
         return _open(self.raw, stored, bound_to(person, collection, field))
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Epochs:
-    """The epoch keys that a role holds: group -> number -> 32 bytes. The highest number wraps, all unwrap."""
+def nothing_new() -> EpochKeys | None:
+    """There is no directory to read again: the keys stay as they are."""
+    return None
 
-    keys: Mapping[str, Mapping[int, bytes]]
+
+@dataclass(slots=True, repr=False)
+class Epochs:
+    """The epoch keys that a role holds: group -> number -> 32 bytes. The highest number wraps, all unwrap.
+
+    `reread` reads the role's directory again, None when it cannot be read now: a turn of the epoch needs no restart.
+    """
+
+    keys: EpochKeys
+    reread: Callable[[], EpochKeys | None] = nothing_new
+    _read_at: float = field(default=float("-inf"), compare=False)
+
+    def refresh(self) -> bool:
+        """Take the keys that the directory holds now, new ones and no destroyed ones; whether anything changed."""
+        self._read_at = time.monotonic()
+        found = self.reread()
+        if found is None or found == self.keys:
+            return False
+        self.keys = found
+        return True
 
     def new_key(self, person: str, group: str) -> tuple[DataKey, WrappedKey]:
         """A fresh key for the person and its wrapping under the current epoch. Raises `NoKey`."""
@@ -62,16 +85,17 @@ class Epochs:
 
     def wrap(self, key: DataKey, person: str, group: str) -> WrappedKey:
         """The key under the group's current epoch. Raises `NoKey` when this role does not hold the group."""
-        held = self.keys.get(group)
-        if not held:
-            raise NoKey(group)
-        epoch = max(held)
+        epoch = self.current(group)
         nonce = os.urandom(_NONCE)
-        return WrappedKey(epoch, nonce + AESGCM(held[epoch]).encrypt(nonce, key.raw, _wrapping(person, group, epoch)))
+        sealed = AESGCM(self.keys[group][epoch]).encrypt(nonce, key.raw, _wrapping(person, group, epoch))
+        return WrappedKey(epoch, nonce + sealed)
 
     def unwrap(self, stored: WrappedKey, person: str, group: str) -> DataKey:
         """The person's key. Raises `NoKey` (group or epoch not held) or `Altered`."""
         epoch_key = of_epoch(self.keys.get(group, {}), stored.epoch)
+        if epoch_key is None and self.holds(group) and time.monotonic() - self._read_at >= _REREAD_EVERY:
+            self.refresh()
+            epoch_key = of_epoch(self.keys.get(group, {}), stored.epoch)
         if epoch_key is None:
             raise NoKey(group)
         return DataKey(_open(epoch_key, stored.wrapped, _wrapping(person, group, stored.epoch)))
@@ -79,6 +103,17 @@ class Epochs:
     def holds(self, group: str) -> bool:
         """Whether this role can open anything of `group`."""
         return bool(self.keys.get(group))
+
+    def current(self, group: str) -> int:
+        """The epoch that wraps. Raises `NoKey` when this role does not hold the group."""
+        held = self.keys.get(group)
+        if not held:
+            raise NoKey(group)
+        return max(held)
+
+    def numbers(self) -> dict[str, list[int]]:
+        """The epochs held of each group, the oldest first."""
+        return {group: sorted(held) for group, held in self.keys.items()}
 
 
 def of_epoch(held: Mapping[int, bytes], epoch: int) -> bytes | None:

@@ -10,17 +10,21 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
+from preklic_shared import telemetry
 from preklic_shared.sealing import Opener
 from preklic_shared.token_keys import load_token_keys
 from preklic_workers import dkim_keys
 from preklic_workers.blind import Blind
 from preklic_workers.envelope import GROUPS, KEY_BYTES, Epochs
 from preklic_workers.keyring import KeyRing
+
+log = telemetry.logger(__name__)
 
 # Shown in examples and documentation; it must never hold anything.
 SAMPLE: Final = hashlib.sha256(b"preklic sample key").digest()
@@ -78,19 +82,24 @@ class KeyFile:
 def load_ring(directory: Path, role: str) -> KeyRing:
     """The keys of `role`, all checked. Raises KeyDirError."""
     files = check(directory, role)
-    epochs: dict[str, dict[int, bytes]] = {}
-    for file in files:
-        if file.group is not None:
-            epochs.setdefault(file.group, {})[file.epoch] = file.path.read_bytes()
     blind = {file.blind: file.path.read_bytes() for file in files if file.blind is not None}
     return KeyRing(
         role=role,
         blind=Blind(suppress=blind.get("suppress", b""), lookup=blind.get("lookup", b"")),
-        epochs=Epochs(epochs),
+        epochs=Epochs(_epochs(files), partial(read_again, directory, role)),
         tokens=load_token_keys(directory) if ROLES[role].tokens else None,
         opener=Opener.load(directory),
         dkim=tuple(dkim_keys.read(file.path) for file in files if file.dkim),
     )
+
+
+def read_again(directory: Path, role: str) -> dict[str, dict[int, bytes]] | None:
+    """The epoch keys that the directory holds now; None, and a line in the log, when it is not as it must be."""
+    try:
+        return _epochs(check(directory, role))
+    except (KeyDirError, OSError) as error:
+        log.warning("key directory not read again", role=role, error=type(error).__name__)
+        return None
 
 
 def check(directory: Path, role: str) -> list[KeyFile]:
@@ -150,6 +159,14 @@ def check_needed(file: KeyFile, role: str) -> None:
     )
     if not allowed:
         raise KeyDirError(file.path, f"is not for the role {role}", "remove it from this directory")
+
+
+def _epochs(files: Iterable[KeyFile]) -> dict[str, dict[int, bytes]]:
+    epochs: dict[str, dict[int, bytes]] = {}
+    for file in files:
+        if file.group is not None:
+            epochs.setdefault(file.group, {})[file.epoch] = file.path.read_bytes()
+    return epochs
 
 
 def _check_complete(directory: Path, role: str, files: list[KeyFile]) -> None:

@@ -5,9 +5,8 @@ Every step writes whole files that were not there before, so one that is killed 
 """
 
 import datetime as dt
-import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from preklic_shared.sealing import sign_public_file
 from preklic_workers.dkim_keys import DkimKey, Kind, generate
+from preklic_workers.durable import replace, sync, write_new
 from preklic_workers.envelope import GROUPS, KEY_BYTES
 from preklic_workers.keydir import ROLES, KeyDirError, KeyFile, check
 from preklic_workers.moments import millis
@@ -59,7 +59,7 @@ def turn_sealing(root: Path, now: dt.datetime) -> None:
     """A new sealing key for each role that opens jobs, and a new signed file; older private keys stay for 30 days."""
     made = now.strftime("%Y%m%d-%H%M%S")
     for role in _sealed_roles():
-        _write(root / role / f"{role}-{made}.x25519", X25519PrivateKey.generate().private_bytes_raw())
+        write_new(root / role / f"{role}-{made}.x25519", X25519PrivateKey.generate().private_bytes_raw())
     publish(root, now)
 
 
@@ -73,8 +73,8 @@ def publish(root: Path, now: dt.datetime) -> Path:
     signer = Ed25519PrivateKey.from_private_bytes((root / "upkeep" / "root.ed25519").read_bytes())
     signed = sign_public_file(public, signer, issued=millis(now), expires=millis(now + VALID))
     (root / PUBLIC).mkdir(mode=0o755, exist_ok=True)
-    _replace(root / PUBLIC / PIN_FILE, signer.public_key().public_bytes_raw().hex().encode())
-    return _replace(root / PUBLIC / PUBLIC_FILE, signed)
+    replace(root / PUBLIC / PIN_FILE, signer.public_key().public_bytes_raw().hex().encode(), 0o644)
+    return replace(root / PUBLIC / PUBLIC_FILE, signed, 0o644)
 
 
 def drop_old_sealing(root: Path, now: dt.datetime) -> list[Path]:
@@ -96,20 +96,22 @@ def turn_epochs(root: Path) -> dict[str, int]:
     """
     numbers = {}
     for group in GROUPS:
-        roles = _holders(group)
-        newest = {role: _newest(root, role, group) for role in roles}
-        number = max(newest.values())
-        if finished(newest):
-            number += 1
-            _share(root, roles, f"{group}.{number}.epoch")
-        else:
-            holder = max(newest, key=lambda role: newest[role])
-            key = (root / holder / f"{group}.{number}.epoch").read_bytes()
-            for role in roles:
-                if newest[role] < number:
-                    _write(root / role / f"{group}.{number}.epoch", key)
-        numbers[group] = number
+        newest = {role: max(held) for role, held in epochs_of(root, group).items()}
+        numbers[group] = max(newest.values()) + (1 if finished(newest) else 0)
+    reach(root, numbers)
     return numbers
+
+
+def reach(root: Path, numbers: Mapping[str, int]) -> None:
+    """Let every role have these epoch keys (group -> number): made where nobody has one, else the same everywhere."""
+    for group, number in numbers.items():
+        held = epochs_of(root, group)
+        there = [role for role in held if number in held[role]]
+        name = f"{group}.{number}.epoch"
+        key = (root / there[0] / name).read_bytes() if there else secrets.token_bytes(KEY_BYTES)
+        for role in held:
+            if role not in there:
+                write_new(root / role / name, key)
 
 
 def finished(newest: Mapping[str, int]) -> bool:
@@ -119,13 +121,21 @@ def finished(newest: Mapping[str, int]) -> bool:
 
 def drop_epoch(root: Path, group: str, number: int) -> None:
     """Destroy an epoch key of a group on this host: what is still wrapped under it is gone. Raises KeyDirError."""
-    for role in _holders(group):
-        if _newest(root, role, group) <= number:
+    held = epochs_of(root, group)
+    for role, numbers in held.items():
+        if max(numbers) <= number:
             raise KeyDirError(
-                root / role, f"has no newer epoch of {group}", "turn the epoch first: preklic keys rotate"
+                root / role, f"has no newer epoch of {group}", "turn the epoch first: preklic keys epoch turn"
             )
-    for role in _holders(group):
+    for role in held:
         (root / role / f"{group}.{number}.epoch").unlink(missing_ok=True)
+    sync(root / role for role in held)
+
+
+def epochs_of(root: Path, group: str) -> dict[str, set[int]]:
+    """The epochs of a group that each role below `root` has a key of. Raises KeyDirError."""
+    files = {role: check(root / role, role) for role in _holders(group)}
+    return {role: {file.epoch for file in found if file.group == group} for role, found in files.items()}
 
 
 def status(root: Path, now: dt.datetime) -> list[KeyStatus]:
@@ -146,10 +156,6 @@ def _sealed_roles() -> list[str]:
     return [role for role, needs in ROLES.items() if needs.sealing]
 
 
-def _newest(root: Path, role: str, group: str) -> int:
-    return max(file.epoch for file in check(root / role, role) if file.group == group)
-
-
 def _kind(file: KeyFile) -> str:
     kinds = {"sealing": file.sealing, "epoch": file.group, "blind": file.blind, "root": file.root, "dkim": file.dkim}
     return next((kind for kind, value in kinds.items() if value), "token")
@@ -162,24 +168,14 @@ def _age(path: Path, now: dt.datetime) -> dt.timedelta:
 def _share(root: Path, roles: Sequence[str], name: str) -> None:
     key = secrets.token_bytes(KEY_BYTES)
     for role in roles:
-        _write(root / role / name, key)
-
-
-def _write(path: Path, key: bytes) -> None:
-    """A new private file, durable before anybody relies on it; never over an old one."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    _sync([path.parent])
+        write_new(root / role / name, key)
 
 
 def make_dkim(folder: Path, domain: str, selector: str, kind: Kind) -> DkimKey:
     """A new DKIM key below `folder`. Raises NoDkimKey for a bad name, FileExistsError."""
     key = generate(domain, selector, kind)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(folder / key.file, key.pem())
+    write_new(folder / key.file, key.pem())
     return key
 
 
@@ -188,24 +184,28 @@ def move(file: Path, folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     target = folder / file.name
     target.hardlink_to(file)
-    _sync([folder])
+    sync([folder])
     file.unlink()
-    _sync([file.parent])
+    sync([file.parent])
 
 
-def _replace(path: Path, content: bytes) -> Path:
-    new = path.with_name(f".{path.name}.new")
-    new.write_bytes(content)
-    new.chmod(0o644)
-    new.replace(path)
-    _sync([path.parent])
-    return path
+def is_root(place: Path) -> bool:
+    """Whether all roles' directories are below `place`: keys turn there and nowhere else."""
+    return all((place / role).is_dir() for role, needs in ROLES.items() if needs.groups)
 
 
-def _sync(directories: Iterable[Path]) -> None:
-    for directory in directories:
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def targets(root: Path) -> dict[str, int]:
+    """The epochs that a turn is to reach, by group: the newest where one is half-way already, else the next."""
+    numbers = {}
+    for group in GROUPS:
+        held = epochs_of(root, group)
+        newest = {role: max(there) for role, there in held.items()}
+        turning = not finished(newest) or any(len(there) > 1 for there in held.values())
+        numbers[group] = max(newest.values()) + (0 if turning else 1)
+    return numbers
+
+
+def epoch_age(root: Path, now: dt.datetime) -> dt.timedelta:
+    """The age of the oldest current epoch key: the longest that an erased person's key may still open."""
+    newest = [root / "upkeep" / f"{group}.{max(epochs_of(root, group)['upkeep'])}.epoch" for group in GROUPS]
+    return max(_age(path, now) for path in newest)

@@ -52,9 +52,9 @@ def logged(url: str, jobs: Mapping[str, dt.datetime]) -> list[joblog.Entry]:
     return found
 
 
-def back(entry: joblog.Entry) -> Publication:
+def back(entry: joblog.Entry, reason: str = "in_doubt") -> Publication:
     """The job as it comes back from a tier, with the user that the broker checked when it was published."""
-    headers: dict[str, Any] = {"tier": tier_for(0), "attempt": 0, "reason": "in_doubt"}
+    headers: dict[str, Any] = {"tier": tier_for(0), "attempt": 0, "reason": reason}
     if entry.user is not None:
         headers["by"] = entry.user
     return Publication(RETRY, entry.queue, entry.body, entry.job, entry.actor, headers)

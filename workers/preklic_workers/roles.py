@@ -23,9 +23,11 @@ from preklic_workers.burials import Burials
 from preklic_workers.compose.composer import SHIPPED, Composer, House
 from preklic_workers.compose.dkim import Signers
 from preklic_workers.compose.templates import Templates
+from preklic_workers.custody import Custody
 from preklic_workers.dkim_keys import DkimKey, unsigned
 from preklic_workers.engine import Engine
 from preklic_workers.health import Health
+from preklic_workers.holding import Holding
 from preklic_workers.keyring import KeyRing
 from preklic_workers.marks import MarksTaker
 from preklic_workers.measured import Handler, as_actor, observe_job, observe_reply
@@ -36,6 +38,7 @@ from preklic_workers.rounds import Rounds
 from preklic_workers.send_plan import SendDeps
 from preklic_workers.smtp.routes import open_routes
 from preklic_workers.store import Store, open_store
+from preklic_workers.store.holders import Holders
 from preklic_workers.track import Track
 from preklic_workers.upkeep import Upkeep
 
@@ -133,10 +136,11 @@ def track_duty(means: Means) -> Duty:
 
 
 def upkeep_duty(means: Means) -> Duty:
-    """Dead letters, the reaper, the gauges."""
+    """Dead letters, the reaper, the gauges, keys and what notices a restore. Raises KeyDirError for a bad STATE_DIR."""
     upkeep = Upkeep(means.store, means.registry)
     url = means.settings.amqp_url
-    return Duty(beside=[Burials(url, upkeep), Rounds(upkeep, means.store, url), Audit(url, means.store)])
+    custody = Custody(means.settings, means.store, means.ring)
+    return Duty(beside=[Burials(url, upkeep), Rounds(upkeep, means.store, url), Audit(url, means.store), custody])
 
 
 DUTIES: Final[Mapping[str, Callable[[Means], Duty]]] = {
@@ -158,6 +162,8 @@ class Worker:
         self._duty = DUTIES[role](means)
         self._broker = PreklicBroker(means.settings.amqp_url)
         self._parts: list[Part] = list(self._duty.beside)
+        if means.ring.epochs.keys:
+            self._parts.append(Holding(role, means.ring.epochs, Holders(means.store.mongo)))
         if self._duty.handlers:
             self._parts.append(self._engine(means))
 

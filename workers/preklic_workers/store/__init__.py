@@ -10,7 +10,7 @@ from preklic_workers.keyring import KeyRing
 from preklic_workers.moments import millis, moment
 from preklic_workers.store.acts import Act, Acts, Fact
 from preklic_workers.store.claims import Busy, Claim, ClaimAnswer, Claimed, Conflict, Ended
-from preklic_workers.store.controls import ALL, MARKETING, Control, Controls, switches
+from preklic_workers.store.controls import ALL, MARKETING, RESTORED, Control, Controls, Mark, switches
 from preklic_workers.store.dead import DeadGroup, DeadLetter, DeadLetters
 from preklic_workers.store.erasures import Erased, Erasures
 from preklic_workers.store.events import Event, Events
@@ -35,6 +35,7 @@ __all__ = [
     "ALL",
     "CERTAIN",
     "MARKETING",
+    "RESTORED",
     "Act",
     "Acts",
     "Busy",
@@ -70,6 +71,7 @@ __all__ = [
     "Handover",
     "Hold",
     "Holds",
+    "Mark",
     "Marked",
     "Marks",
     "Messages",

@@ -1,23 +1,42 @@
-"""Kill switches: what incident responders stop (all mail, marketing, a purpose, a relay) until they let it go again."""
+"""Kill switches: what incident responders stop (all mail, marketing, a purpose, a relay) until they let it go again.
+
+Beside them stands the database's mark, which `upkeep` moves on every few seconds. One that went back, or is old, means
+that a backup was restored under us: then `restored` holds all mail, whatever the switches say (attack 60).
+"""
 
 import datetime as dt
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
+from preklic_shared import telemetry
 from preklic_shared.registry import Purpose
 from preklic_workers.store.grouping import Grouper
-from preklic_workers.store.mongo import Mongo
+from preklic_workers.store.mongo import Doc, Duplicate, Mongo
 
 FRESH: Final = 1.0  # seconds that an answer is believed
 ALL: Final = "all"
 # A switch of its own: what stops all marketing must not be let go by letting one purpose go, nor the other way round.
 MARKETING: Final = "marketing"
+# Only `restore-check` lets this one go.
+RESTORED: Final = "restored"
+_MARK: Final = "incarnation"
+# The mark that a process sees first must be as young as this; afterwards it must not go back.
+YOUNG: Final = dt.timedelta(minutes=5)
+
+log = telemetry.logger(__name__)
+
+
+class Mark(NamedTuple):
+    """Where the database stands: a number that only rises, and a random id that no restored copy knows."""
+
+    number: int
+    id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """One switch: `name` is `all`, `marketing`, `purpose:<key>`, `relay:<name>` or `campaign:<id>`."""
+    """One switch: `name` is `all`, `marketing`, `restored`, `purpose:<key>`, `relay:<name>` or `campaign:<id>`."""
 
     name: str
     stopped: bool
@@ -28,7 +47,20 @@ class Control:
 
 def switches(purpose: Purpose) -> tuple[str, ...]:
     """The names of the switches that hold mail of this purpose, whatever relay carries it. Pure."""
-    return (ALL, *((MARKETING,) if purpose.marketing else ()), f"purpose:{purpose.key}")
+    return (RESTORED, ALL, *((MARKETING,) if purpose.marketing else ()), f"purpose:{purpose.key}")
+
+
+def believable(seen: Mark | None, found: Mark | None, age: dt.timedelta) -> bool:
+    """Whether a database with the mark `found`, `age` old, may be the one whose last mark was `seen`. Pure.
+
+    Without any mark nobody watches for restores. A database that never moves on again (its upkeep is away) stays good
+    for a process that knows it, and is none for one that has just started: that cannot tell it from a restored one.
+    """
+    if found is None:
+        return seen is None
+    if seen is None:
+        return age <= YOUNG
+    return found.number > seen.number or found == seen
 
 
 class Controls:
@@ -38,6 +70,7 @@ class Controls:
         self._mongo = mongo
         self._controls = mongo["controls"]
         self._stopped: frozenset[str] = frozenset()
+        self._seen: Mark | None = None
         self._read_at = float("-inf")
         self._reads: Grouper[None, frozenset[str]] = Grouper(self._read_group)
 
@@ -56,10 +89,37 @@ class Controls:
         """Let `name` go again."""
         await self._set(name, stopped=False, reason=reason, by=by)
 
+    async def close(self, *, reason: str, by: str) -> bool:
+        """Stop all mail because a backup was restored; False when that was noticed before: the first time stays."""
+        fields = {"stopped": True, "reason": reason, "by": by, "at": self._mongo.now()}
+        try:
+            where = {"_id": RESTORED, "stopped": {"$ne": True}}
+            await self._controls.change(where, {"$set": fields}, {"_id": 1}, upsert=True)
+        except Duplicate:
+            return False
+        self._read_at = float("-inf")
+        return True
+
     async def all(self) -> list[Control]:
         """Every switch that was ever set, by name."""
-        docs = await self._controls.find({}, sort=[("_id", 1)])
+        docs = await self._controls.find({"_id": {"$ne": _MARK}}, sort=[("_id", 1)])
         return [Control(doc["_id"], doc["stopped"], doc["reason"], doc["by"], doc["at"]) for doc in docs]
+
+    async def mark(self) -> tuple[Mark, dt.datetime, int] | None:
+        """The database's mark, when it was made, and how many tombstones were told by then; None without one."""
+        doc = await self._controls.find_one({"_id": _MARK})
+        return None if doc is None else (_mark(doc), doc["at"], doc.get("told", 0))
+
+    async def move(self, found: Mark | None, new: Mark, told: int) -> bool:
+        """Set the mark from what it was to the next; False when it is another by now."""
+        fields = {"stopped": False, "reason": "mark", "by": "upkeep", "at": self._mongo.now()}
+        fields |= {"number": new.number, "mark": new.id, "told": told}
+        where: Doc = {"_id": _MARK} | ({"number": found.number, "mark": found.id} if found else {"number": None})
+        try:
+            changed = await self._controls.change(where, {"$set": fields}, {"_id": 1}, upsert=found is None)
+        except Duplicate:
+            return False
+        return changed is not None
 
     async def _set(self, name: str, *, stopped: bool, reason: str, by: str) -> None:
         fields = {"stopped": stopped, "reason": reason, "by": by, "at": self._mongo.now()}
@@ -68,6 +128,24 @@ class Controls:
 
     async def _read_group(self, asked: list[None]) -> list[frozenset[str] | Exception]:
         before = time.monotonic()
-        docs = await self._controls.find({"stopped": True}, {"_id": 1})
-        self._stopped, self._read_at = frozenset(doc["_id"] for doc in docs), before
+        fields = {"stopped": 1, "number": 1, "mark": 1, "at": 1}
+        docs = await self._controls.find({"$or": [{"stopped": True}, {"_id": _MARK}]}, fields)
+        names = {doc["_id"] for doc in docs if doc["stopped"]}
+        if not self._believes(next((doc for doc in docs if doc["_id"] == _MARK), None)):
+            names.add(RESTORED)
+        if RESTORED in names - self._stopped:
+            log.error("all mail is closed after a restore", switch=RESTORED)
+        self._stopped, self._read_at = frozenset(names), before
         return [self._stopped] * len(asked)
+
+    def _believes(self, doc: Doc | None) -> bool:
+        found = None if doc is None else _mark(doc)
+        age = dt.timedelta() if doc is None else self._mongo.now() - doc["at"]
+        if not believable(self._seen, found, age):
+            return False
+        self._seen = found
+        return True
+
+
+def _mark(doc: Doc) -> Mark:
+    return Mark(doc["number"], doc["mark"])

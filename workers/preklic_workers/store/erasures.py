@@ -111,7 +111,9 @@ class Erasures:
         )
         if not (groups or events or proofs or dead):
             return
-        entry = {"person": subject, "groups": sorted(groups), "kept": [], "events": events, "proofs": proofs, "dead": dead}
+        entry = {"person": subject, "groups": sorted(groups), "kept": [], "events": events, "proofs": proofs} | {
+            "dead": dead
+        }
         where = {"_id": job, "erased.person": {"$ne": subject}}
         await self._receipts.change(where, {"$push": {"erased": entry}}, {"_id": 1})
 

@@ -66,16 +66,6 @@ class Grants:
         await self._persons.finish(grant.subject)
         return states
 
-    async def proofs(self, subject: str) -> list[dict[str, Any]]:
-        """The proofs of what a person said, with purpose, action and time. Raises `NoKey` or `Altered`."""
-        rows = await self._proofs.find({"person": subject}, sort=[("at", 1)])
-        key = await self._vault.key(subject, "evidence") if rows else None
-        return [
-            {"purpose": row["purpose"], "action": row["action"], "at": row["at"], "proof": msgspec.json.decode(plain)}
-            for row in rows
-            if key is not None and (plain := key.decrypt(bytes(row["proof"]), subject, "permissions", row["_id"]))
-        ]
-
     async def _prove(self, grant: Grant, states: Mapping[str, GrantState]) -> None:
         if all(state == "erased" for state in states.values()):
             return

@@ -24,6 +24,7 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("ref", (("ref_hash", 1),), {"sparse": True}),
         Index("holds", (("holds.until", 1),), {"sparse": True}),
         Index("waiting", (("waiting.at", 1),), {"sparse": True}),
+        Index("untold", (("untold", 1),), {"sparse": True}),
     ),
     "messages": (
         Index("stuck", (("state", 1), ("lease", 1)), _STUCK),
@@ -48,6 +49,7 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     "marks": (
         Index("left", (("seen", 1),), {"expireAfterSeconds": 86_400, "partialFilterExpression": {"left": True}}),
     ),
+    "holders": (Index("age", (("seen", 1),), {"expireAfterSeconds": 86_400}),),
     "acts": (
         Index("person", (("person", 1), ("at", 1)), {"sparse": True}),
         Index("kind", (("kind", 1), ("at", 1))),
@@ -61,3 +63,5 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("person", (("person", 1),), {"sparse": True}),
     ),
 }
+# Of the wrapped keys: which of a group are of which epoch, for its turn.
+KEY_INDEXES: Final = (Index("epoch", (("_id.g", 1), ("epoch", 1))),)

@@ -27,6 +27,7 @@ Doc = dict[str, Any]
 Op = InsertOne[Any] | UpdateOne | UpdateMany | DeleteOne | DeleteMany
 
 DUPLICATE: Final = 11000
+REFUSED: Final = 121  # by a validator
 _DURABLE: Final = WriteConcern(w="majority", j=True, wtimeout=5_000)
 _OPTIONS: Final[CodecOptions[Doc]] = CodecOptions(tz_aware=True, tzinfo=dt.UTC)
 _PATIENCE: Final[dict[str, Any]] = {
@@ -180,6 +181,7 @@ class Mongo:
         )
         self._db = self._client.get_database(database, codec_options=_OPTIONS, write_concern=_DURABLE)
         self._keys = self._client.get_database(f"{database}_keys", codec_options=_OPTIONS, write_concern=_DURABLE)
+        self._scratch = self._client.get_database(f"{database}_proof", codec_options=_OPTIONS)
         self.ahead = dt.timedelta()
         """How far the server's clock is ahead of ours."""
 
@@ -206,6 +208,15 @@ class Mongo:
     def keys(self) -> Collection:
         """The wrapped keys, in their own database: a backup of one is no backup of the other."""
         return Collection(self._keys["keys"])
+
+    def scratch(self) -> Collection:
+        """Where a backup of the wrapped keys is tried: a database of its own, dropped afterwards."""
+        return Collection(self._scratch["keys"].with_options(write_concern=WriteConcern(w=1)))
+
+    async def drop_scratch(self) -> None:
+        """Drop what was tried."""
+        with edge():
+            await self._client.drop_database(self._scratch.name)
 
     def now(self) -> dt.datetime:
         """The server's time, as far as this process knows it."""

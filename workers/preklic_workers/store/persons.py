@@ -240,7 +240,9 @@ class Persons:
 
 def _emptied(doc: Doc, at: dt.datetime, keep: frozenset[str]) -> Doc:
     when = max(at, doc.get("no_at", at))
-    update: Doc = {"$set": {"suppressed.erased": when, "no_at": when} | set_aside(doc, held_groups(doc) - keep, at)}
+    # `untold` until a tombstone outside the database tells of it (store.untold).
+    said: Doc = {"suppressed.erased": when, "no_at": when, "untold": True}
+    update: Doc = {"$set": said | set_aside(doc, held_groups(doc) - keep, at)}
     gone = [f"fields.{group}" for group in doc.get("fields", {}) if group not in keep]
     if "contact" not in keep:
         # An objection is no consent that lapses: a yes to something else must not lift it (law 5).

@@ -61,6 +61,16 @@ class Proofs:
         taken = await self._withdrawals.find({"person": person}, _NOES)
         return sorted([*given, *map(_no, taken)], key=lambda row: (row["at"], row["recorded"]))
 
+    async def opened(self, person: str) -> list[dict[str, Any]]:
+        """What a person said, with purpose, action and time, and the proof in the clear. Raises `NoKey` or `Altered`."""
+        rows = [row for row in await self._rows.find({"person": person}, sort=[("at", 1)]) if row["proof"]]
+        key = await self._vault.key(person, "evidence") if rows else None
+        return [
+            {"purpose": row["purpose"], "action": row["action"], "at": row["at"], "proof": msgspec.json.decode(plain)}
+            for row in rows
+            if key is not None and (plain := key.decrypt(bytes(row["proof"]), person, "permissions", row["_id"]))
+        ]
+
     async def wording(self, digest: str) -> Doc | None:
         """The text behind the hash of a known wording, whatever the registry says today."""
         return await self._wordings.find_one({"_id": digest})

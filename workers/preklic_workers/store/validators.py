@@ -73,6 +73,7 @@ PERSON: Final = object_of(
     no_at=DATE,
     alive=DATE,
     erased=YES,
+    untold=YES,
     open=list_of(_HAND_OVER, 1000),
     stale=list_of(_HAND_OVER, 1000),
     withdrawals=list_of(_ENDED, 20),
@@ -143,8 +144,13 @@ DEAD: Final = object_of(
     moved=DATE,
 )  # fmt: skip
 CONTROL: Final = object_of(
-    ["_id", "stopped", "reason", "by", "at"], _id=WORD, stopped=YES, reason=TEXT, by=TEXT, at=DATE
-)
+    ["_id", "stopped", "reason", "by", "at"],
+    _id=WORD, stopped=YES, reason=TEXT, by=TEXT, at=DATE, number=WHOLE, mark=WORD, told=WHOLE,
+)  # fmt: skip
+HOLDER: Final = object_of(
+    ["_id", "role", "host", "epochs", "seen"],
+    _id=WORD, role=WORD, host=WORD, seen=DATE, epochs=object_of([], **dict.fromkeys(GROUPS, list_of(WHOLE, 100))),
+)  # fmt: skip
 ACCOUNT: Final = object_of(
     ["_id", "hour", "first", "next", "closed", "at", "logged", "void", "states", "waiting", "unaccounted", "settled"],
     _id=WORD, hour=DATE, first=WHOLE, next=WHOLE, lost=WHOLE, closed=DATE, at=DATE, logged=WHOLE, void=WHOLE,
@@ -194,4 +200,5 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "acts": ACT,
     "requests": REQUEST,
     "held_mails": HELD_MAIL,
+    "holders": HOLDER,
 }

@@ -1,20 +1,27 @@
 """The wrapped keys, in a database of their own: one for each person and field group."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Final
 
-from pymongo import DeleteOne
+from pymongo import DeleteOne, UpdateOne
+from pymongo.errors import WriteError
 
+from preklic_shared import telemetry
 from preklic_workers.envelope import GROUPS, Altered, DataKey, Epochs, NoKey, WrappedKey
-from preklic_workers.store.mongo import Doc, Duplicate, Mongo, Unavailable
+from preklic_workers.store.floors import raise_floors
+from preklic_workers.store.mongo import REFUSED, Doc, Duplicate, Mongo, Unavailable
 
 COLLECTION: Final = "persons"
+PAGE: Final = 5000
+
+log = telemetry.logger(__name__)
 
 
 class Vault:
     """Makes, finds and destroys persons' keys. All methods raise `Unavailable`."""
 
     def __init__(self, mongo: Mongo, epochs: Epochs) -> None:
+        self._mongo = mongo
         self._keys = mongo.keys()
         self._epochs = epochs
 
@@ -27,7 +34,7 @@ class Vault:
         found = await self._keys.find_one({"_id": key_id(person, group)})
         if found is None:
             raise NoKey(group)
-        return self._epochs.unwrap(WrappedKey(found["epoch"], bytes(found["wrapped"])), person, group)
+        return self._epochs.unwrap(wrapped_of(found), person, group)
 
     async def keys_of(self, persons: Sequence[str], group: str) -> dict[str, DataKey | NoKey | Altered]:
         """The keys of those persons who have one, in one read; why one cannot be opened stands in its place."""
@@ -35,7 +42,7 @@ class Vault:
         return {doc["_id"]["p"]: self._unwrapped(doc) for doc in found}
 
     def _unwrapped(self, doc: Doc) -> DataKey | NoKey | Altered:
-        key, place = WrappedKey(doc["epoch"], bytes(doc["wrapped"])), doc["_id"]
+        key, place = wrapped_of(doc), doc["_id"]
         try:
             return self._epochs.unwrap(key, place["p"], place["g"])
         except (NoKey, Altered) as error:
@@ -47,11 +54,15 @@ class Vault:
             return await self.key(person, group)
         except NoKey:
             key, wrapped = self._epochs.new_key(person, group)
-        doc = {"_id": key_id(person, group), "wrapped": wrapped.wrapped, "epoch": wrapped.epoch}
         try:
-            await self._keys.insert(doc)
+            await self._insert(person, group, wrapped)
         except Duplicate:
             return await self.key(person, group)
+        except WriteError as error:
+            if error.code != REFUSED or not self._epochs.refresh():
+                raise
+            # The epoch turned in this moment: MongoDB takes no key of the old one any more.
+            await self._insert(person, group, self._epochs.wrap(key, person, group))
         return key
 
     async def groups(self, person: str) -> frozenset[str]:
@@ -66,20 +77,70 @@ class Vault:
         if ops and not (await self._keys.bulk(ops)).sure:
             raise Unavailable("keys")
 
-    async def rewrap(self, group: str, limit: int = 1000) -> int:
-        """Wrap the keys of older epochs anew under the current one; how many were left to do. Resumes anywhere."""
-        current = max(self._epochs.keys[group])
-        where: Doc = {"_id.g": group, "epoch": {"$lt": current}}
-        docs = await self._keys.find(where, limit=limit)
-        for doc in docs:
-            person = doc["_id"]["p"]
-            key = self._epochs.unwrap(WrappedKey(doc["epoch"], bytes(doc["wrapped"])), person, group)
-            new = self._epochs.wrap(key, person, group)
-            fields = {"wrapped": new.wrapped, "epoch": new.epoch}
-            await self._keys.change({"_id": doc["_id"], "epoch": doc["epoch"]}, {"$set": fields}, {"_id": 1})
-        return len(docs)
+    async def refuse_older(self, numbers: dict[str, int]) -> None:
+        """From now on MongoDB refuses keys that are wrapped under older epochs than these (group -> number)."""
+        await raise_floors(self._mongo, numbers)
+
+    async def rewrap(self, group: str, limit: int = PAGE) -> int:
+        """Wrap keys of older epochs anew under the current one; how many. 0: none is left that opens.
+
+        Resumes anywhere: each write is conditional on the epoch that was read.
+        """
+        current = self._epochs.current(group)
+        docs = await self._keys.find({"_id.g": group, "epoch": {"$in": self._older(group)}}, limit=limit)
+        ops = [op for doc in docs if (op := self._rewrapped(doc)) is not None]
+        if ops and not (await self._keys.bulk(ops)).sure:
+            raise Unavailable("keys")
+        if len(ops) < len(docs):
+            log.error("wrapped keys do not open", kind=group, epoch=current, count=len(docs) - len(ops))
+        return len(ops)
+
+    async def older(self, group: str) -> int:
+        """How many keys are wrapped under an older epoch whose key is still held."""
+        return await self._keys.count({"_id.g": group, "epoch": {"$in": self._older(group)}})
+
+    async def counts(self) -> list[tuple[str, int, int]]:
+        """How many wrapped keys there are: (group, epoch, number), sorted."""
+        stages: list[Doc] = [{"$group": {"_id": {"g": "$_id.g", "e": "$epoch"}, "n": {"$sum": 1}}}]
+        return sorted((row["_id"]["g"], row["_id"]["e"], row["n"]) for row in await self._keys.aggregate(stages))
+
+    async def pages(self, size: int = PAGE) -> AsyncIterator[list[Doc]]:
+        """All wrapped keys in the order of their ids, as a majority has them."""
+        where: Doc = {}
+        while docs := await self._keys.find(where, sort=[("_id", 1)], limit=size, majority=True):
+            yield docs
+            where = {"_id": {"$gt": docs[-1]["_id"]}}
+
+    def opens(self, doc: Doc) -> bool:
+        """Whether this wrapped key opens with the keys that are held."""
+        try:
+            self._epochs.unwrap(wrapped_of(doc), doc["_id"]["p"], doc["_id"]["g"])
+        except (NoKey, Altered):
+            return False
+        return True
+
+    async def _insert(self, person: str, group: str, wrapped: WrappedKey) -> None:
+        await self._keys.insert({"_id": key_id(person, group), "wrapped": wrapped.wrapped, "epoch": wrapped.epoch})
+
+    def _older(self, group: str) -> list[int]:
+        return self._epochs.numbers()[group][:-1]
+
+    def _rewrapped(self, doc: Doc) -> UpdateOne | None:
+        person, group = doc["_id"]["p"], doc["_id"]["g"]
+        try:
+            key = self._epochs.unwrap(wrapped_of(doc), person, group)
+        except (NoKey, Altered):
+            return None
+        new = self._epochs.wrap(key, person, group)
+        fields = {"wrapped": new.wrapped, "epoch": new.epoch}
+        return UpdateOne({"_id": doc["_id"], "epoch": doc["epoch"]}, {"$set": fields})
 
 
 def key_id(person: str, group: str) -> Doc:
     """The `_id` of a wrapped key; the order of its fields matters to MongoDB."""
     return {"p": person, "g": group}
+
+
+def wrapped_of(doc: Doc) -> WrappedKey:
+    """The wrapped key in a document of the collection."""
+    return WrappedKey(doc["epoch"], bytes(doc["wrapped"]))
