@@ -15,8 +15,10 @@ from preklic_shared.settings import Settings
 from preklic_workers import store
 from preklic_workers.commands_setup import database_drift, hidden
 from preklic_workers.keydir import ROLES, KeyDirError, check
-from preklic_workers.smtp.routes import contracted
+from preklic_workers.smtp.routes import contracted, days_left
 
+WARN_DAYS = 30
+_RENEW = "renew it, and set valid_to in [[processors]]"
 # What a check may raise, and how to mend it.
 _MENDS: tuple[tuple[type[Exception], str], ...] = (
     (BrokerAway, "start RabbitMQ, or set PREKLIC_AMQP_URL"),
@@ -108,6 +110,8 @@ def _relays(config: Settings) -> Iterator[tuple[str, str]]:
         company = companies.get(relay.processor)
         if company is None or not contracted(company, today):
             yield f"the relay {relay.name} has no processor under contract today", "mend [[processors]] (clause U8)"
+        elif (left := days_left(company, today)) < WARN_DAYS:
+            yield f"the contract with {company.name} ends in {left} days; then {relay.name} sends nothing", _RENEW
 
 
 def _mend_topology(problem: str) -> str:

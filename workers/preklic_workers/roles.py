@@ -23,6 +23,7 @@ from preklic_workers.burials import Burials
 from preklic_workers.compose.composer import SHIPPED, Composer, House
 from preklic_workers.compose.dkim import Signers
 from preklic_workers.compose.templates import Templates
+from preklic_workers.days import DaysPart
 from preklic_workers.dkim_keys import DkimKey, unsigned
 from preklic_workers.engine import Engine
 from preklic_workers.health import Health
@@ -133,10 +134,12 @@ def track_duty(means: Means) -> Duty:
 
 
 def upkeep_duty(means: Means) -> Duty:
-    """Dead letters, the reaper, the gauges."""
+    """Dead letters, the reaper, the gauges, the statistics."""
     upkeep = Upkeep(means.store, means.registry)
     url = means.settings.amqp_url
-    return Duty(beside=[Burials(url, upkeep), Rounds(upkeep, means.store, url), Audit(url, means.store)])
+    return Duty(
+        beside=[Burials(url, upkeep), Rounds(upkeep, means.store, url), Audit(url, means.store), DaysPart(means.store)]
+    )
 
 
 DUTIES: Final[Mapping[str, Callable[[Means], Duty]]] = {

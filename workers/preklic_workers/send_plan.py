@@ -14,7 +14,7 @@ from preklic_workers.blind import Blind
 from preklic_workers.compose.composer import Composer
 from preklic_workers.handover import BULK_CLOSES_AFTER, ObserveReply, since_boot, unobserved
 from preklic_workers.runtime import Opened
-from preklic_workers.smtp.routes import Route, valid_routes
+from preklic_workers.smtp.routes import INVALID, Route, valid_routes
 from preklic_workers.store import Claim, Store, moment
 
 # How old a job is (seconds) -> how long it waits before it asks again for the job that it stands on.
@@ -61,7 +61,7 @@ def plan_of(opened: Opened, deps: SendDeps) -> Plan | str:
     except BadAddress:
         return "bad_address"
     routes = valid_routes(deps.routes, dt.datetime.now(dt.UTC).date())
-    return Plan(payload, purpose, address, deps.blind.subject(address), routes) if routes else "processor_invalid"
+    return Plan(payload, purpose, address, deps.blind.subject(address), routes) if routes else INVALID
 
 
 def patience(age: float) -> float:

@@ -5,9 +5,12 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from preklic_shared.settings import Processor, Relay, Settings, SettingsError
 from preklic_workers.smtp.pool import Limits, RelayPool, Target
+
+INVALID: Final = "processor_invalid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,16 @@ def contracted(processor: Processor, today: dt.date) -> bool:
         return dt.date.fromisoformat(processor.valid_from) <= today <= dt.date.fromisoformat(processor.valid_to)
     except ValueError:
         return False
+
+
+def days_left(processor: Processor, today: dt.date) -> int:
+    """For how many more days the contract holds, today not counted; 0 when it does not hold today."""
+    return (dt.date.fromisoformat(processor.valid_to) - today).days if contracted(processor, today) else 0
+
+
+def lapsed(route: Route) -> str | None:
+    """Why nothing may be handed to this relay any more, at this very moment; None while its contract holds."""
+    return None if contracted(route.processor, dt.datetime.now(dt.UTC).date()) else INVALID
 
 
 def _pool(relay: Relay, helo: str) -> tuple[Target, Limits, ssl.SSLContext | None]:

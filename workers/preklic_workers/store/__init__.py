@@ -20,6 +20,7 @@ from preklic_workers.store.message_states import CERTAIN
 from preklic_workers.store.messages import Messages, Noted
 from preklic_workers.store.mongo import Doc, Mongo, Standalone, Unavailable
 from preklic_workers.store.persons import Persons
+from preklic_workers.store.statistics import Statistics
 from preklic_workers.store.vault import Vault
 from preklic_workers.store.withdrawals import Captured, Drain, Withdraw, Withdrawal, Withdrawals
 
@@ -61,6 +62,7 @@ __all__ = [
     "Noted",
     "Persons",
     "Standalone",
+    "Statistics",
     "Store",
     "Unavailable",
     "Vault",
@@ -104,6 +106,7 @@ class Store:
     marks: Marks
     vault: Vault
     acts: Acts
+    statistics: Statistics
 
     async def handed(self, message: str, epoch: int) -> bool:
         """Whether an epoch before `epoch` left its hand-over open: a body may be out, and no no is plain (law 1e)."""
@@ -142,4 +145,5 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         marks=Marks(mongo),
         vault=vault,
         acts=Acts(mongo),
+        statistics=Statistics(mongo),
     )
