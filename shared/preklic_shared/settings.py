@@ -78,6 +78,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     bulk_closes_after: Annotated[float, Meta(ge=5, le=86_400)] = 60
     concurrency: Annotated[int, Meta(ge=1, le=4096)] = 256
     trusted_proxies: tuple[str, ...] = ()
+    own_hosts: tuple[str, ...] = ()
     relays: tuple[Relay, ...] = ()
     processors: tuple[Processor, ...] = ()
     tokens: tuple[ApiToken, ...] = ()
@@ -136,8 +137,9 @@ def _lists(values: dict[str, Any]) -> dict[str, Any]:
     for scopes in values.get("tokens") or ():
         if isinstance(scopes, dict) and isinstance(scopes.get("scopes"), str):
             scopes["scopes"] = scopes["scopes"].split(",")
-    if isinstance(values.get("trusted_proxies"), str):
-        values["trusted_proxies"] = [part for part in values["trusted_proxies"].split(",") if part]
+    for name in ("trusted_proxies", "own_hosts"):
+        if isinstance(values.get(name), str):
+            values[name] = [part for part in values[name].split(",") if part]
     return values
 
 

@@ -85,7 +85,7 @@ def send_duty(means: Means) -> Duty:
     """Both lanes of mail. Raises SettingsError for a relay without a processor under contract, TemplateError."""
     settings, ring = means.settings, means.ring
     assert ring.tokens is not None  # the key directory of `send` is complete, or it does not open
-    house = House(public_url=settings.public_url, mail_domain=settings.mail_domain)
+    house = House(settings.public_url, settings.mail_domain, hosts=frozenset(map(str.lower, settings.own_hosts)))
     templates = Templates(settings.template_dir or SHIPPED)
     composer = Composer(templates, means.registry, ring.tokens, house, signers_for(means.registry, ring.dkim))
     routes = open_routes(settings, dt.datetime.now(dt.UTC).date())
@@ -125,7 +125,7 @@ def record_duty(means: Means) -> Duty:
 
 def answer_duty(means: Means) -> Duty:
     """Questions of the gateway."""
-    return Duty({"ask": Answer(means.store, means.registry).ask})
+    return Duty({"ask": Answer(means.store, means.registry, means.ring.blind).ask})
 
 
 def track_duty(means: Means) -> Duty:
