@@ -25,7 +25,7 @@ WORDS: Final[Mapping[str, Mapping[str, str]]] = {
         "campaign": "campaign", "reason": "reason", "day": "day", "week": "week", "month": "month",
     },
     "sl": {
-        "title": "Sporočila po: {by}", "all": "Sporočila", "count": "število (zaokroženo na desetice)",
+        "title": "Sporočila: {by}", "all": "Sporočila", "count": "število (zaokroženo na desetice)",
         "none": "ni skupine desetih ljudi", "note": f"Skupine z manj kot {GROUP} ljudmi so skrite.",
         "more": "Prikazanih je {n} največjih skupin.", "sent": "poslano", "opened": "odprto", "clicked": "kliknjeno",
         "bounced": "zavrnjeno", "complained": "pritožba", "withdrawn": "preklicano", "refused": "nedovoljeno",
@@ -54,6 +54,7 @@ def draw(rows: Sequence[Mapping[str, Any]], by: Sequence[str], file: Path, langu
             note += _bars(axes, rows, by, words)
         if rows:
             figure.legend(loc="outside right upper", frameon=False)
+        axes.set_axisbelow(True)
         figure.supxlabel(note, x=0.01, ha="left", fontsize=8, color="#555555")
         figure.savefig(file, dpi=150)
 
