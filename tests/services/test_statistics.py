@@ -99,17 +99,20 @@ async def test_small_groups_are_packed_by_provider_and_then_by_template_and_wait
     await mailed(store, people(20))
     await mailed(store, people(6, "siol") + people(5, "proton"))
     await mailed(store, people(4), template="welcome")
+    await mailed(store, people(7, "siol"), template="confirm")
+    await mailed(store, people(4), "refused", reason="withdrawn")
     await mailed(store, people(9), "bounced", reason="bounced")
     await mailed(store, people(1), "bounced", reason="bounced", at=DAY + LATER)
     days = Days(store)
     assert await days.round(AFTER) == 1
     assert await rows(store, "provider", "campaign") == [
         {"provider": "gmail", "campaign": "newsletter", "sent": 20},
+        {"provider": "other", "campaign": "-", "sent": 10},
         {"provider": "other", "campaign": "newsletter", "sent": 10},
     ]
     assert len((await store.statistics.last()).waiting) == 13
     assert await days.round(AFTER + LATER) == 1
-    assert await rows(store, "day") == [{"day": "2026-11-02", "sent": 30}, {"day": "2026-11-03", "bounced": 10}]
+    assert await rows(store, "day") == [{"day": "2026-11-02", "sent": 40}, {"day": "2026-11-03", "bounced": 10}]
     assert len((await store.statistics.last()).waiting) == 4
     first = await store.mongo["statistics"].find_one({"_id": "2026-11-02"})
     assert first["waiting"] == []

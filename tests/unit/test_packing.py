@@ -185,6 +185,6 @@ def test_people_by_provider_are_packed_too(counted, shown):
 def test_a_partner_sees_what_is_of_its_campaign_alone():
     mine, packed, others = (
         Cell(FIRST, Key(purpose, template, "other", "sent"), 20)
-        for purpose, template in (("partner_offers", "partner"), ("partner_offers", "*"), ("offers", "partner"))
+        for purpose, template in (("partner_offers", "partner"), ("partner_offers", "-"), ("offers", "partner"))
     )
     assert of_campaign([mine, packed, others], {"partner_offers"}, "partner") == [mine]

@@ -1,7 +1,7 @@
 """Statistics that cannot be narrowed down to few people (clause U15): what is counted, and how cells are packed. Pure.
 
 Each mail, and each withdrawal, is one fact and lies in exactly one cell. Cells of fewer than `GROUP` people are packed
-together by a fixed order: the provider becomes `other`, then the template `*`, and what is left waits for a later day.
+together by a fixed order: the provider becomes `other`, then the template `-`, and what is left waits for a later day.
 That is done once, when a day is closed; every answer is a sum of packed cells, so whatever answers are added or taken
 from each other, a union of packed cells comes out: nobody, or `GROUP` people and more. Each cell's count is rounded to
 tens, once and at random: two days whose people differ by one cannot be told apart by their counts.
@@ -18,7 +18,7 @@ GROUP: Final = 10
 
 OTHER: Final = "other"  # the provider class of all that are too small to count by name
 GONE: Final = "gone"  # the provider of somebody who was erased: nobody knows it any more
-ANY: Final = "*"
+ANY: Final = "-"  # no template has such a name
 MOST_WAITING: Final = 5000  # facts that wait for their group to grow; the oldest are dropped
 WAITING_DAYS: Final = 90
 

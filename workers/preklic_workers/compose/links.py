@@ -64,8 +64,7 @@ def link(content: Content, tracking: Tracking, hosts: frozenset[str] | None = No
         url = html.unescape(found[1])
         check_link(url)
         partners = url in tracking.targets and in_anchor(page, start)
-        if not partners:
-            check_host(url, hosts)
+        check_host(url, None if partners else hosts)
         if not _WEB.match(url):
             continue
         if partners or (tracking.click is not None and in_anchor(page, start) and not url.startswith(tracking.own)):
