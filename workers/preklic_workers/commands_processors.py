@@ -44,7 +44,7 @@ def register(config: Settings, today: dt.date) -> list[dict[str, Any]]:
     ]
     known = {one.name for one in config.processors}
     strange = sorted({relay.processor for relay in config.relays} - known)
-    blank = dict.fromkeys(("contract", "country", "valid_from", "valid_to"), "") | {"days_left": 0}
+    blank: dict[str, Any] = dict.fromkeys(("contract", "country", "valid_from", "valid_to"), "") | {"days_left": 0}
     for name in strange:
         relays = [relay.name for relay in config.relays if relay.processor == name]
         rows.append({"name": name} | blank | {"relays": relays, "state": "unregistered"})

@@ -42,18 +42,14 @@ def stats(
     Example: `preklic stats --by provider --by month --from 2026-01-01 --plot stats.svg`
     """
     names = _names(by or [])
-    if plot is not None and (plot.suffix.lower() not in _PLOTS or language not in {"en", "sl"}):
-        raise Stop(Code.USAGE, "--plot names an .svg or .png file, --language is en or sl")
+    _check(plot, language)
     first, last = since and since.date(), until and until.date()
     days = looking.with_store(lambda opened, _: opened.statistics.days(first, last))
     rows = table((cell for day in days for cell in day.cells), names)
     persons = newest_persons(days) if "provider" in names else {}
     if plot is not None:
         _draw(rows, names, plot, language)
-    if as_json:
-        show_json(answer(days, names, rows, persons))
-        return
-    _tell(days, names, rows, persons)
+    show_json(answer(days, names, rows, persons)) if as_json else _tell(days, names, rows, persons)
 
 
 def answer(
@@ -68,6 +64,11 @@ def newest_persons(days: Sequence[ClosedDay]) -> dict[str, Any]:
     """People by provider as they were counted last, with the day; empty when they were not counted."""
     counted = next((day for day in reversed(days) if day.persons), None)
     return {} if counted is None else {"day": counted.day.isoformat(), "by_provider": dict(counted.persons)}
+
+
+def _check(plot: Path | None, language: str) -> None:
+    if plot is not None and (plot.suffix.lower() not in _PLOTS or language not in {"en", "sl"}):
+        raise Stop(Code.USAGE, "--plot names an .svg or .png file, --language is en or sl")
 
 
 def _names(given: Sequence[str]) -> list[str]:
