@@ -18,9 +18,9 @@ PAGE: Final = 2000
 # A person may object to statistics: that purpose rests on interest.
 PURPOSE: Final = "statistics"
 _NOES: Final = frozenset({"withdrawn", "objected"})
-_MAIL: Final = dict.fromkeys(("person", "purpose", "template", "state", "reason", "created"), 1)
-_NO: Final = dict.fromkeys(("person", "purposes", "accepted"), 1)
-_PERSON: Final = {"provider": 1, "erased": 1, f"permissions.{PURPOSE}.state": 1}
+_MAIL: Final[Doc] = dict.fromkeys(("person", "purpose", "template", "state", "reason", "created"), 1)
+_NO: Final[Doc] = dict.fromkeys(("person", "purposes", "accepted"), 1)
+_PERSON: Final[Doc] = {"provider": 1, "erased": 1, f"permissions.{PURPOSE}.state": 1}
 _DAY: Final = dt.timedelta(days=1)
 
 
