@@ -33,7 +33,8 @@ def by_people(event: Event) -> bool:
 def mail(doc: Doc, events: Iterable[Event]) -> Fact:
     """The fact of one mail of a known person; its provider is still to be filled in."""
     happened = {event.kind for event in events if event.kind == "bounced" or by_people(event)}
-    state = COUNTED_AS.get(doc["state"], doc["state"])
+    recorded: str = doc["state"]
+    state = COUNTED_AS.get(recorded, recorded)
     if doc["state"] == "complained":
         happened.add("complained")
     if state == "sent" and "bounced" in happened:
