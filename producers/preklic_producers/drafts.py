@@ -202,6 +202,11 @@ class Drafter:
         fields = {"question": "preferences", "person": person.hex()}
         return parcel(checked(self._job(AskJob, ASK_LIFE, None, fields)), "ask")
 
+    def ask_statistics(self, template: str, since: str | None, until: str | None) -> Parcel:
+        """The question how many mails of a partner's campaign were sent, opened and so on."""
+        fields = {"question": "statistics", "template": template, "since": since, "until": until}
+        return parcel(checked(self._job(AskJob, ASK_LIFE, None, fields)), "ask")
+
     def _mail_purpose(self, purpose: object, template: object) -> Purpose:
         known = self.registry.get(purpose) if isinstance(purpose, str) else None
         if known is None or not known.mail:

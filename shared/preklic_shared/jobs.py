@@ -18,6 +18,7 @@ Template = Annotated[str, Meta(pattern=rf"^[a-z][a-z0-9_-]{{0,63}}{_END}")]
 Trace = Annotated[str, Meta(pattern=rf"^00-[0-9a-f]{{32}}-[0-9a-f]{{16}}-[0-9a-f]{{2}}{_END}")]
 KeyId = Annotated[str, Meta(pattern=rf"^[a-z0-9-]{{1,64}}{_END}")]
 Sealed = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9+/]+={{0,2}}{_END}", max_length=200_000)]
+Day = Annotated[str, Meta(pattern=rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{_END}")]
 Pid = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{32}}{_END}")]
 Text = Annotated[str, Meta(max_length=1000)]
 Short = Annotated[str, Meta(min_length=1, max_length=200)]
@@ -107,13 +108,19 @@ class EnrichJob(Job, frozen=True, kw_only=True):
 
 
 class AskJob(Job, frozen=True, kw_only=True):
-    """A question that only the store can answer; the answer comes over direct reply-to."""
+    """A question that only the store can answer; the answer comes over direct reply-to.
+
+    `statistics` asks about the campaign `template` of a partner, from day `since` to day `until` (U4).
+    """
 
     KIND: ClassVar[str] = "ask"
 
-    question: Literal["customer", "status", "preferences"]
+    question: Literal["customer", "status", "preferences", "statistics"]
     message: JobId | None = None
     person: Pid | None = None
+    template: Template | None = None
+    since: Day | None = None
+    until: Day | None = None
     key: KeyId | None = None
     sealed: Sealed | None = None
 

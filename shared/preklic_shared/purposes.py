@@ -106,6 +106,11 @@ class Purpose(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return self.mail and self.basis in CHOICE
 
     @property
+    def partners(self) -> bool:
+        """Whether its mails carry others' offers: all that they show and link to is on the company's own hosts."""
+        return self.clause == "U4"
+
+    @property
     def needs_known_person(self) -> bool:
         """Whether an unknown address is refused; contract and legal duty record it themselves."""
         return self.basis in CHOICE

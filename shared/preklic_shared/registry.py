@@ -111,6 +111,11 @@ class Registry:
         return frozenset(switch for purpose in self.purposes.values() if (switch := purpose.profiling) is not None)
 
     @cached_property
+    def partners(self) -> frozenset[str]:
+        """The templates of partners' mail (U4): what a partner may ask the counts of."""
+        return frozenset(name for purpose in self.purposes.values() if purpose.partners for name in purpose.templates)
+
+    @cached_property
     def marketing(self) -> frozenset[str]:
         """The keys of all marketing mail."""
         return frozenset(purpose.key for purpose in self.purposes.values() if purpose.marketing)

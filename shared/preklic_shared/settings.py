@@ -89,6 +89,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     bulk_closes_after: Annotated[float, Meta(ge=5, le=86_400)] = 60
     concurrency: Annotated[int, Meta(ge=1, le=4096)] = 256
     trusted_proxies: tuple[str, ...] = ()
+    own_hosts: tuple[str, ...] = ()
     relays: tuple[Relay, ...] = ()
     processors: tuple[Processor, ...] = ()
     tokens: tuple[ApiToken, ...] = ()
@@ -151,8 +152,9 @@ def _lists(values: dict[str, Any]) -> dict[str, Any]:
         for one in values.get(group) or ():
             if isinstance(one, dict) and isinstance(one.get(name), str):
                 one[name] = one[name].split(",")
-    if isinstance(values.get("trusted_proxies"), str):
-        values["trusted_proxies"] = [part for part in values["trusted_proxies"].split(",") if part]
+    for name in ("trusted_proxies", "own_hosts"):
+        if isinstance(values.get(name), str):
+            values[name] = [part for part in values[name].split(",") if part]
     return values
 
 

@@ -6,9 +6,10 @@ import pytest
 from preklic_shared.ids import new_id
 from preklic_shared.jobs import AskJob, AskPayload
 from preklic_workers.answer import Answer
+from preklic_workers.blind import Blind
 from preklic_workers.outcomes import Dead, Done, Refused
 from preklic_workers.runtime import Opened
-from storing import NEWS, PAYMENT, REGISTRY, claimed, grant, now, subject, withdraw
+from storing import NEWS, PAYMENT, REGISTRY, RING, claimed, grant, now, subject, withdraw
 
 ANA, BOR, CENE = "ana@primer.si", "bor@primer.si", "cene@primer.si"
 
@@ -17,7 +18,7 @@ class Desk:
     """Asks, and keeps what was replied."""
 
     def __init__(self, store):
-        self.handler = Answer(store, REGISTRY)
+        self.handler = Answer(store, REGISTRY, Blind(suppress=b"", lookup=RING.blind.lookup))
         self.job = ""
 
     async def ask(self, question, *, address=None, expired=False, **fields):

@@ -283,8 +283,9 @@ def test_a_customer_check_and_a_status_are_asked_over_the_queue(served, settings
 def test_customer_checks_are_limited_and_for_authenticated_backends_alone(served, http, amqp_url):
     served.gateway.checks._limit = 3
     with Answerer(amqp_url, answers) as answerer:
-        codes = [http.post("/v1/customers/check", json={"address": ANA}).status_code for _ in range(5)]
-        assert codes == [200, 200, 200, 429, 429]
+        told = [http.post("/v1/customers/check", json={"address": ANA}) for _ in range(5)]
+        assert [answer.status_code for answer in told] == [200, 200, 200, 429, 429]
+        assert told[-1].headers["retry-after"] == "60"
         anybody = httpx.post(f"{served.url}/v1/customers/check", json={"address": ANA})
     assert anybody.status_code == 401
     assert len(answerer.asked) == 3
@@ -317,7 +318,7 @@ def test_the_api_describes_itself_and_every_path_it_names_exists(http):
     for path, methods in described["paths"].items():
         for method in methods:
             answer = http.request(method, path.replace("{id}", "x"), json={})
-            assert answer.status_code == 422, path
+            assert answer.status_code == (403 if "partners" in path else 422), path
 
 
 def asking(settings, served):

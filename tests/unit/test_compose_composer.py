@@ -55,16 +55,6 @@ def test_no_address_is_in_a_link():
     assert raw.count(b"ana@primer.si") == 1
 
 
-@pytest.mark.attack(35, guard="preklic_workers.compose.links:check_host")
-@pytest.mark.clause("U4", guard="preklic_workers.compose.links:check_host")
-@pytest.mark.parametrize("where", ["url", "text"])
-def test_a_partners_mail_leads_to_own_hosts_alone(where):
-    data = {"title": "t", "text": "x", "partner": "Partner", "url": "https://www.lucrum.example/p"}
-    assert not isinstance(composed("partner_offers", data, "partner"), NotComposed)
-    foreign = data | {where: "https://partner.example/p"}
-    assert composed("partner_offers", foreign, "partner") == NotComposed("template_error", "foreign_host")
-
-
 @pytest.mark.attack(33, guard="preklic_workers.compose.links:check_link")
 def test_a_script_in_a_link_is_refused():
     data = DATA["offer"] | {"url": "javascript:alert(1)"}

@@ -2,22 +2,25 @@
 
 `customer` -> {"existing": bool}; `status` -> {"state", "reason"} or {}; `preferences` -> {"permissions": {key: state}}
 or {} for a person who is not known; for one who was erased with {"erased": {"at": seconds, "receipt": job, "kept":
-[group]}} beside it.
+[group]}} beside it; `statistics` -> {"counts": {measure: tens}}, all of closed days.
 """
 
+import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from preklic_shared.addresses import BadAddress, parse
+from preklic_shared.addresses import Address, BadAddress, parse
 from preklic_shared.jobs import AskJob, AskPayload
 from preklic_shared.registry import Registry
+from preklic_workers.blind import Blind
+from preklic_workers.figures import of_campaign, table
 from preklic_workers.moments import moment
 from preklic_workers.outcomes import Dead, Done, Outcome, Refused
 from preklic_workers.permission import Person
 from preklic_workers.runtime import Opened
-from preklic_workers.store import Erased, Store, Unavailable
+from preklic_workers.store import Act, Erased, Store, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class Answer:
 
     store: Store
     registry: Registry
+    blind: Blind
 
     async def ask(self, opened: Opened) -> Outcome:
         """One question. Nobody waits for a late answer, so a store that is away is no reason to try again."""
@@ -49,23 +53,45 @@ class Answer:
                 return await self._status(job.message)
             case "preferences" if job.person is not None:
                 return await self._preferences(job.person)
+            case "statistics" if job.template is not None:
+                return await self._statistics(job.template, job.since, job.until)
             case _:
                 return None
 
     async def _customer(self, job: AskJob, text: str) -> dict[str, Any] | None:
-        """U6: by keyed hash, and every question is recorded before it is answered."""
+        """U6: by keyed hash, and every question is recorded before it is answered: who asked about whom."""
         try:
-            person = await self.store.persons.by_lookup(parse(text))
+            address = parse(text)
         except BadAddress:
             return None
+        person = await self.store.persons.by_lookup(address)
+        await self.store.acts.record(self._checked(job, address, person))
         await self.store.messages.note(
             job.id, "ask", "applied", producer=job.producer, expires=moment(job.expires), reason="customer_check"
         )
         return {"existing": is_customer(person, self.registry)}
 
+    def _checked(self, job: AskJob, address: Address, person: Person | None) -> Act:
+        """Who asked about whom. Nobody is made known by it: this role has no key that hashes an unknown address."""
+        keep = moment(job.at) + dt.timedelta(days=check_days(self.registry))
+        facts = {"pseudonym": self.blind.asked(address), "question": job.id}
+        subject = None if person is None else person.id
+        return Act("customer_check", job.producer, "new or existing customer (U6)", subject, facts, keep)
+
     async def _status(self, message: str) -> dict[str, Any]:
         found = await self.store.messages.show(message)
         return {"state": found["state"], "reason": found.get("reason")} if found else {}
+
+    async def _statistics(self, template: str, since: str | None, until: str | None) -> dict[str, Any]:
+        """U4: a partner's own campaign, from packed cells alone."""
+        try:
+            first, last = (None if day is None else dt.date.fromisoformat(day) for day in (since, until))
+        except ValueError:
+            return {}
+        days = await self.store.statistics.days(first, last)
+        purposes = [key for key, purpose in self.registry.purposes.items() if purpose.partners]
+        (counts,) = table(of_campaign((cell for day in days for cell in day.cells), purposes, template), ()) or [{}]
+        return {"counts": counts}
 
     async def _preferences(self, pid: str) -> dict[str, Any]:
         person = await self.store.persons.by_pid(bytes.fromhex(pid))
@@ -83,8 +109,17 @@ def receipt_of(erased: Erased | None) -> dict[str, Any]:
     return {"erased": told}
 
 
+def check_days(registry: Registry) -> int:
+    """For how many days a customer check stays recorded."""
+    purpose = registry.get("customer_check")
+    return purpose.retention_days if purpose is not None else 365
+
+
 def is_customer(person: Person | None, registry: Registry) -> bool:
-    """Whether a contract with this person is recorded. Pure."""
+    """Whether a contract with this person is recorded: granted, or brought by a mail that rests on one. Pure.
+
+    Who only reads the newsletter is no customer, and somebody erased is none any more.
+    """
     if person is None or person.erased:
         return False
     contracts = (key for key, said in person.permissions.items() if said.state == "granted")

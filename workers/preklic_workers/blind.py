@@ -29,6 +29,10 @@ class Blind:
         """The look-up hash of an address."""
         return _text(self.lookup, b"lookup", address.normal.encode())
 
+    def asked(self, address: Address) -> str:
+        """The pseudonym of an address that somebody asked about; it finds nobody."""
+        return _text(self.lookup, b"asked", address.normal.encode())
+
     def ref(self, ref: str) -> str:
         """The look-up hash of a website's own name for a person."""
         return _text(self.lookup, b"ref", ref.encode())

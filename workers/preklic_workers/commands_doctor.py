@@ -17,11 +17,13 @@ from preklic_workers.commands_setup import database_drift, hidden
 from preklic_workers.incarnation import Incarnation
 from preklic_workers.keydir import ROLES, KeyDirError, check
 from preklic_workers.rings import directory_of, ring_of
-from preklic_workers.smtp.routes import contracted
+from preklic_workers.smtp.routes import contracted, days_left
 from preklic_workers.state_dir import state_of
 from preklic_workers.tombstones import Broken, Tombstones
 
 LATE_DAYS = 33
+WARN_DAYS = 30
+_RENEW = "renew it, and set valid_to in [[processors]]"
 # What a check may raise, and how to mend it.
 _MENDS: tuple[tuple[type[Exception], str], ...] = (
     (BrokerAway, "start RabbitMQ, or set PREKLIC_AMQP_URL"),
@@ -142,6 +144,8 @@ def _relays(config: Settings) -> Iterator[tuple[str, str]]:
         company = companies.get(relay.processor)
         if company is None or not contracted(company, today):
             yield f"the relay {relay.name} has no processor under contract today", "mend [[processors]] (clause U8)"
+        elif (left := days_left(company, today)) < WARN_DAYS:
+            yield f"the contract with {company.name} ends in {left} days; then {relay.name} sends nothing", _RENEW
 
 
 def _mend_topology(problem: str) -> str:

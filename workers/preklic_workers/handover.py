@@ -15,7 +15,7 @@ from preklic_workers.outcomes import Outcome
 from preklic_workers.permission import rests_on_choice
 from preklic_workers.smtp.conversation import Accepted, Connection, Lost, Rejected, stuff
 from preklic_workers.smtp.pool import RelayAway, Session
-from preklic_workers.smtp.routes import Route
+from preklic_workers.smtp.routes import INVALID, Route, lapsed
 from preklic_workers.store import GateBusy, GateLost, GatePassed, GateRefused, Handover, Store, moment
 
 GATE_SECONDS: Final = 2.0  # law 1c: an older answer of the gate is none
@@ -48,7 +48,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Late:
-    """The gate is not asked (channel_gone, withdrawals_late), or it was and DATA must not begin all the same.
+    """The gate is not asked (channel_gone, withdrawals_late, processor_invalid), or it was and no DATA may begin.
 
     That is channel_gone or gate_late.
     """
@@ -68,7 +68,7 @@ async def hand_over(attempt: Attempt, mail: Mail, route: Route, watch: Watch) ->
     """Hand `mail` to the relay of `route` if the gate says so, and record what became of it."""
     try:
         async with route.pool.session() as session:
-            ended = await _converse(session, attempt, mail, watch)
+            ended = await _converse(session, attempt, mail, route, watch)
     except RelayAway as away:
         return await _no_session(attempt, away.reason, route, watch)
     match ended.answer:
@@ -87,11 +87,14 @@ async def hand_over(attempt: Attempt, mail: Mail, route: Route, watch: Watch) ->
             return await _closed(attempt, closed)
 
 
-async def _converse(session: Session, attempt: Attempt, mail: Mail, watch: Watch) -> Conversed:
+async def _converse(session: Session, attempt: Attempt, mail: Mail, route: Route, watch: Watch) -> Conversed:
+    # A slot may have been waited for, and a session may be older than the contract: no address after its last day.
+    if (reason := lapsed(route)) is not None:
+        return Conversed(Late(reason), handed=False)
     ready = await session.begin(mail.sender, mail.recipient, utf8=mail.smtputf8)
     if not isinstance(ready, Connection):
         return Conversed(ready, handed=False)
-    if (reason := await no_gate(attempt, watch)) is not None:
+    if (reason := lapsed(route) or await no_gate(attempt, watch)) is not None:
         return Conversed(Late(reason), handed=False)
     asked = watch.clock()
     gate = await attempt.store.gate.pass_through(_handover(attempt))
@@ -137,6 +140,9 @@ def _handover(attempt: Attempt) -> Handover:
 
 
 async def _late(attempt: Attempt, reason: str, *, handed: bool) -> Outcome:
+    if reason == INVALID:
+        # Another relay may carry it, which the next attempt looks for; where there is none it is refused.
+        return await attempt.later(_SOON, reason, count=False)
     if handed:
         return await attempt.given_back(_SOON, reason)
     return await attempt.later(STOPPED_SECONDS if reason == LATE else _SOON, reason, count=False)

@@ -24,6 +24,7 @@ from preklic_workers.compose.composer import SHIPPED, Composer, House
 from preklic_workers.compose.dkim import Signers
 from preklic_workers.compose.templates import Templates
 from preklic_workers.custody import Custody
+from preklic_workers.days import DaysPart
 from preklic_workers.dkim_keys import DkimKey, unsigned
 from preklic_workers.engine import Engine
 from preklic_workers.health import Health
@@ -87,7 +88,7 @@ def send_duty(means: Means) -> Duty:
     """Both lanes of mail. Raises SettingsError for a relay without a processor under contract, TemplateError."""
     settings, ring = means.settings, means.ring
     assert ring.tokens is not None  # the key directory of `send` is complete, or it does not open
-    house = House(public_url=settings.public_url, mail_domain=settings.mail_domain)
+    house = House(settings.public_url, settings.mail_domain, hosts=frozenset(map(str.lower, settings.own_hosts)))
     templates = Templates(settings.template_dir or SHIPPED)
     composer = Composer(templates, means.registry, ring.tokens, house, signers_for(means.registry, ring.dkim))
     routes = open_routes(settings, dt.datetime.now(dt.UTC).date())
@@ -127,7 +128,7 @@ def record_duty(means: Means) -> Duty:
 
 def answer_duty(means: Means) -> Duty:
     """Questions of the gateway."""
-    return Duty({"ask": Answer(means.store, means.registry).ask})
+    return Duty({"ask": Answer(means.store, means.registry, means.ring.blind).ask})
 
 
 def track_duty(means: Means) -> Duty:
@@ -136,11 +137,15 @@ def track_duty(means: Means) -> Duty:
 
 
 def upkeep_duty(means: Means) -> Duty:
-    """Dead letters, the reaper, the gauges, keys and what notices a restore. Raises KeyDirError for a bad STATE_DIR."""
+    """Dead letters, the reaper, gauges, statistics, keys, and what notices a restore.
+
+    Raises KeyDirError for a bad STATE_DIR.
+    """
     upkeep = Upkeep(means.store, means.registry)
     url = means.settings.amqp_url
     custody = Custody(means.settings, means.store, means.ring)
-    return Duty(beside=[Burials(url, upkeep), Rounds(upkeep, means.store, url), Audit(url, means.store), custody])
+    days = DaysPart(means.store)
+    return Duty(beside=[Burials(url, upkeep), Rounds(upkeep, means.store, url), Audit(url, means.store), custody, days])
 
 
 DUTIES: Final[Mapping[str, Callable[[Means], Duty]]] = {

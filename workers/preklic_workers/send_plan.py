@@ -1,6 +1,5 @@
 """What a send job asks for, judged before anything is recorded: purpose, recipient, relays, and its claim. Pure."""
 
-import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +13,7 @@ from preklic_workers.blind import Blind
 from preklic_workers.compose.composer import Composer
 from preklic_workers.handover import BULK_CLOSES_AFTER, ObserveReply, since_boot, unobserved
 from preklic_workers.runtime import Opened
-from preklic_workers.smtp.routes import Route, valid_routes
+from preklic_workers.smtp.routes import INVALID, Route, today, valid_routes
 from preklic_workers.store import Claim, Store, moment
 
 # How old a job is (seconds) -> how long it waits before it asks again for the job that it stands on.
@@ -60,8 +59,8 @@ def plan_of(opened: Opened, deps: SendDeps) -> Plan | str:
         address = parse(payload.to)
     except BadAddress:
         return "bad_address"
-    routes = valid_routes(deps.routes, dt.datetime.now(dt.UTC).date())
-    return Plan(payload, purpose, address, deps.blind.subject(address), routes) if routes else "processor_invalid"
+    routes = valid_routes(deps.routes, today())
+    return Plan(payload, purpose, address, deps.blind.subject(address), routes) if routes else INVALID
 
 
 def patience(age: float) -> float:

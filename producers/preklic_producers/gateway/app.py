@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from preklic_producers.courier import Unavailable
 from preklic_producers.drafts import Drafter
 from preklic_producers.fields import Rejected
-from preklic_producers.gateway import health, intake, openapi, public
+from preklic_producers.gateway import health, intake, openapi, partners, public
 from preklic_producers.gateway.ask import Asker
 from preklic_producers.gateway.clients import MISSES_A_MINUTE, Ceiling, Network, networks
 from preklic_producers.gateway.context import Gateway
@@ -81,6 +81,7 @@ ROUTES: Final = [
     Route("/v1/profiles", intake.profiles, methods=["POST"]),
     Route("/v1/events", intake.events, methods=["POST"]),
     Route("/v1/customers/check", intake.check, methods=["POST"]),
+    Route("/v1/partners/statistics", partners.statistics, methods=["GET"]),
     Route("/openapi.json", openapi.openapi, methods=["GET"]),
     Route("/healthz", health.healthz, methods=["GET"]),
     Route("/readyz", health.readyz, methods=["GET"]),
@@ -137,7 +138,7 @@ def _builder(settings: Settings) -> Callable[[Ceiling], Gateway]:
     pin = None if settings.sealing_pin is None else bytes.fromhex(settings.sealing_pin)
     seals = Seals(sealing_keys, pin)
     registry = load_registry(settings.registry)
-    bearers = Bearers(settings.tokens)
+    bearers = Bearers(settings.tokens, registry.partners)
     box = Outbox(outbox)
 
     def build(misses: Ceiling) -> Gateway:

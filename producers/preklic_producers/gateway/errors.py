@@ -1,10 +1,15 @@
 """Errors as the API tells them: `{"message", "code", "field"}`, never a value of the request."""
 
+from typing import Final
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from preklic_producers.courier import Unavailable
 from preklic_producers.fields import Rejected
+
+# Seconds: a limit counts whole minutes, a service may be back at any moment.
+_AFTER: Final = {429: "60", 503: "5"}
 
 
 class ApiError(Exception):
@@ -31,7 +36,7 @@ async def answer_error(_request: Request, error: Exception) -> Response:
     if not isinstance(error, ApiError):
         error = ApiError(500, "internal", "something went wrong here")
     body = {"message": error.message, "code": error.code, "field": error.field}
-    headers = {"Retry-After": "5"} if error.status in {429, 503} else None
+    headers = {"Retry-After": _AFTER[error.status]} if error.status in _AFTER else None
     return JSONResponse(body, status_code=error.status, headers=headers)
 
 

@@ -25,6 +25,7 @@ from preklic_producers.gateway.requests import (
     read_json,
 )
 from preklic_producers.outbox import Parcel
+from preklic_shared.redirects import of_somebody
 from preklic_shared.tokens import Click, Open
 
 REPLAYED: Final = "Idempotent-Replayed"
@@ -59,6 +60,8 @@ async def events(request: Request) -> Response:
     def draft(drafts: Drafter, body: bytes, key: str | None) -> Parcel:
         asked = read_json(body, EventRequest)
         token = keys.check(asked.token, Click) or keys.check(asked.token, Open)
+        if isinstance(token, Click) and not of_somebody(token):
+            token = None
         if token is None or isinstance(token, Click) != (asked.kind == "clicked"):
             raise Rejected("token", "is no token of a mail's link or pixel, or of the other kind")
         link = token.link if isinstance(token, Click) else None

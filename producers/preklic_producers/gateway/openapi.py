@@ -33,7 +33,7 @@ _ERRORS: Final = {
     "409": "the first request with this Idempotency-Key is under way",
     "413": "the body is too large",
     "422": "a field is at fault, or the Idempotency-Key was used with another body",
-    "429": "too many customer checks in this minute",
+    "429": "too many questions in this minute",
     "503": "neither broker nor outbox takes jobs, or nobody answered in time",
 }
 _TAKEN: Final = {
@@ -66,6 +66,7 @@ def document() -> dict[str, Any]:
         path: {"post": _post(path, scope, schema)} for (path, scope, _), schema in zip(_POSTS, schemas, strict=True)
     }
     paths["/v1/messages/{id}"] = {"get": _status()}
+    paths["/v1/partners/statistics"] = {"get": _statistics()}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Preklic gateway", "version": "1"},
@@ -105,6 +106,17 @@ def _status() -> dict[str, Any]:
         "summary": "needs the scope status",
         "parameters": [identifier],
         "responses": {"200": _data(data), **missing, **_errors()},
+    }
+
+
+def _statistics() -> dict[str, Any]:
+    days = [{"name": name, "in": "query", "schema": {"type": "string", "format": "date"}} for name in ("from", "to")]
+    counts = {"type": "object", "additionalProperties": {"type": "integer", "multipleOf": 10}}
+    data = {"type": "object", "properties": {"campaign": {"type": "string"}, "counts": counts}}
+    return {
+        "summary": "needs the scope partner:<campaign>",
+        "parameters": days,
+        "responses": {"200": _data(data), **_errors()},
     }
 
 

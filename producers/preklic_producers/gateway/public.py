@@ -21,6 +21,7 @@ from preklic_producers.gateway.context import Gateway, client, gateway_of
 from preklic_producers.gateway.texts import TEXTS, Language, language_of
 from preklic_producers.outbox import Parcel
 from preklic_shared.jobs import Proof
+from preklic_shared.redirects import of_somebody
 from preklic_shared.telemetry import logger
 from preklic_shared.tokens import Click, Confirm, Open, Preference, T, Unsubscribe
 
@@ -34,7 +35,7 @@ async def click(request: Request) -> Response:
     """Redirect to the URL that was signed, or home. The event is recorded if the person permits it."""
     gateway = gateway_of(request)
     token = believed(request, Click)
-    if token is not None and request.method == "GET":
+    if token is not None and of_somebody(token) and request.method == "GET":
         agent = agent_of(request.headers)
         await gateway.delivery.hand_over_event(
             gateway.drafts.track(token.message, token.pid, "clicked", link=token.link, agent=agent)

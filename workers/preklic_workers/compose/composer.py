@@ -9,18 +9,18 @@ from typing import Any, Final
 
 from preklic_shared.addresses import Address, BadAddress, parse
 from preklic_shared.jobs import SendJob, SendPayload
+from preklic_shared.redirects import redirect_to
 from preklic_shared.registry import Purpose, Registry
 from preklic_shared.tokens import Click, Confirm, Open, Preference, TokenKeys, Unsubscribe
 from preklic_workers.compose.dkim import Signers
 from preklic_workers.compose.links import Tracking, host_of, link
 from preklic_workers.compose.mime import BadContent, Letter, Mail, Mailbox, assemble
+from preklic_workers.compose.partners import targets_of
 from preklic_workers.compose.templates import PROFILE, Template, TemplateError, Templates
 from preklic_workers.compose.verify import verify
 from preklic_workers.permission import Person, may_track
 
 SHIPPED: Final = Path(__file__).parents[1] / "templates"
-# The clause under which mail carries others' offers: all that it shows and links to is on the company's own hosts.
-PARTNERS: Final = "U4"
 UNSIGNED: Final = Signers()
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -71,11 +71,14 @@ class Composer:
         self._url = house.public_url.rstrip("/")
         self._own_hosts = house.own_hosts
         self._company = {"name": registry.controller, "address": house.address}
+        self._targets: dict[str, frozenset[str]] = {}
         for purpose in registry.purposes.values():
             for name in purpose.templates:
                 named = templates.get(name)
                 if named is None or purpose.key not in named.front.purposes:
                     raise TemplateError(f"{name}: is missing, or not for the purpose {purpose.key}")
+                if purpose.partners:
+                    self._check_partners(name)
         for template in templates:
             for key in template.front.purposes:
                 check_asked(template, registry.get(key))
@@ -121,9 +124,11 @@ class Composer:
     ) -> Mail:
         unsubscribe = self._unsubscribe(job, purpose, person)
         surroundings = {**self._surroundings(job, purpose, person, unsubscribe), PROFILE: profile}
-        content = self._variant(job, payload, purpose).render(payload.data, surroundings)
-        hosts = self._own_hosts if purpose.clause == PARTNERS else None
-        linked = link(content, self._tracking(job, purpose, person), hosts)
+        template = self._variant(job, payload, purpose)
+        content = template.render(payload.data, surroundings)
+        hosts = self._own_hosts if purpose.partners else None
+        tracking = self._tracking(job, purpose, person, self._targets.get(template.name, frozenset()))
+        linked = link(content, tracking, hosts)
         letter = self._letter(job, payload, purpose, address, content.subject, unsubscribe)
         return assemble(letter, linked.text, linked.html, linked.urls)
 
@@ -181,10 +186,19 @@ class Composer:
         token = Confirm(said.job, person.pid, purpose.key, int(time.time()))
         return f"{self._url}/confirm/{self._tokens.mint(token)}"
 
-    def _tracking(self, job: SendJob, purpose: Purpose, person: Person) -> Tracking:
+    def _check_partners(self, name: str) -> None:
+        for each in self._templates.variants(name):
+            sources = self._templates.sources(each.name)
+            self._targets[each.name] = targets_of(each.name, each.front.destinations, sources, self._own_hosts)
+
+    def _redirect(self, url: str) -> str:
+        """Our link to a partner's page: the same for everybody, and it says nothing of whom it was sent to."""
+        return f"{self._url}/c/{self._tokens.mint(redirect_to(url))}"
+
+    def _tracking(self, job: SendJob, purpose: Purpose, person: Person, targets: frozenset[str]) -> Tracking:
         """Clicks and opens are each counted only with a permission of their own (U12)."""
         if not purpose.tracking:
-            return Tracking()
+            return Tracking(targets=targets, redirect=self._redirect)
 
         def click(number: int, url: str) -> str:
             return f"{self._url}/c/{self._tokens.mint(Click(job.id, person.pid, number, url))}"
@@ -193,7 +207,11 @@ class Composer:
         if may_track(person, "engagement.opens"):
             pixel = f"{self._url}/o/{self._tokens.mint(Open(job.id, person.pid))}.gif"
         return Tracking(
-            click=click if may_track(person, "engagement.clicks") else None, pixel=pixel, own=(f"{self._url}/",)
+            click=click if may_track(person, "engagement.clicks") else None,
+            pixel=pixel,
+            own=(f"{self._url}/",),
+            targets=targets,
+            redirect=self._redirect,
         )
 
 

@@ -11,11 +11,11 @@ from preklic_workers.compose.templates import Content, TemplateError
 
 # Templates are held to `name="value"` when they load, and data cannot write a quote: so this finds every one of them.
 # (A literal beginning makes the search ten times as fast as one for the names.)
-_ATTRIBUTE: Final = re.compile(r'="([^"]*)"')
-_NAMES: Final = ("href", "src", "srcset", "background", "action", "poster", "cite")
-_LONGEST: Final = max(map(len, _NAMES))
+ATTRIBUTE: Final = re.compile(r'="([^"]*)"')
+NAMES: Final = ("href", "src", "srcset", "background", "action", "poster", "cite")
+_LONGEST: Final = max(map(len, NAMES))
 _ALLOWED: Final = re.compile(r"(?:https?://[^\s\\\"'<>]+|mailto:[^\s\"'<>]+|tel:\+?[0-9 -]+|#[\w-]*)", re.IGNORECASE)
-_BARE: Final = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
+BARE: Final = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
 _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
 
 
@@ -23,12 +23,15 @@ _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
 class Tracking:
     """What the person and the purpose allow: `click` makes the URL that stands for link n; `pixel` is its URL.
 
-    `own` are URL beginnings that are never rewritten (unsubscribe, preferences, policy).
+    `own` are URL beginnings that are never rewritten (unsubscribe, preferences, policy). `targets` are a partner's
+    URLs: each goes out as what `redirect` makes of it where clicks are not counted, and in plain text (U4).
     """
 
     click: Callable[[int, str], str] | None = None
     pixel: str | None = None
     own: tuple[str, ...] = ()
+    targets: frozenset[str] = frozenset()
+    redirect: Callable[[str], str] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,25 +49,27 @@ def link(content: Content, tracking: Tracking, hosts: frozenset[str] | None = No
     TemplateError("link") for another scheme than http, https, mailto and tel, ("foreign_host") for a host that is
     not among `hosts`, where those are given.
     """
+    text = redirected(content.text, tracking)
     if hosts is not None:
         # Mail programs make links of these by themselves.
-        for written in _BARE.findall(content.text):
+        for written in BARE.findall(text):
             check_host(written, hosts)
     urls: list[str] = []
     pieces: list[str] = []
     page, clicks, at = content.html, 0, 0
-    for found in _ATTRIBUTE.finditer(page):
+    for found in ATTRIBUTE.finditer(page):
         start = found.start()
-        if not page[max(0, start - _LONGEST) : start].lower().endswith(_NAMES):
+        if not page[max(0, start - _LONGEST) : start].lower().endswith(NAMES):
             continue
         url = html.unescape(found[1])
         check_link(url)
-        check_host(url, hosts)
+        partners = url in tracking.targets and in_anchor(page, start)
+        check_host(url, None if partners else hosts)
         if not _WEB.match(url):
             continue
-        if tracking.click is not None and _in_anchor(page, start) and not url.startswith(tracking.own):
+        if partners or (tracking.click is not None and in_anchor(page, start) and not url.startswith(tracking.own)):
             clicks += 1
-            url = _counted(tracking.click, clicks, url)
+            url = tracking.redirect(url) if tracking.click is None else _counted(tracking.click, clicks, url)
             pieces += (page[at : found.start(1)], html.escape(url))
             at = found.end(1)
         urls.append(url)
@@ -72,7 +77,14 @@ def link(content: Content, tracking: Tracking, hosts: frozenset[str] | None = No
     if tracking.pixel is not None:
         page = _with_pixel(page, tracking.pixel)
         urls.append(tracking.pixel)
-    return Linked(content.text, page, tuple(urls))
+    return Linked(text, page, tuple(urls))
+
+
+def redirected(text: str, tracking: Tracking) -> str:
+    """Plain text with the partner's URLs as redirects; any other URL stays as it is."""
+    if not tracking.targets:
+        return text
+    return BARE.sub(lambda found: tracking.redirect(found[0]) if found[0] in tracking.targets else found[0], text)
 
 
 def check_link(url: str) -> None:
@@ -87,7 +99,7 @@ def check_host(url: str, hosts: frozenset[str] | None) -> None:
         raise TemplateError("foreign_host")
 
 
-def _in_anchor(page: str, at: int) -> bool:
+def in_anchor(page: str, at: int) -> bool:
     """Whether the tag that was opened last before `at` is an `a`."""
     start = page.rfind("<", 0, at) + 1
     return page[start : start + 1] in ("a", "A") and page[start + 1 : start + 2].isspace()

@@ -1,8 +1,8 @@
 """The template folder: everything is loaded, checked and compiled at start; rendering is pure.
 
-A template is a folder: `template.toml` (purposes, language, subject, preheader, fields, optional), `body.txt.j2` and
-`body.html.j2`. Folders whose name begins with `_` hold layouts. Templates run in Jinja's sandbox with strict undefined
-names; HTML is always escaped, and there is no way to switch that off from inside a template.
+A template is a folder: `template.toml` (`Front`), `body.txt.j2` and `body.html.j2`. Folders whose name begins with
+`_` hold layouts. Templates run in Jinja's sandbox with strict undefined names; HTML is always escaped, and there is no
+way to switch that off from inside a template.
 """
 
 import re
@@ -45,6 +45,7 @@ class Front(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `profile` names the fields of the person's profile that the mail is made individual with: the template finds them in
     `profile`, which is empty where the general variant must go out.
+    `destinations`: the hosts of a partner that a partner's mail may lead to, through our redirect (U4).
     """
 
     purposes: list[str]
@@ -54,6 +55,7 @@ class Front(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fields: list[str] = []
     optional: list[str] = []
     profile: list[str] = []
+    destinations: list[str] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,21 @@ class Templates:
         if template is None:
             raise TemplateError("template")
         return template
+
+    def variants(self, name: str) -> list[Template]:
+        """The template of that name and its variants in other languages."""
+        return [one for key, one in self._by_name.items() if key == name or key.startswith(f"{name}-")]
+
+    def sources(self, name: str) -> dict[str, str]:
+        """The source of the template's bodies and of the layouts that they stand on, by file."""
+        loader, found = self._environment.loader, dict[str, str]()
+        assert loader is not None
+        ahead = [f"{name}/body.txt.j2", f"{name}/body.html.j2"]
+        while ahead:
+            file = ahead.pop()
+            found[file] = loader.get_source(self._environment, file)[0]
+            ahead += [one for one in find_referenced_templates(self._environment.parse(found[file])) if one]
+        return found
 
     def __iter__(self) -> Iterator[Template]:
         return iter(self._by_name.values())

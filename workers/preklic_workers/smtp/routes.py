@@ -5,9 +5,12 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from preklic_shared.settings import Processor, Relay, Settings, SettingsError
 from preklic_workers.smtp.pool import Limits, RelayPool, Target
+
+INVALID: Final = "processor_invalid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class Route:
     pool: RelayPool
 
 
-def open_routes(settings: Settings, today: dt.date) -> tuple[Route, ...]:
+def open_routes(settings: Settings, on: dt.date) -> tuple[Route, ...]:
     """A route for each relay, none of them connected yet.
 
     SettingsError when there is no relay, or one whose processor is not registered or has no contract today.
@@ -32,23 +35,38 @@ def open_routes(settings: Settings, today: dt.date) -> tuple[Route, ...]:
         processor = processors.get(relay.processor)
         if processor is None:
             raise SettingsError("RELAYS", f"the relay {relay.name} belongs to no registered processor")
-        if not contracted(processor, today):
+        if not contracted(processor, on):
             raise SettingsError("PROCESSORS", f"the processor {processor.name} has no contract today")
         routes.append(Route(relay.name, processor, RelayPool(*_pool(relay, settings.mail_domain))))
     return tuple(routes)
 
 
-def valid_routes(routes: Sequence[Route], today: dt.date) -> list[Route]:
+def today() -> dt.date:
+    """The day that contracts are judged by (UTC)."""
+    return dt.datetime.now(dt.UTC).date()
+
+
+def valid_routes(routes: Sequence[Route], on: dt.date) -> list[Route]:
     """The routes that may carry mail on that day, in order of preference."""
-    return [route for route in routes if contracted(route.processor, today)]
+    return [route for route in routes if contracted(route.processor, on)]
 
 
-def contracted(processor: Processor, today: dt.date) -> bool:
+def contracted(processor: Processor, on: dt.date) -> bool:
     """Whether the processor's contract covers that day; dates that are none cover nothing."""
     try:
-        return dt.date.fromisoformat(processor.valid_from) <= today <= dt.date.fromisoformat(processor.valid_to)
+        return dt.date.fromisoformat(processor.valid_from) <= on <= dt.date.fromisoformat(processor.valid_to)
     except ValueError:
         return False
+
+
+def days_left(processor: Processor, on: dt.date) -> int:
+    """For how many more days the contract holds, that day not counted; 0 when it does not hold then."""
+    return (dt.date.fromisoformat(processor.valid_to) - on).days if contracted(processor, on) else 0
+
+
+def lapsed(route: Route) -> str | None:
+    """Why nothing may be handed to this relay any more, at this very moment; None while its contract holds."""
+    return None if contracted(route.processor, today()) else INVALID
 
 
 def _pool(relay: Relay, helo: str) -> tuple[Target, Limits, ssl.SSLContext | None]:

@@ -28,6 +28,7 @@ from preklic_workers.store.profiles import Profiles
 from preklic_workers.store.proofs import Proofs
 from preklic_workers.store.requests import Requests
 from preklic_workers.store.signs import Signs, Silent
+from preklic_workers.store.statistics import Statistics
 from preklic_workers.store.vault import Vault
 from preklic_workers.store.withdrawals import Captured, Drain, Withdraw, Withdrawal, Withdrawals
 
@@ -84,6 +85,7 @@ __all__ = [
     "Signs",
     "Silent",
     "Standalone",
+    "Statistics",
     "Store",
     "TooManyFields",
     "Unavailable",
@@ -136,6 +138,7 @@ class Store:
     exports: Exports
     holds: Holds
     requests: Requests
+    statistics: Statistics
 
     async def handed(self, message: str, epoch: int) -> bool:
         """Whether an epoch before `epoch` left its hand-over open: a body may be out, and no no is plain (law 1e)."""
@@ -182,4 +185,5 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         exports=Exports(mongo, persons, vault),
         holds=Holds(mongo, vault),
         requests=Requests(mongo),
+        statistics=Statistics(mongo),
     )

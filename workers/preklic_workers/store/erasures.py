@@ -111,7 +111,7 @@ class Erasures:
         )
         if not (groups or events or proofs or dead):
             return
-        entry = {"person": subject, "groups": sorted(groups), "kept": [], "events": events, "proofs": proofs} | {
+        entry: Doc = {"person": subject, "groups": sorted(groups), "kept": [], "events": events, "proofs": proofs} | {
             "dead": dead
         }
         where = {"_id": job, "erased.person": {"$ne": subject}}

@@ -5,6 +5,8 @@ from typing import Any, Final
 
 KEEP_SECONDS: Final = 395 * 24 * 3600  # claims and events are kept 13 months, longer than log and dead letters
 
+STATISTICS_SECONDS: Final = 1825 * 24 * 3600  # the registry says so of the purpose `statistics`
+
 
 @dataclass(frozen=True, slots=True)
 class Index:
@@ -25,6 +27,8 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("holds", (("holds.until", 1),), {"sparse": True}),
         Index("waiting", (("waiting.at", 1),), {"sparse": True}),
         Index("untold", (("untold", 1),), {"sparse": True}),
+        Index("provider", (("provider", 1),), {"sparse": True}),
+        Index("statistics_no", (("permissions.statistics.state", 1),), {"sparse": True}),
     ),
     "messages": (
         Index("stuck", (("state", 1), ("lease", 1)), _STUCK),
@@ -39,7 +43,9 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     "withdrawals": (
         Index("person", (("person", 1),)),
         Index("erased", (("erased.person", 1),), {"sparse": True}),
+        Index("accepted", (("accepted", 1),)),
     ),
+    "statistics": (Index("age", (("day", 1),), {"expireAfterSeconds": STATISTICS_SECONDS}),),
     # As long as the claim of their mail: afterwards nothing says what they were about.
     "events": (
         Index("age", (("recorded", 1),), {"expireAfterSeconds": KEEP_SECONDS}),

@@ -4,7 +4,7 @@ Every write asks for a majority and the journal; whatever leaves its outcome ope
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -117,6 +117,19 @@ class Collection:
         with edge():
             found: list[Doc] = await source.find(where, fields, sort=sort, limit=limit).to_list(None)
         return found
+
+    async def pages(self, where: Doc, fields: Doc, size: int) -> AsyncIterator[list[Doc]]:
+        """All that match, in pages of `size`, however many there are."""
+        cursor = self._raw.find(where, fields, batch_size=size)
+        try:
+            while True:
+                with edge():
+                    page: list[Doc] = await cursor.to_list(size)
+                if not page:
+                    return
+                yield page
+        finally:
+            await cursor.close()
 
     async def find_one(self, where: Doc, fields: Doc | None = None) -> Doc | None:
         """The first that matches."""

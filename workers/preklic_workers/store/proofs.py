@@ -62,7 +62,7 @@ class Proofs:
         return sorted([*given, *map(_no, taken)], key=lambda row: (row["at"], row["recorded"]))
 
     async def opened(self, person: str) -> list[dict[str, Any]]:
-        """What a person said, with purpose, action and time, and the proof in the clear. Raises `NoKey` or `Altered`."""
+        """What a person said, with purpose, action, time and the proof in the clear. Raises `NoKey` or `Altered`."""
         rows = [row for row in await self._rows.find({"person": person}, sort=[("at", 1)]) if row["proof"]]
         key = await self._vault.key(person, "evidence") if rows else None
         return [

@@ -4,6 +4,7 @@ from typing import Final
 
 from preklic_workers.envelope import GROUPS
 from preklic_workers.lifecycle import STATES
+from preklic_workers.packing import GROUP, MOST_WAITING
 from preklic_workers.store.holding import MOST_HOLDS, MOST_KEPT
 from preklic_workers.store.mongo import Doc
 from preklic_workers.store.schema_types import (
@@ -179,6 +180,19 @@ HELD_MAIL: Final = object_of(
     ["_id", "hold", "person", "mail"],
     _id={"bsonType": "string", "pattern": "^[0-9a-f-]{36}:[0-9a-f-]{36}$"}, hold=JOB, person=HASH, mail=MESSAGE,
 )  # fmt: skip
+_KEY_OF_CELL: Final[Doc] = {"purpose": PURPOSE} | dict.fromkeys(
+    ("template", "provider", "state", "reason", "reads"), WORD
+)
+_TENS: Final = WHOLE | {"minimum": GROUP, "multipleOf": GROUP}  # no number of few people can be kept at all
+STATISTICS: Final = object_of(
+    ["_id", "day", "at", "cells", "persons", "waiting"],
+    _id={"bsonType": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}, day=DATE, at=DATE,
+    cells=list_of(object_of([*_KEY_OF_CELL, "count"], **_KEY_OF_CELL, count=_TENS), 100_000),
+    persons=list_of(object_of(["provider", "count"], provider=WORD, count=_TENS), 1000),
+    waiting=list_of(
+        object_of([*_KEY_OF_CELL, "id", "person", "day"], **_KEY_OF_CELL, id=JOB, person=HASH, day=DATE), MOST_WAITING
+    ),
+)  # fmt: skip
 KEY: Final = object_of(
     ["_id", "wrapped", "epoch"],
     _id=object_of(["p", "g"], p=HASH, g={"enum": list(GROUPS)}),
@@ -201,4 +215,5 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "requests": REQUEST,
     "held_mails": HELD_MAIL,
     "holders": HOLDER,
+    "statistics": STATISTICS,
 }
