@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from preklic_shared.policy_text import Entry, mismatch
 from preklic_shared.purposes import Filled, Promise, Purpose, Record, Sender, Words
 
 __all__ = [
@@ -80,6 +81,7 @@ class Registry:
         for purpose in registry.purposes.values():
             check_purpose(purpose)
             check_record(purpose, source)
+        check_policy(registry, policy_language(file.policy))
         return registry
 
     def get(self, key: str) -> Purpose | None:
@@ -147,6 +149,22 @@ def check_record(purpose: Purpose, source: Path) -> None:
     if purpose.record is None or (needed is not None and purpose.record.kind != needed):
         raise RegistryError(place, f"a dated {needed} is required")
     _read_beside(source, purpose.record.file, f"{place}.file")
+
+
+def check_policy(registry: Registry, language: Literal["sl", "en"]) -> None:
+    """Refuse a registry whose texts are not the policy's, clause by clause and letter by letter."""
+    promises = [(f"promises.{each.clause}", each.clause, each.text) for each in registry.promises]
+    purposes = [(f"purposes.{each.key}", each.clause, each.text) for each in registry.purposes.values()]
+    entries = [
+        Entry(f"{key}.text.{language}", clause, getattr(text, language)) for key, clause, text in promises + purposes
+    ]
+    if (found := mismatch(registry.policy, entries)) is not None:
+        raise RegistryError(found.key, found.problem)
+
+
+def policy_language(name: str) -> Literal["sl", "en"]:
+    """The language of the policy's file, by its name: `policy.en.txt` is English, any other Slovenian."""
+    return "en" if name.endswith(".en.txt") else "sl"
 
 
 def required_record(purpose: Purpose) -> Literal["assessment", "balancing"] | None:
