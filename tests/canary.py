@@ -139,13 +139,14 @@ class Places:
                     # Servers reserve files by the hundred megabytes; what was never written is zero.
                     self.add(kind, str(path), path.read_bytes().rstrip(b"\0"))
 
-    def add_databases(self, url: str) -> None:
-        """Every document of every database with its oplog, and names of databases, collections and indexes."""
+    def add_databases(self, url: str, ours: str) -> None:
+        """Every document of every database, with the oplog, and what is said of collections; `ours` is the store's."""
+        kinds = {ours: "documents of the store", f"{ours}_keys": "documents of the keys", "local": "oplog"}
         with MongoClient(url) as client:
             for database in client.list_databases():
                 name = database["name"]
                 for collection in client[name].list_collections():
-                    kind = "oplog" if name == "local" else f"documents of {kind_of(name)}"
+                    kind = kinds.get(name, "documents of the server")
                     self.add(kind, f"{name}.{collection['name']}", bson(collection))
                     for document in client[name][collection["name"]].find():
                         self.add(kind, f"{name}.{collection['name']}", bson(document))
@@ -169,11 +170,6 @@ class Places:
     def size(self, kind: str) -> int:
         """Octets that were searched."""
         return sum(len(octets) for _, octets in self.found.get(kind, ()))
-
-
-def kind_of(database: str) -> str:
-    """Which of ours a database is."""
-    return "the keys" if database.endswith("_keys") else "the store" if database.startswith("t_") else "the server"
 
 
 def dropped(pids: Iterable[int]) -> list[int]:

@@ -138,6 +138,12 @@ def test_a_dead_letters_header_is_shown_without_what_is_sealed():
     assert clear_header(b"\xff") == clear_header(b"[]") == {}
 
 
+def test_a_dead_letter_that_was_published_unsealed_shows_no_address():
+    job = {"id": "1", "to": "ana@primer.si", "name": "Ana", "producer": "ana@primer.si", "purposes": ["offers"]}
+    shown = clear_header(json.dumps({"kwargs": {"job": job}}).encode())
+    assert shown == {"id": "1", "producer": "[withheld]", "purposes": ["offers"]}
+
+
 def test_an_entry_lies_in_a_window_by_its_own_time():
     at = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
     entry = Entry(1, "j", "send.now", "send_now", None, b'{"message_timestamp": %d}' % (at.timestamp() * 1000))
