@@ -35,6 +35,7 @@ def pytest_collection_modifyitems(config, items):
         items[:] = chosen
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session):
     kind = session.config.getoption("--list-marks")
     if kind:
