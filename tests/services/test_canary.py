@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -307,6 +308,9 @@ def refused(run):
         run.ask("GET", path)
     for path in (f"/p/{canary.other}", f"/confirm/{canary.other}"):
         run.ask("POST", path, data={"stop": canary.address})
+    with socket.create_connection(("127.0.0.1", run.http.base_url.port)) as raw:
+        raw.sendall(f"GET {canary.other}\r\n{canary.ip}\0\r\n\r\n".encode())
+        run.places.add("http answer", "no HTTP", raw.recv(4096))
     assert run.ask("GET", f"/c/https://{canary.word}.example/").headers["location"] == f"{run.home.gateway_url}/"
 
 
