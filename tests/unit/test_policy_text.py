@@ -127,18 +127,19 @@ clause = "P1"
 text = { sl = "Ne prodajamo.", en = "We never sell." }
 
 [[purposes]]
-key = "bills"
-clause = "U5"
-basis = "contract"
+key = "news"
+clause = "U1"
+basis = "consent"
 mail = true
-revocable = false
+revocable = true
 groups = ["contact"]
-templates = ["payment"]
-retry = "transactional"
+templates = ["offer"]
+retry = "marketing"
 retention_days = 30
-sender = { name = "Primer", address = "racuni@primer.example" }
-title = { sl = "Računi", en = "Bills" }
-text = { sl = "računi", en = "bills for what Primer d.o.o. does;" }
+list_id = "novice.primer.example"
+sender = { name = "Primer", address = "novice@primer.example" }
+title = { sl = "Novice", en = "News" }
+text = { sl = "novice", en = "news of what Primer d.o.o. does;" }
 """
 
 
@@ -147,10 +148,10 @@ def test_another_controllers_registry_has_its_own_policy_in_its_own_language(tmp
     file.write_text(OTHER, "utf-8")
     policy = tmp_path / "policy.en.txt"
     policy.write_text(
-        "We never sell.\n\nWe use your address for:\n\n* bills for what Primer\n  d.o.o. does;\n", "utf-8"
+        "We never sell.\n\nWe use your address for:\n\n* news of what Primer\n  d.o.o. does;\n", "utf-8"
     )
     assert load_registry(file).controller == "Primer d.o.o."
-    policy.write_text("We never sell. We share.\n\n* bills for what Primer d.o.o. does;\n", "utf-8")
+    policy.write_text("We never sell. We share.\n\n* news of what Primer d.o.o. does;\n", "utf-8")
     assert refused(file).key == "policy"
-    policy.write_text("We ever sell.\n\n* bills for what Primer d.o.o. does;\n", "utf-8")
+    policy.write_text("We ever sell.\n\n* news of what Primer d.o.o. does;\n", "utf-8")
     assert "P1" in str(refused(file))
