@@ -92,6 +92,9 @@ PHRASES: Final[Mapping[Language, Mapping[str, str]]] = {
         "until": "pogodba do",
         "assessment": "presoja združljivosti",
         "balancing": "tehtanje interesov",
+        "contract": "pogodba",
+        "law": "zakonska podlaga",
+        "customer": "pridobitev naslova ob prodaji",
         "dated": "z dne",
     },
     "en": {
@@ -102,6 +105,9 @@ PHRASES: Final[Mapping[Language, Mapping[str, str]]] = {
         "until": "contract until",
         "assessment": "assessment of compatibility",
         "balancing": "balancing of interests",
+        "contract": "contract",
+        "law": "law that obliges",
+        "customer": "how the address came with a sale",
         "dated": "dated",
     },
 }
