@@ -2,11 +2,13 @@
 
 `--list-marks attack` prints the attack list (tests/attacks.md) with the tests of each row; `--list-marks clause` the
 clauses of the policy. `--guards-off attack|clause` replaces each test's guard by something permissive and then demands
-that the test fails. Production code has no switch for this: the guard is patched from outside.
+that the test fails. Production code has no switch for this: the guard is patched from outside. While such a test runs
+`GUARDS_OFF` names the guards, and `tests/unguarded.py` is the command `preklic` without them, for processes of its own.
 """
 
 import asyncio
 import inspect
+import os
 import re
 import ssl
 import sys
@@ -17,7 +19,7 @@ import pytest
 from jinja2 import Environment
 from pymongo import UpdateOne
 
-PROMISES_AND_PURPOSES = [*(f"P{n}" for n in range(1, 4)), *(f"U{n}" for n in range(1, 18))]
+from preklic_shared.registry import load_registry
 
 
 def pytest_addoption(parser):
@@ -33,6 +35,7 @@ def pytest_collection_modifyitems(config, items):
         items[:] = chosen
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session):
     kind = session.config.getoption("--list-marks")
     if kind:
@@ -46,7 +49,7 @@ def _table(kind, items):
         for mark in item.iter_markers(kind):
             for number in mark.args:
                 rows.setdefault(str(number), set()).add(item.nodeid.partition("[")[0])
-    names = _attacks() if kind == "attack" else dict.fromkeys(PROMISES_AND_PURPOSES, "")
+    names = _attacks() if kind == "attack" else clauses()
     for number, text in names.items():
         yield f"{number:>3}  {text}"
         yield from (f"       {test}" for test in sorted(rows.get(number, ())))
@@ -61,6 +64,20 @@ def _attacks():
     return {number: row.strip() for number, row in re.findall(r"^(\d+)\. (.*)$", text, re.MULTILINE)}
 
 
+def clauses():
+    """The clauses of the policy by id, each in a few words."""
+    registry = load_registry()
+    promises = {one.clause: _cut(one.text.en) for one in registry.promises}
+    purposes: dict[str, str] = {}
+    for one in registry.purposes.values():
+        purposes.setdefault(one.clause, f"{one.key}: {_cut(one.text.en)}")
+    return promises | purposes
+
+
+def _cut(text, longest=100):
+    return text if len(text) <= longest else text[: longest - 1].rpartition(" ")[0] + " ..."
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_call(item):
     kind = item.config.getoption("--guards-off")
@@ -71,6 +88,7 @@ def pytest_runtest_call(item):
     with pytest.MonkeyPatch.context() as patch:
         for guard in guards:
             switch_off(guard, patch)
+        patch.setenv("GUARDS_OFF", ",".join(sorted(guards)))
         outcome = yield
     error = outcome.excinfo and outcome.excinfo[1]
     if isinstance(error, pytest.skip.Exception):
@@ -135,6 +153,23 @@ def permissive_value(value):
     return type(value)()
 
 
+class Clear:
+    """A cipher that hides nothing and believes everything."""
+
+    def __init__(self, _key):
+        pass
+
+    @staticmethod
+    def generate_key(_bits):
+        return os.urandom(32)
+
+    def encrypt(self, _nonce, plain, _bound):
+        return plain
+
+    def decrypt(self, _nonce, text, _bound):
+        return text
+
+
 # Guards whose permissive form is neither of these.
 PERMISSIVE = {
     "preklic_workers.smtp.conversation:deadline": lambda _seconds: asyncio.timeout(None),
@@ -152,6 +187,8 @@ PERMISSIVE = {
     "preklic_workers.store.holding:held_groups": lambda _doc: frozenset(),
     "preklic_workers.store.holding:owed_groups": lambda _doc: frozenset(),
     "preklic_workers.store.holding:lacking": lambda *_: [],
+    # Nothing is encrypted, neither on its way nor at rest.
+    "preklic_shared.sealing:AESGCM": Clear,
     # Any mail may name any purpose, and what is not registered counts as another.
     "preklic_shared.registry:Registry.for_mail": lambda registry, key, _template: (
         registry.get(key) or registry.get("newsletter")

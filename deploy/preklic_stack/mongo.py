@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ class Mongo:
     members: list[Child] = field(default_factory=list)
     ports: list[int] = field(default_factory=list)
     run_dir: Path | None = None
+    options: Sequence[str] = ()
 
     def drop(self, *databases: str) -> None:
         """Forget these databases."""
@@ -36,30 +38,33 @@ class Mongo:
         if self.run_dir is None:
             raise Missing("a MongoDB that was given cannot be started here")
         children.forget(self.members[index])
-        self.members[index] = _start_member(children, self.run_dir, index, self.ports[index])
+        self.members[index] = _start_member(children, self.run_dir, index, self.ports[index], self.options)
         _wait_primary(self, time.monotonic() + seconds)
 
 
-def start_mongo(children: Children, run_dir: Path, members: int = 1, seconds: float = 60) -> Mongo:
+def start_mongo(
+    children: Children, run_dir: Path, members: int = 1, seconds: float = 60, options: Sequence[str] = ()
+) -> Mongo:
     """A replica set with a primary: the one in `PREKLIC_MONGO_URL`, or a private one below `run_dir`.
 
-    Its data is thrown away at the next start. Raises `Missing`, or `NotReady` with the end of a log.
+    `options` are mongod's own. Its data is thrown away at the next start. Raises `Missing`, or `NotReady` with the end
+    of a log.
     """
     if given := os.environ.get("PREKLIC_MONGO_URL"):
         return Mongo(given)
     shutil.rmtree(run_dir, ignore_errors=True)
     ports = free_ports(members)
     children.ports += ports
-    started = [_start_member(children, run_dir, index, port) for index, port in enumerate(ports)]
+    started = [_start_member(children, run_dir, index, port, options) for index, port in enumerate(ports)]
     hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
-    mongo = Mongo(f"mongodb://{hosts}/?replicaSet={SET}", started, ports, run_dir)
+    mongo = Mongo(f"mongodb://{hosts}/?replicaSet={SET}", started, ports, run_dir, options)
     deadline = time.monotonic() + seconds
     _initiate(mongo, deadline)
     _wait_primary(mongo, deadline)
     return mongo
 
 
-def _start_member(children: Children, run_dir: Path, index: int, port: int) -> Child:
+def _start_member(children: Children, run_dir: Path, index: int, port: int, options: Sequence[str]) -> Child:
     data = run_dir / f"data{index}"
     data.mkdir(parents=True, exist_ok=True)
     argv = [str(find_mongod()), "--dbpath", str(data), "--port", str(port), "--bind_ip", "127.0.0.1"]
@@ -67,7 +72,13 @@ def _start_member(children: Children, run_dir: Path, index: int, port: int) -> C
     argv += ["--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "512"]
     # Fail points (`failCommand`) for the fault tests; full-time diagnostics and idle writers only cost a small machine.
     argv += ["--setParameter", "replWriterThreadCount=1", "--setParameter", "replWriterMinThreadCount=0"]
-    argv += ["--setParameter", "enableTestCommands=1", "--setParameter", "diagnosticDataCollectionEnabled=false"]
+    argv += [
+        "--setParameter",
+        "enableTestCommands=1",
+        "--setParameter",
+        "diagnosticDataCollectionEnabled=false",
+        *options,
+    ]
     return children.start(f"mongod {index}", argv, log=run_dir / f"mongod{index}.log", disposable=True)
 
 

@@ -61,10 +61,11 @@ class Fields(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Promise(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the controller promises whatever the purpose."""
+    """What the controller promises whatever the purpose. `does`: what the software does to keep it."""
 
     clause: Annotated[str, Meta(pattern=r"^P[0-9]{1,2}$")]
     text: Words
+    does: Words | None = None
 
 
 class Purpose(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -74,7 +75,8 @@ class Purpose(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     links, when the person permits them. `groups`: the field groups it may decrypt. `in_doubt`: what follows a hand-over
     whose end is unknown. `retry`: a table of `backoff`. `list_id` is RFC 2919's, `confirm`
     the one template that may go out while the permission is pending. `fields` are what its mails may be made individual
-    with (U3).
+    with (U3). `does` says what is done with the address, `reading` how the clause is understood where it could be read
+    otherwise.
     """
 
     key: Key
@@ -96,7 +98,8 @@ class Purpose(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     list_id: str = ""
     double_opt_in: bool = False
     confirm: Template | None = None
-    reading: str = ""
+    does: Words | None = None
+    reading: Words | Filled | None = None
     record: Record | None = None
     fields: Fields = Fields()
 

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from preklic_shared import wordings
+from preklic_shared.policy_text import Entry, mismatch
 from preklic_shared.purposes import Filled, Promise, Purpose, Record, Sender, Wording, Words
 from preklic_shared.registry_rules import RegistryError, check_purpose, check_record, read_beside
 
@@ -76,6 +77,7 @@ class Registry:
         for purpose in registry.purposes.values():
             check_purpose(purpose)
             check_record(purpose, source)
+        check_policy(registry, policy_language(file.policy))
         return registry
 
     def get(self, key: str) -> Purpose | None:
@@ -133,6 +135,22 @@ def _words(file: _File, source: Path) -> list[wordings.Words]:
 
 def _named(entry: Wording) -> str:
     return f"{entry.id}@{entry.version}.{entry.language}"
+
+
+def check_policy(registry: Registry, language: Literal["sl", "en"]) -> None:
+    """Refuse a registry whose texts are not the policy's, clause by clause and letter by letter."""
+    promises = [(f"promises.{each.clause}", each.clause, each.text) for each in registry.promises]
+    purposes = [(f"purposes.{each.key}", each.clause, each.text) for each in registry.purposes.values()]
+    entries = [
+        Entry(f"{key}.text.{language}", clause, getattr(text, language)) for key, clause, text in promises + purposes
+    ]
+    if (found := mismatch(registry.policy, entries)) is not None:
+        raise RegistryError(found.key, found.problem)
+
+
+def policy_language(name: str) -> Literal["sl", "en"]:
+    """The language of the policy's file, by its name: `policy.en.txt` is English, any other Slovenian."""
+    return "en" if name.endswith(".en.txt") else "sl"
 
 
 def _convert(raw: Mapping[str, Any]) -> _File:

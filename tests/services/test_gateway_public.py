@@ -20,6 +20,7 @@ from preklic_shared.token_keys import load_token_keys, write_token_key
 from preklic_shared.tokens import Click, Confirm, Open, Preference, TokenKeys, Unsubscribe
 from preklic_shared.topology_apply import apply
 from producing import Answerer, Served, Wire, bodies_in, jobs_in, sealing
+from sending import PROCESSOR
 from waiting import until
 
 PID = bytes(range(16))
@@ -46,6 +47,7 @@ def settings(amqp_url, sealed, tmp_path):
         sealing_keys=sealed.path,
         outbox=tmp_path / "outbox.sqlite",
         public_url=HOME,
+        processors=(PROCESSOR,),
         tokens=(ApiToken(name="shop", hash=hashlib.sha256(SECRET.encode()).hexdigest(), scopes=("messages",)),),
     )
 
@@ -462,6 +464,15 @@ def test_pages_speak_slovenian_and_english_and_are_plain(http, accept, language,
     assert '<meta name="viewport"' in text
     assert len(re.findall("<h1>", text)) == 1
     assert "LUCRUM" in http.get("/policy", headers={"accept-language": accept}).text
+
+
+def test_the_policy_is_there_in_both_languages_with_the_processors_of_today(http):
+    for asked, wanted in (("?lang=en", "en"), ("?lang=sl", "sl"), ("", "sl"), ("?lang=de", "sl"), ("?lang=en&x", "en")):
+        answer = http.get(f"/policy{asked}", headers={"accept-language": "sl"})
+        assert answer.headers["content-language"] == wanted
+        assert f'<html lang="{wanted}">' in answer.text
+        assert "hramba e-poštnega naslova v bazi do preklica;" in answer.text
+        assert "Mail company (SI" in answer.text
 
 
 # Without the broker.

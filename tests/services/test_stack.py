@@ -25,6 +25,7 @@ def test_rabbit_gives_a_fresh_vhost(rabbit: Rabbit, vhost: str, amqp_url: str) -
     assert [queue["name"] for queue in queues] == ["q"]
 
 
+@pytest.mark.attack(65)
 def test_mongo_commits_with_majority_and_runs_no_javascript(mongo: Mongo, mongo_database: str) -> None:
     with MongoClient(mongo.url, w="majority", journal=True) as client:
         things = client[mongo_database].things

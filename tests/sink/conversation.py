@@ -125,9 +125,9 @@ class Conversation(asyncio.Protocol):
         if not self._to and self.sink.moods.mode is not ACCEPT:
             self._mode = self.sink.moods.for_mail(recipient)
         if self._mode.name == "refuse_rcpt":
-            return self._refuse(self._mode.code or 550)
+            return self._refuse(self._mode.code or 550, recipient)
         if self._mode.name == "greylist" and self.sink.moods.greylisted(recipient):
-            return self._refuse(451)
+            return self._refuse(451, recipient)
         self._to.append(recipient)
         return self._note("rcpt", then=lambda: self._say("250 2.1.5 ok"))
 
@@ -234,8 +234,10 @@ class Conversation(asyncio.Protocol):
         self._say(f"250 2.0.0 ok {self._job}")
         self._forget_mail()
 
-    def _refuse(self, code: int) -> None:
-        answer = f"{code} 4.7.1 not now" if code // 100 == TEMPORARY else f"{code} 5.1.1 no"
+    def _refuse(self, code: int, about: str = "") -> None:
+        # Real servers repeat the address in their answer.
+        said = f"<{about}>: " if about else ""
+        answer = f"{code} 4.7.1 {said}not now" if code // 100 == TEMPORARY else f"{code} 5.1.1 {said}no"
 
         def then() -> None:
             self._say(answer, close=code == CLOSING)

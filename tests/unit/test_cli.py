@@ -93,6 +93,7 @@ def test_without_the_command_lines_libraries_it_says_what_to_install(capsys, mon
         raise ModuleNotFoundError(name="typer")
 
     monkeypatch.setattr(command, "import_module", absent)
+    monkeypatch.setattr(command, "leave_no_core", lambda: None)  # it would be for good
     with pytest.raises(SystemExit) as ended:
         command.main()
     assert ended.value.code == Code.USAGE
@@ -135,6 +136,12 @@ def test_a_dead_letters_header_is_shown_without_what_is_sealed():
     body = json.dumps({"kwargs": {"job": {"id": "1", "sealed": "secret"}}}).encode()
     assert clear_header(body) == {"id": "1"}
     assert clear_header(b"\xff") == clear_header(b"[]") == {}
+
+
+def test_a_dead_letter_that_was_published_unsealed_shows_no_address():
+    job = {"id": "1", "to": "ana@primer.si", "name": "Ana", "producer": "ana@primer.si", "purposes": ["offers"]}
+    shown = clear_header(json.dumps({"kwargs": {"job": job}}).encode())
+    assert shown == {"id": "1", "producer": "[withheld]", "purposes": ["offers"]}
 
 
 def test_an_entry_lies_in_a_window_by_its_own_time():

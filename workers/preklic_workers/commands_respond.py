@@ -8,9 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, show, show_json
+from preklic_shared.jobs import ACTORS
 from preklic_shared.publication import PublishError
 from preklic_shared.publication import Unavailable as BrokerAway
 from preklic_shared.settings import Settings
+from preklic_shared.telemetry import plain
 from preklic_shared.wire import Malformed, strict_json
 from preklic_workers import looking, replay_run, store
 from preklic_workers.reasons import meaning
@@ -29,6 +31,7 @@ replay = typer.Typer(
 Fingerprint = Annotated[str | None, typer.Option(help="Only this group.")]
 Queue = Annotated[str | None, typer.Option(help="Only from this queue.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; it is recorded with the plan.")]
+_HEADER = frozenset(name for kind, _ in ACTORS.values() for name in kind.__struct_fields__) - {"sealed"}
 _LISTED = ("job", "queue", "reason", "field", "attempts", "last")
 
 
@@ -160,12 +163,19 @@ def list_plans(*, as_json: Json = False) -> None:
 
 
 def clear_header(body: bytes) -> dict[str, Any]:
-    """The clear fields of a job's body without its sealed text; empty when it is no job."""
+    """The header fields of a job's body that a kind of job has, without its sealed text; empty when it is no job.
+
+    Who publishes unsealed may have put anything anywhere: what could be an address is withheld (P1).
+    """
     try:
         job = strict_json(body)["kwargs"]["job"]
     except (Malformed, KeyError, TypeError):
         return {}
-    return {name: value for name, value in job.items() if name != "sealed"} if isinstance(job, dict) else {}
+    return {name: _shown(job[name]) for name in sorted(_HEADER & job.keys())} if isinstance(job, dict) else {}
+
+
+def _shown(value: Any) -> Any:
+    return [plain(item) for item in value] if isinstance(value, list) else plain(value)
 
 
 def _utc(moment: dt.datetime | None) -> dt.datetime | None:

@@ -155,6 +155,7 @@ def _builder(settings: Settings) -> Callable[[Ceiling], Gateway]:
             marker=Marker(settings.amqp_url, box),
             bearers=bearers,
             trusted=_trusted(settings),
+            processors=settings.processors,
             misses=misses,
         )
 

@@ -19,6 +19,7 @@ from preklic_producers.outbox import Parcel
 from preklic_producers.seals import Seals
 from preklic_shared.publisher import Publisher
 from preklic_shared.registry import Registry
+from preklic_shared.settings import Processor
 from preklic_shared.tokens import TokenKeys
 
 
@@ -52,6 +53,7 @@ class Gateway:
     marker: Marker
     bearers: Bearers
     trusted: tuple[Network, ...]
+    processors: tuple[Processor, ...] = ()
     misses: Ceiling = field(default_factory=lambda: Ceiling(MISSES_A_MINUTE))
     checks: Ceiling = field(default_factory=lambda: Ceiling(CHECKS_A_MINUTE))
     answers: Answers = field(default_factory=Answers)

@@ -19,6 +19,8 @@ STYLE: Final = (
     "button{font:inherit;padding:.6rem 1rem;margin:.3rem 0;border:2px solid #111;border-radius:.3rem;"
     "background:#fff;color:#111;cursor:pointer}"
     "button:focus-visible{outline:3px solid #05c}li{margin:.6rem 0}ul{list-style:none;padding:0}"
+    "a{color:#04b}section{border-top:1px solid #666;margin:1rem 0}dt{font-weight:bold;margin-top:.5rem}dd{margin:0}"
+    "blockquote{margin:.5rem 0;padding-left:.8rem;border-left:.25rem solid #04b}main{overflow-wrap:break-word}"
 )
 STYLE_HASH: Final = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 
@@ -70,22 +72,6 @@ def erased(language: Language, told: Mapping[str, object]) -> str:
     body = "".join(f"<p>{escape(line)}</p>" for line in lines)
     receipt = f"<p>{escape(words['erased_receipt'])}: <code>{escape(str(told.get('receipt', '')))}</code></p>"
     return page(language, words["erased_title"], body + receipt)
-
-
-def policy(language: Language, registry: Registry) -> str:
-    """The policy as the registry has it: what this software holds itself to."""
-    words = TEXTS[language]
-    promises = "".join(f"<li>{escape(getattr(promise.text, language))}</li>" for promise in registry.promises)
-    purposes = "".join(
-        f"<li><strong>{escape(getattr(purpose.title, language))}</strong><br>"
-        f"{escape(getattr(purpose.text, language))}</li>"
-        for purpose in registry.purposes.values()
-    )
-    body = (
-        f"<p>{escape(registry.controller)}</p><h2>{escape(words['policy_promises'])}</h2><ul>{promises}</ul>"
-        f"<h2>{escape(words['policy_purposes'])}</h2><ul>{purposes}</ul>"
-    )
-    return page(language, words["policy_title"], body)
 
 
 def choices(registry: Registry, language: Language) -> list[tuple[str, str]]:

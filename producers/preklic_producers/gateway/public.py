@@ -4,6 +4,7 @@ A token that is not believed gets the same answer as a good one (attack 47): wha
 """
 
 import base64
+import datetime as dt
 import time
 from typing import Final
 from urllib.parse import parse_qsl
@@ -13,13 +14,14 @@ from starlette.responses import HTMLResponse, Response
 
 from preklic_producers.courier import Unavailable
 from preklic_producers.fields import Rejected
-from preklic_producers.gateway import pages
+from preklic_producers.gateway import pages, policy_page
 from preklic_producers.gateway.agents import agent_of
 from preklic_producers.gateway.answered import erasure_of, states
 from preklic_producers.gateway.bodies import FORM_LIMIT, read_body
 from preklic_producers.gateway.context import Gateway, client, gateway_of
 from preklic_producers.gateway.texts import TEXTS, Language, language_of
 from preklic_producers.outbox import Parcel
+from preklic_shared.clauses import House
 from preklic_shared.jobs import Proof
 from preklic_shared.redirects import of_somebody
 from preklic_shared.telemetry import logger
@@ -151,8 +153,12 @@ async def confirm(request: Request) -> Response:
 
 
 async def policy(request: Request) -> Response:
-    """The registry, as a person can read it."""
-    return HTMLResponse(pages.policy(language(request), gateway_of(request).registry))
+    """The registry, as a person can read it; `?lang=sl|en` goes before what the browser asks for."""
+    gateway = gateway_of(request)
+    house = House(gateway.registry, gateway.processors, dt.datetime.now(dt.UTC).date())
+    asked = request.query_params.get("lang")
+    spoken: Language = "sl" if asked == "sl" else "en" if asked == "en" else language(request)
+    return HTMLResponse(policy_page.policy(spoken, house), headers={"Content-Language": spoken})
 
 
 def acts(request: Request) -> bool:

@@ -46,6 +46,14 @@ TEXTS: Final[dict[Language, dict[str, str]]] = {
         "policy_title": "Politika zasebnosti",
         "policy_promises": "Naše zaveze",
         "policy_purposes": "Nameni",
+        "policy_promise": "Zaveza",
+        "policy_contents": "Vsebina",
+        "policy_here": "Slovensko",
+        "policy_intro": "Vsaka določba politike, z njenimi besedami, in kaj z vašim naslovom zares naredi naš program.",
+        "policy_foot": (
+            "Stran je narejena iz registra, po katerem program dela. Program politiko podpira; zakonitosti podjetja ne "
+            "zagotavlja."
+        ),
         "busy_title": "Poskusite znova",
         "busy": "Vaše zahteve ta hip ne moremo sprejeti. Poskusite čez nekaj minut.",
         "bad_title": "Tega ne razumemo",
@@ -92,6 +100,14 @@ TEXTS: Final[dict[Language, dict[str, str]]] = {
         "policy_title": "Privacy policy",
         "policy_promises": "Our promises",
         "policy_purposes": "Purposes",
+        "policy_promise": "Promise",
+        "policy_contents": "Contents",
+        "policy_here": "English",
+        "policy_intro": "Each clause of the policy in its words, and what our software really does with your address.",
+        "policy_foot": (
+            "This page is made from the register that the software obeys. The software supports a policy; it does not "
+            "make a company lawful."
+        ),
         "busy_title": "Please try again",
         "busy": "We cannot take your request right now. Please try again in a few minutes.",
         "bad_title": "We did not understand",
