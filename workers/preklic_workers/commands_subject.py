@@ -8,6 +8,7 @@ import typer
 from preklic_shared.addresses import BadAddress, parse
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show, show_json
 from preklic_workers import looking, store
+from preklic_workers.commands_merge import merge
 from preklic_workers.keydir import KeyDirError
 from preklic_workers.permission import Person
 from preklic_workers.rings import ring_of
@@ -16,6 +17,7 @@ ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_U
 ends_with(KeyDirError, Code.FINDING)
 
 subject = typer.Typer(no_args_is_help=True, add_completion=False, help="One person, by address or by a website's name.")
+subject.command("merge")(merge)
 
 
 @subject.callback()

@@ -15,7 +15,11 @@ from preklic_workers.store.dead import DeadGroup, DeadLetter, DeadLetters
 from preklic_workers.store.events import Event, Events
 from preklic_workers.store.gate import Gate, GateAnswer, GateBusy, GateLost, GatePassed, GateRefused, Handover
 from preklic_workers.store.grants import Grant, Grants, GrantState
+from preklic_workers.store.import_docs import ListGrant, ListState
+from preklic_workers.store.imports import Answers, Granted, Imports, Purposes
 from preklic_workers.store.marks import Marked, Marks
+from preklic_workers.store.merge_docs import Merge, Merged
+from preklic_workers.store.merges import Merges
 from preklic_workers.store.message_states import CERTAIN
 from preklic_workers.store.messages import Messages, Noted
 from preklic_workers.store.mongo import Doc, Mongo, Standalone, Unavailable
@@ -29,6 +33,7 @@ __all__ = [
     "MARKETING",
     "Act",
     "Acts",
+    "Answers",
     "Busy",
     "Captured",
     "Claim",
@@ -53,13 +58,21 @@ __all__ = [
     "GateRefused",
     "Grant",
     "GrantState",
+    "Granted",
     "Grants",
     "Handover",
+    "Imports",
+    "ListGrant",
+    "ListState",
     "Marked",
     "Marks",
+    "Merge",
+    "Merged",
+    "Merges",
     "Messages",
     "Noted",
     "Persons",
+    "Purposes",
     "Standalone",
     "Store",
     "Unavailable",
@@ -98,6 +111,8 @@ class Store:
     gate: Gate
     withdrawals: Withdrawals
     grants: Grants
+    imports: Imports
+    merges: Merges
     events: Events
     dead: DeadLetters
     controls: Controls
@@ -136,6 +151,8 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         gate=Gate(mongo, messages, controls),
         withdrawals=Withdrawals(mongo),
         grants=Grants(mongo, persons, vault),
+        imports=Imports(mongo, vault, ring.blind),
+        merges=Merges(mongo),
         events=Events(mongo),
         dead=DeadLetters(mongo),
         controls=controls,

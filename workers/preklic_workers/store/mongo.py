@@ -4,7 +4,7 @@ Every write asks for a majority and the journal; whatever leaves its outcome ope
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
@@ -216,6 +216,21 @@ class Mongo:
         with edge():
             answer: Doc = await (self._keys if keys else self._db).command(command, codec_options=_OPTIONS)
         return answer
+
+    async def change_together(
+        self, name: str, ids: Sequence[str], decide: Callable[[Mapping[str, Doc]], Mapping[str, Doc]]
+    ) -> None:
+        """Change some documents as one. `decide` sees them and answers updates; it is asked again on a conflict."""
+        found = self._db[name]
+
+        async def work(session: Any) -> None:
+            docs = await found.find({"_id": {"$in": list(ids)}}, session=session).to_list(None)
+            for key, update in decide({doc["_id"]: doc for doc in docs}).items():
+                await found.update_one({"_id": key}, update, session=session)
+
+        with edge():
+            async with await self._client.start_session() as session:
+                await session.with_transaction(work, read_concern=ReadConcern("snapshot"), write_concern=_DURABLE)
 
     async def collections(self, *, keys: bool = False) -> dict[str, Doc]:
         """The collections' options by name."""

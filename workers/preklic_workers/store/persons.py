@@ -60,6 +60,11 @@ class Persons:
         """The subject of every person whom a website calls `ref`: one who changed the address has two documents."""
         return [doc["_id"] for doc in await self._persons.find({"ref_hash": self._blind.ref(ref)}, {"_id": 1})]
 
+    async def with_contact(self, subjects: Sequence[str]) -> set[str]:
+        """Those of them whose address is recorded."""
+        where = {"_id": {"$in": list(subjects)}, "contact": {"$exists": True}}
+        return {doc["_id"] for doc in await self._persons.find(where, {"_id": 1})}
+
     async def by_lookup(self, address: Address) -> Person | None:
         """The person with this address, by the look-up hash: erased and merely suppressed ones have none."""
         doc = await self._persons.find_one({"lookup": self._blind.find(address)}, FACTS)
