@@ -96,9 +96,9 @@ async def _run(
     facts: dict[str, str | int] = {"list": plan.digest, "purposes": " ".join(sorted(plan.purposes))[:FACT]}
     began = await there.acts.record(Act("import", by, plan.why, facts=facts))
     summary = await run.run(plan.file, told)
-    counted = {f"{word}_answers": count for word, count in summary.answers.items()}
     ended: dict[str, str | int] = {"began": began, "rows": summary.rows, "refused_rows": summary.refused.total()}
-    await there.acts.record(Act("import_ended", by, plan.why, facts=ended | counted))
+    ended |= {f"{word}_answers": count for word, count in summary.answers.items()}
+    await there.acts.record(Act("import_ended", by, plan.why, facts=ended))
     return summary
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from preklic_shared.registry import Registry
-from preklic_workers.permission import stopped_by
+from preklic_workers.permission import Person, stopped_by
 from preklic_workers.revoke import DRAIN_SECONDS, kept_groups
 from preklic_workers.store import Captured, Doc, Store, Withdraw
 
@@ -40,23 +40,29 @@ async def withdraw(store: Store, registry: Registry, noes: Sequence[ListNo], end
     left = [no for no in noes if "applied" not in receipts.get(no.job, {})]
     withdrawals = [_withdrawal(no, ended, registry, receipts.get(no.job), store.mongo.now()) for no in left]
     closed = await asyncio.gather(*(store.withdrawals.withdraw(one) for one in withdrawals))
-    known = await store.persons.with_contact([one.subject for one in withdrawals])
-    await asyncio.gather(
-        *(
-            _apply(store, registry, one, seen.captured, known=one.subject in known)
-            for one, seen in zip(withdrawals, closed, strict=True)
-        )
-    )
+    # A receipt that is not applied was killed on its way: perhaps between a person's erasure and that of the keys.
+    erasable = await store.persons.with_contact([one.subject for one in withdrawals])
+    erasable |= {one.subject for one in withdrawals if one.job in receipts}
+    ends = zip(withdrawals, closed, strict=True)
+    await asyncio.gather(*(_end(store, registry, one, seen.captured, one.subject in erasable) for one, seen in ends))
 
 
-async def _apply(
-    store: Store, registry: Registry, no: Withdraw, captured: tuple[Captured, ...], *, known: bool
+async def _end(
+    store: Store,
+    registry: Registry,
+    no: Withdraw,
+    captured: tuple[Captured, ...],
+    erasable: bool,  # noqa: FBT001 - said once, above
 ) -> None:
     listed = await _drained(store, no.subject, captured)
-    if known:
-        await store.persons.erase(no.subject, no.at, lambda person: kept_groups(person, registry, asked=False))
+    if erasable:
+        await store.persons.erase(no.subject, no.at, lambda person: _kept(person, registry))
     # The last write of the row: an import that runs again does what comes before it once more.
     await store.withdrawals.applied(no.job, [one for one in captured if one not in listed], listed)
+
+
+def _kept(person: Person, registry: Registry) -> frozenset[str] | None:
+    return frozenset() if person.erased else kept_groups(person, registry, asked=False)
 
 
 async def _drained(store: Store, subject: str, captured: tuple[Captured, ...]) -> list[Captured]:

@@ -10,7 +10,6 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import BinaryIO, Final
 
 import msgspec
@@ -47,14 +46,30 @@ class Summary:
 
 @dataclass(slots=True)
 class _Chunk:
-    """Rows as they were read. What cannot be taken is in `refused` already."""
+    """Rows as they were read, at most one of each person. What cannot be taken is in `refused` already."""
 
-    octets: int
+    octets: int = 0
     rows: int = 0
     grants: list[ListGrant] = field(default_factory=list)
     noes: list[ListNo] = field(default_factory=list)
     refused: list[RowRefused] = field(default_factory=list)
     lines: dict[str, int] = field(default_factory=dict)
+    persons: set[str] = field(default_factory=set)
+
+
+class _Rows:
+    """The rows of a file, the last of which can be given back."""
+
+    def __init__(self, rows: Iterator[Row]) -> None:
+        self._rows = rows
+        self._back: Row | None = None
+
+    def take(self) -> Row | None:
+        row, self._back = self._back or next(self._rows, None), None
+        return row
+
+    def give_back(self, row: Row) -> None:
+        self._back = row
 
 
 class Import:
@@ -76,45 +91,52 @@ class Import:
 
     async def run(self, file: BinaryIO, told: Callable[[Progress], None]) -> Summary:
         """Import it all. Raises BadFile and the store's Unavailable; what is recorded then stays, and counts."""
-        rows = read(file, self._store.mongo.now())
+        rows = _Rows(read(file, self._store.mongo.now()))
         reading = asyncio.create_task(asyncio.to_thread(self._prepare, file, rows))
-        proving: asyncio.Task[None] | None = None
+        proving, last = asyncio.create_task(_nothing()), _Chunk()
         try:
             while (chunk := await reading).rows:
                 reading = asyncio.create_task(asyncio.to_thread(self._prepare, file, rows))
-                granted = await self._write(chunk)
-                if proving is not None:
+                if chunk.persons & last.persons:
                     await proving
-                proving = asyncio.create_task(self._end(chunk, granted, told))
-            if proving is not None:
+                granted = await self._write(chunk)
                 await proving
+                proving, last = asyncio.create_task(self._end(chunk, granted, told)), chunk
+            await proving
         finally:
-            # A thread cannot be cut; the generator must be at rest before the file is closed.
-            await asyncio.gather(reading, *([proving] if proving else []), return_exceptions=True)
+            # A thread cannot be cut: the file must not be closed below it.
+            await asyncio.gather(reading, proving, return_exceptions=True)
         return Summary(self._rows, self._answers, self._refused)
 
-    def _prepare(self, file: BinaryIO, rows: Iterator[Row]) -> _Chunk:
+    def _prepare(self, file: BinaryIO, rows: _Rows) -> _Chunk:
         """The next rows of the file, as what is written of them; an empty chunk at its end."""
-        chunk = _Chunk(0)
-        for row in islice(rows, CHUNK):
-            chunk.rows += 1
+        chunk = _Chunk()
+        while chunk.rows < CHUNK and (row := rows.take()) is not None:
             if isinstance(row, RowRefused):
                 chunk.refused.append(row)
             elif isinstance(row, RowNo) and not self._ended:
                 chunk.refused.append(RowRefused(row.line, NOT_STOPPABLE))
-            else:
-                self._take(row, chunk)
+            elif not self._take(row, chunk):
+                rows.give_back(row)
+                break
+            chunk.rows += 1
         chunk.octets = file.tell()
         return chunk
 
-    def _take(self, row: RowYes | RowNo, chunk: _Chunk) -> None:
-        job, subject = str(uuid.uuid5(self._space, str(row.line))), self._blind.subject(row.address)
+    def _take(self, row: RowYes | RowNo, chunk: _Chunk) -> bool:
+        """Put the row into the chunk, unless another one of the same person is there."""
+        subject = self._blind.subject(row.address)
+        if subject in chunk.persons:
+            return False
+        job = str(uuid.uuid5(self._space, str(row.line)))
+        chunk.persons.add(subject)
         chunk.lines[job] = row.line
         if isinstance(row, RowNo):
             chunk.noes.append(ListNo(job, subject, row.state))
         else:
             proof = msgspec.json.encode(row.proof)
             chunk.grants.append(ListGrant(job, subject, row.address, row.at, proof, row.state, row.ref))
+        return True
 
     async def _write(self, chunk: _Chunk) -> Granted | list[Answers]:
         imports = self._store.imports
@@ -137,6 +159,10 @@ class Import:
         self._answers.update(no.state for no in chunk.noes for _ in self._ended)
         self._refused.update(row.reason for row in chunk.refused)
         told(Progress(chunk.octets, sorted([*chunk.refused, *stricter], key=lambda row: row.line)))
+
+
+async def _nothing() -> None:
+    return
 
 
 def digest_of(file: BinaryIO) -> str:

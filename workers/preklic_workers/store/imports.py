@@ -70,30 +70,26 @@ class Imports:
         return [chunk.answers(docs.get(grant.subject), grant) | chunk.proved[grant.job] for grant in grants]
 
     async def grant(self, grants: Sequence[ListGrant], purposes: Purposes) -> Granted:
-        """Write the persons, in the order of the list. Their proofs are still to be kept: `prove`."""
-        chunk = _Chunk(purposes, await self._proved(grants, purposes))
-        return Granted(grants, await self._grant(grants, chunk), chunk)
+        """Write the persons, each named once among `grants`. Their proofs are still to be kept: `prove`.
 
-    async def _grant(self, grants: Sequence[ListGrant], chunk: _Chunk) -> dict[str, Answers]:
-        answers: dict[str, Answers] = {}
-        left = list(grants)
-        if not left:
-            return answers
-        for _ in range(_TRIES + len(grants)):
-            # One row of each person at a time: the next one finds what this one left.
-            wave = list({grant.subject: grant for grant in reversed(left)}.values())
-            docs = await self._read([grant for grant in wave if len(chunk.proved[grant.job]) < len(chunk.purposes)])
-            judged = {grant.job: chunk.answers(docs.get(grant.subject), grant) for grant in wave}
-            changes = [grant for grant in wave if new_states(docs.get(grant.subject), grant, judged[grant.job])]
-            open_still = await self._write(changes, docs, judged, chunk) if changes else set()
-            answers |= {job: states for job, states in judged.items() if job not in open_still}
-            left = [grant for grant in left if grant.job not in answers]
+        Nothing else of the list may touch these persons before: an import that runs again could not tell it apart.
+        """
+        chunk = _Chunk(purposes, await self._proved(grants, purposes))
+        answers: dict[str, Answers] = {grant.job: {} for grant in grants}
+        left = [grant for grant in grants if len(chunk.proved[grant.job]) < len(purposes)]
+        for _ in range(_TRIES):
             if not left:
-                return answers
+                return Granted(grants, answers, chunk)
+            docs = await self._read(left)
+            answers |= {grant.job: chunk.answers(docs.get(grant.subject), grant) for grant in left}
+            left = [g for g in left if new_states(docs.get(g.subject), g, answers[g.job])]
+            if left:
+                open_still = await self._write(left, docs, answers, chunk)
+                left = [grant for grant in left if grant.job in open_still]
         raise Unavailable("contention")
 
     async def _write(
-        self, grants: Sequence[ListGrant], docs: Mapping[str, Doc], judged: Mapping[str, Answers], chunk: _Chunk
+        self, grants: Sequence[ListGrant], docs: Mapping[str, Doc], answers: Mapping[str, Answers], chunk: _Chunk
     ) -> set[str]:
         """Write what is new; the jobs of which nobody knows yet whether they came in time: they are read again."""
         await self._unlock(grants, docs, chunk)
@@ -101,9 +97,9 @@ class Imports:
         known = [grant for grant in grants if grant.subject in docs]
         late: set[int] = set()
         if new:
-            late = _taken(await self._persons.insert_many([self._new(g, judged[g.job], chunk) for g in new]))
+            late = _taken(await self._persons.insert_many([self._new(g, answers[g.job], chunk) for g in new]))
         if known:
-            changes = [(docs[g.subject], self._changed(g, docs[g.subject], judged[g.job], chunk)) for g in known]
+            changes = [(docs[g.subject], self._changed(g, docs[g.subject], answers[g.job], chunk)) for g in known]
             _taken(await self._persons.bulk([UpdateOne(unchanged(doc), {"$set": fields}) for doc, fields in changes]))
         return {grant.job for grant in known} | {new[place].job for place in late}
 
