@@ -6,7 +6,7 @@ import pytest
 
 from deciding import CHOICE, GOOD, ORDERED, Case, answer, everybody, purpose_of
 from preklic_workers.outcomes import Refused
-from preklic_workers.store.person_docs import permitted
+from preklic_workers.store import person_docs
 from sending import open_desk, route, send_job
 from storing import put_persons
 
@@ -24,7 +24,7 @@ async def test_the_gates_filter_gives_the_policys_answer_to_every_person(store):
         states = {key: state for key, state in said.items() if state is not None}
         await put_persons(store, [name], states, one.suppressed, erased=one.erased)
     for use, (_, _, confirming) in itertools.product(sorted(THESE | THOSE), GOOD):
-        where = permitted(purpose_of(use), confirming=confirming)
+        where = person_docs.permitted(purpose_of(use), confirming=confirming)
         passing = {doc["_id"] for doc in await store.mongo["persons"].find(where, {"_id": 1})}
         for name, one in people.items():
             mirrored = one if use in THESE else type(one)(one.of_others, one.said, one.suppressed, one.erased)

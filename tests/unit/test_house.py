@@ -16,6 +16,8 @@ LONGER = {
     "producers/preklic_producers/drafts.py:send": 45,
     "producers/preklic_producers/producer.py:send": 40,
     "producers/preklic_producers/commands.py:send": 35,
+    "workers/preklic_workers/commands_import.py:import_list": 40,
+    "workers/preklic_workers/commands_merge.py:merge": 40,
     "producers/preklic_producers/gateway/app.py:_builder": 30,
     "producers/preklic_producers/gateway/app.py:create_app": 30,
     "workers/preklic_workers/store/withdrawals.py:closing": 35,
