@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import erasing
+from bench import erasing, importing
 from bench.__main__ import PACES, draw, run_group
 from bench.costs import costs
 from bench.ground import PEERS, Ground, prepared
@@ -65,3 +65,8 @@ def test_the_benchmarks_run(ground: Ground) -> None:
         told.write_text(json.dumps({"machine": describe(ground), "groups": found}))
         draw(told, picture)
         assert "</svg>" in picture.read_text()
+
+
+def test_the_import_is_measured(mongo: Mongo, tmp_path: Path) -> None:
+    found = importing.measure(tmp_path, mongo, 50)
+    assert (found["rows"], found["most memory, MB"] < 200) == (50, True)

@@ -73,7 +73,7 @@ async def test_an_import_takes_the_strictest_answer(store):
     assert await answer(store) == GateRefused("withdrawn")
 
 
-@pytest.mark.clause("U7", guard="preklic_workers.store.persons:_emptied")
+@pytest.mark.clause("U7", guard="preklic_workers.store.emptying:emptied_doc")
 async def test_an_erased_person_is_a_hash_that_no_import_brings_back(store):
     await grant(store, ANA, NEWS, at=now() - HOUR)
     await store.persons.enrich(subject(ANA), "profile", {"name": "Ana"}, "form", now())

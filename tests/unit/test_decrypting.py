@@ -13,6 +13,8 @@ DECRYPTS = {
     "workers/preklic_workers/envelope.py": "the envelope itself",
     "workers/preklic_workers/store/persons.py": "the address and the fields of one person",
     "workers/preklic_workers/store/exports.py": "the person's own export (GDPR 15 and 20)",
+    "workers/preklic_workers/store/holds.py": "what a hold keeps, for an order or an investigation (U9, U13, U14)",
+    "workers/preklic_workers/store/proofs.py": "what a person said, for an order (U9)",
 }
 ADDRESS_OF = {"workers/preklic_workers/store/exports.py": "the person's own export"}
 UNSEALS = {"workers/preklic_workers/runtime.py": "one job, for its handler alone"}

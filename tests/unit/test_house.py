@@ -18,6 +18,8 @@ LONGER = {
     "producers/preklic_producers/commands.py:send": 35,
     "workers/preklic_workers/commands_erasure.py:review": 30,
     "workers/preklic_workers/commands_export.py:export": 30,
+    "workers/preklic_workers/commands_import.py:import_list": 40,
+    "workers/preklic_workers/commands_merge.py:merge": 40,
     "producers/preklic_producers/gateway/app.py:_builder": 30,
     "producers/preklic_producers/gateway/app.py:create_app": 30,
     "workers/preklic_workers/store/withdrawals.py:closing": 35,

@@ -13,6 +13,7 @@ from preklic_shared.jobs import SendJob
 from preklic_shared.registry import Purpose
 from preklic_workers import backoff
 from preklic_workers.outcomes import Dead, Done, Outcome, Refused, RetryLater
+from preklic_workers.permission import confirms
 from preklic_workers.smtp.conversation import Accepted, Lost, Rejected
 from preklic_workers.smtp.replies import Reply, Verdict, classify
 from preklic_workers.store import Store, Unavailable, Withdraw
@@ -44,7 +45,7 @@ class Attempt:
     @property
     def confirming(self) -> bool:
         """Whether this is the one mail that asks to confirm a pending permission."""
-        return self.job.template == self.purpose.confirm
+        return confirms(self.purpose, self.job.template)
 
     async def refused(self, reason: str) -> Outcome:
         """A no, before any body: recorded, and over."""

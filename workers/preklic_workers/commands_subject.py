@@ -9,6 +9,7 @@ from preklic_shared.addresses import BadAddress, parse
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show, show_json
 from preklic_workers import commands_erasure, commands_export, looking, store
 from preklic_workers.blind import Blind
+from preklic_workers.commands_merge import merge
 from preklic_workers.keydir import KeyDirError
 from preklic_workers.permission import Person
 from preklic_workers.rings import ring_of
@@ -17,6 +18,7 @@ ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_U
 ends_with(KeyDirError, Code.FINDING)
 
 subject = typer.Typer(no_args_is_help=True, add_completion=False, help="One person, by address or by a website's name.")
+subject.command("merge")(merge)
 
 
 subject.command("erase")(commands_erasure.erase)

@@ -1,6 +1,8 @@
 """May this mail go to this person? Pure rules over facts that the store has read; the gate asks the same in one write.
 
-`may` and the gate's filter must agree on every person: a property test of the store holds them together.
+`decide` is the whole decision. The send path asks its two halves in turn: `may_begin` of the job, before anybody is
+looked up, and `may` of the person. The gate's filter must agree with `may` on every person, and the table of all
+combinations is tested whole (tests/deciding.py).
 """
 
 import datetime as dt
@@ -61,6 +63,39 @@ class Person:
     open: Sequence[HandOver] = ()
     stale: Sequence[HandOver] = ()
     alive: dt.datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that decides about one mail.
+
+    `purpose` is None where the registry has none of that name, or not with this template (`Registry.for_mail`);
+    `person` None where nobody of that address is recorded. `carried`: a relay whose processor has a contract today is
+    there (U8). `expired`: the job is of no use any more. `confirming`: it asks to confirm a pending permission.
+    """
+
+    purpose: Purpose | None
+    person: Person | None
+    carried: bool = True
+    expired: bool = False
+    confirming: bool = False
+
+
+def decide(facts: Facts) -> str | None:
+    """None when the mail may go, else the reason of its refusal. The whole decision, in the order of its reasons."""
+    no = may_begin(facts.purpose, carried=facts.carried, expired=facts.expired)
+    if no is not None or facts.purpose is None:
+        return no
+    return may(facts.person, facts.purpose, confirming=facts.confirming)
+
+
+def may_begin(purpose: Purpose | None, *, carried: bool, expired: bool) -> str | None:
+    """What refuses a mail whoever it is for: `expired`, `purpose_denied` or `processor_invalid`; None: go on."""
+    if expired:
+        return "expired"
+    if purpose is None or not purpose.mail:
+        return "purpose_denied"
+    return None if carried else "processor_invalid"
 
 
 def may(person: Person | None, purpose: Purpose, *, confirming: bool = False) -> str | None:
@@ -138,6 +173,11 @@ def grant_counts(
     if confirms_token_at is not None:
         return confirms_token_at > withdrawn_at
     return grant_at - withdrawn_at > CLOCK_DOUBT
+
+
+def confirms(purpose: Purpose, template: str) -> bool:
+    """Whether a mail of this template is the one that asks to confirm a pending permission for the purpose."""
+    return purpose.confirm is not None and template == purpose.confirm
 
 
 def strictest(states: Iterable[PermissionState]) -> PermissionState:

@@ -15,8 +15,9 @@ import msgspec
 from preklic_shared.jobs import Job, SendJob
 from preklic_shared.registry import Registry
 from preklic_shared.wire import Malformed, NewerVersion, decode
+from preklic_workers import permission
 from preklic_workers.lifecycle import ACCOUNTED
-from preklic_workers.permission import Person, may
+from preklic_workers.permission import Person, confirms, decide, may_begin
 
 WOULD_RUN: Final = "would run"
 MOST: Final = 10_000  # items of one plan: it is one document
@@ -60,11 +61,12 @@ def _judged(job: Job, facts: Facts, registry: Registry) -> str:
     if not isinstance(job, SendJob):
         return WOULD_RUN
     purpose = registry.for_mail(job.purpose, job.template)
-    if purpose is None:
-        return "refused: purpose_denied"
     # Who it is for is sealed, unless the mail was claimed before and the claim names the person.
     person = facts.persons.get(job.id)
-    reason = None if person is None else may(person, purpose)
+    if purpose is None or person is None:
+        reason = may_begin(purpose, carried=True, expired=False)
+    else:
+        reason = decide(permission.Facts(purpose, person, confirming=confirms(purpose, job.template)))
     return WOULD_RUN if reason is None else f"refused: {reason}"
 
 

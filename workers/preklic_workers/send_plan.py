@@ -12,8 +12,9 @@ from preklic_shared.registry import Purpose, Registry
 from preklic_workers.blind import Blind
 from preklic_workers.compose.composer import Composer
 from preklic_workers.handover import BULK_CLOSES_AFTER, ObserveReply, since_boot, unobserved
+from preklic_workers.permission import may_begin
 from preklic_workers.runtime import Opened
-from preklic_workers.smtp.routes import INVALID, Route, today, valid_routes
+from preklic_workers.smtp.routes import Route, today, valid_routes
 from preklic_workers.store import Claim, Store, moment
 
 # How old a job is (seconds) -> how long it waits before it asks again for the job that it stands on.
@@ -50,17 +51,16 @@ def plan_of(opened: Opened, deps: SendDeps) -> Plan | str:
     """What is to be done, or the reason why nothing is. Pure."""
     job, payload = opened.job, opened.payload
     assert isinstance(payload, SendPayload)
-    if opened.expired:
-        return "expired"
     purpose = deps.registry.for_mail(job.purpose, job.template)
-    if purpose is None:
-        return "purpose_denied"
+    routes = valid_routes(deps.routes, today())
+    no = may_begin(purpose, carried=bool(routes), expired=opened.expired)
+    if no is not None or purpose is None:
+        return no or "purpose_denied"
     try:
         address = parse(payload.to)
     except BadAddress:
         return "bad_address"
-    routes = valid_routes(deps.routes, today())
-    return Plan(payload, purpose, address, deps.blind.subject(address), routes) if routes else INVALID
+    return Plan(payload, purpose, address, deps.blind.subject(address), routes)
 
 
 def patience(age: float) -> float:

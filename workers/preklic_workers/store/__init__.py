@@ -19,7 +19,11 @@ from preklic_workers.store.gate import Gate, GateAnswer, GateBusy, GateLost, Gat
 from preklic_workers.store.grants import Grant, Grants, GrantState
 from preklic_workers.store.holding import Hold
 from preklic_workers.store.holds import Holds, NothingToHold
+from preklic_workers.store.import_docs import ListGrant, ListState
+from preklic_workers.store.imports import Answers, Granted, Imports, Purposes
 from preklic_workers.store.marks import Marked, Marks
+from preklic_workers.store.merge_docs import Merge, Merged
+from preklic_workers.store.merges import Merges
 from preklic_workers.store.message_states import CERTAIN
 from preklic_workers.store.messages import Messages, Noted
 from preklic_workers.store.mongo import Doc, Duplicate, Mongo, Standalone, Unavailable
@@ -39,6 +43,7 @@ __all__ = [
     "RESTORED",
     "Act",
     "Acts",
+    "Answers",
     "Busy",
     "Captured",
     "Claim",
@@ -68,19 +73,27 @@ __all__ = [
     "GateRefused",
     "Grant",
     "GrantState",
+    "Granted",
     "Grants",
     "Handover",
     "Hold",
     "Holds",
+    "Imports",
+    "ListGrant",
+    "ListState",
     "Mark",
     "Marked",
     "Marks",
+    "Merge",
+    "Merged",
+    "Merges",
     "Messages",
     "Noted",
     "NothingToHold",
     "Persons",
     "Profiles",
     "Proofs",
+    "Purposes",
     "Requests",
     "Signs",
     "Silent",
@@ -127,6 +140,8 @@ class Store:
     withdrawals: Withdrawals
     grants: Grants
     proofs: Proofs
+    imports: Imports
+    merges: Merges
     events: Events
     dead: DeadLetters
     controls: Controls
@@ -174,6 +189,8 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         withdrawals=Withdrawals(mongo),
         grants=Grants(persons, proofs),
         proofs=proofs,
+        imports=Imports(mongo, vault, ring.blind),
+        merges=Merges(mongo),
         events=Events(mongo),
         dead=DeadLetters(mongo),
         controls=controls,

@@ -4,9 +4,7 @@ Every write asks for a majority and the journal; whatever leaves its outcome ope
 """
 
 import datetime as dt
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, Self
 
 from bson.codec_options import CodecOptions
@@ -14,20 +12,17 @@ from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import DeleteMany, DeleteOne, InsertOne, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.errors import (
     BulkWriteError,
-    ConnectionFailure,
-    DuplicateKeyError,
-    ExecutionTimeout,
-    OperationFailure,
-    WriteConcernError,
 )
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from preklic_workers.store.answered import DUPLICATE, REFUSED, Bulk, Duplicate, Standalone, Unavailable, bulk_of, edge
+
+__all__ = ["DUPLICATE", "REFUSED", "Bulk", "Doc", "Duplicate", "Mongo", "Standalone", "Unavailable"]
+
 Doc = dict[str, Any]
 Op = InsertOne[Any] | UpdateOne | UpdateMany | DeleteOne | DeleteMany
 
-DUPLICATE: Final = 11000
-REFUSED: Final = 121  # by a validator
 _DURABLE: Final = WriteConcern(w="majority", j=True, wtimeout=5_000)
 _OPTIONS: Final[CodecOptions[Doc]] = CodecOptions(tz_aware=True, tzinfo=dt.UTC)
 _PATIENCE: Final[dict[str, Any]] = {
@@ -36,41 +31,6 @@ _PATIENCE: Final[dict[str, Any]] = {
     "socketTimeoutMS": 10_000,
     "waitQueueTimeoutMS": 10_000,
 }
-
-
-class Unavailable(Exception):
-    """MongoDB is away, or will not say whether a write lasts. Nothing may be done on the strength of it."""
-
-
-class Standalone(Exception):
-    """The MongoDB given is no replica set: majority writes would mean nothing there."""
-
-
-class Duplicate(Exception):
-    """A document with this unique key is there already."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bulk:
-    """How an unordered bulk write ended: server codes by operation; `sure` False when a majority is not certain."""
-
-    failed: Mapping[int, int] = field(default_factory=dict)
-    sure: bool = True
-
-
-@contextmanager
-def edge() -> Iterator[None]:
-    """Turn the driver's errors into this module's words."""
-    try:
-        yield
-    except DuplicateKeyError:
-        raise Duplicate from None
-    except (ConnectionFailure, ExecutionTimeout, WriteConcernError) as error:
-        raise Unavailable(type(error).__name__) from None
-    except OperationFailure as error:
-        if error.has_error_label("RetryableWriteError") or error.has_error_label("TransientTransactionError"):
-            raise Unavailable(type(error).__name__) from None
-        raise
 
 
 class Collection:
@@ -91,7 +51,7 @@ class Collection:
             with edge():
                 await self._raw.insert_many(docs, ordered=False)
         except BulkWriteError as error:
-            return _bulk(error)
+            return bulk_of(error)
         return Bulk()
 
     async def bulk(self, ops: Sequence[Op], *, ordered: bool = False) -> Bulk:
@@ -100,7 +60,7 @@ class Collection:
             with edge():
                 await self._raw.bulk_write(ops, ordered=ordered)
         except BulkWriteError as error:
-            return _bulk(error)
+            return bulk_of(error)
         return Bulk()
 
     async def find(
@@ -241,6 +201,21 @@ class Mongo:
             answer: Doc = await (self._keys if keys else self._db).command(command, codec_options=_OPTIONS)
         return answer
 
+    async def change_together(
+        self, name: str, ids: Sequence[str], decide: Callable[[Mapping[str, Doc]], Mapping[str, Doc]]
+    ) -> None:
+        """Change some documents as one. `decide` sees them and answers updates; it is asked again on a conflict."""
+        found = self._db[name]
+
+        async def work(session: Any) -> None:
+            docs = await found.find({"_id": {"$in": list(ids)}}, session=session).to_list(None)
+            for key, update in decide({doc["_id"]: doc for doc in docs}).items():
+                await found.update_one({"_id": key}, update, session=session)
+
+        with edge():
+            async with await self._client.start_session() as session:
+                await session.with_transaction(work, read_concern=ReadConcern("snapshot"), write_concern=_DURABLE)
+
     async def collections(self, *, keys: bool = False) -> dict[str, Doc]:
         """The collections' options by name."""
         with edge():
@@ -250,9 +225,3 @@ class Mongo:
     def close(self) -> None:
         """Close all connections."""
         self._client.close()
-
-
-def _bulk(error: BulkWriteError) -> Bulk:
-    details: Any = error.details
-    failed = {write["index"]: write["code"] for write in details["writeErrors"]}
-    return Bulk(failed, sure=not details["writeConcernErrors"])

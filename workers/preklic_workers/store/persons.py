@@ -13,8 +13,9 @@ from preklic_shared.tokens import PID_BYTES
 from preklic_workers.blind import Blind
 from preklic_workers.permission import Person
 from preklic_workers.store.acts import Acts
+from preklic_workers.store.emptying import emptied_doc
 from preklic_workers.store.grouping import Grouper
-from preklic_workers.store.holding import held_groups, set_aside
+from preklic_workers.store.holding import held_groups
 from preklic_workers.store.holds import tell_held
 from preklic_workers.store.mongo import Doc, Duplicate, Mongo, Unavailable
 from preklic_workers.store.person_docs import FACTS, fresh, person_of, place
@@ -69,6 +70,11 @@ class Persons:
     async def all_by_ref(self, ref: str) -> list[str]:
         """The subject of every person whom a website calls `ref`: one who changed the address has two documents."""
         return [doc["_id"] for doc in await self._persons.find({"ref_hash": self._blind.ref(ref)}, {"_id": 1})]
+
+    async def with_contact(self, subjects: Sequence[str]) -> set[str]:
+        """Those of them whose address is recorded."""
+        where = {"_id": {"$in": list(subjects)}, "contact": {"$exists": True}}
+        return {doc["_id"] for doc in await self._persons.find(where, {"_id": 1})}
 
     async def by_lookup(self, address: Address) -> Person | None:
         """The person with this address, by the look-up hash: erased and merely suppressed ones have none."""
@@ -181,7 +187,7 @@ class Persons:
         def emptied(doc: Doc) -> Doc | None:
             nonlocal answer, before
             answer, before = kept(person_of(doc)), doc
-            return None if answer is None else _emptied(doc, at, answer)
+            return None if answer is None else emptied_doc(doc, at, answer)
 
         doc = await self.change(subject, emptied)
         if answer is None and not doc["erased"]:
@@ -236,17 +242,3 @@ class Persons:
         docs = await self._persons.find({"_id": {"$in": list(set(subjects))}}, FACTS)
         found = {doc["_id"]: person_of(doc) for doc in docs}
         return [found.get(subject) for subject in subjects]
-
-
-def _emptied(doc: Doc, at: dt.datetime, keep: frozenset[str]) -> Doc:
-    when = max(at, doc.get("no_at", at))
-    # `untold` until a tombstone outside the database tells of it (store.untold).
-    said: Doc = {"suppressed.erased": when, "no_at": when, "untold": True}
-    update: Doc = {"$set": said | set_aside(doc, held_groups(doc) - keep, at)}
-    gone = [f"fields.{group}" for group in doc.get("fields", {}) if group not in keep]
-    if "contact" not in keep:
-        # An objection is no consent that lapses: a yes to something else must not lift it (law 5).
-        objected = {key: said for key, said in doc["permissions"].items() if said["state"] == "objected"}
-        update["$set"] |= {"erased": True, "permissions": objected, "withdrawals": []}
-        gone += [name for name in ("contact", "lookup", "provider", "ref_hash", "alive") if name in doc]
-    return update | ({"$unset": dict.fromkeys(gone, "")} if gone else {})

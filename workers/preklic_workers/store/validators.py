@@ -63,7 +63,8 @@ PERSON: Final = object_of(
     provider={"bsonType": "string", "pattern": "^[a-z]{1,20}$"},
     seq=WHOLE,
     contact=BYTES,
-    ref_hash=HASH,
+    ref_hash={"anyOf": [HASH, list_of(HASH, 20)]},  # more than one after a merge
+    merged=HASH,
     fields=object_of([], **dict.fromkeys(GROUPS, BYTES)),
     permissions={
         "bsonType": "object",

@@ -9,10 +9,13 @@ from pymongo.errors import WriteError
 from preklic_shared import telemetry
 from preklic_workers.envelope import GROUPS, Altered, DataKey, Epochs, NoKey, WrappedKey
 from preklic_workers.store.floors import raise_floors
-from preklic_workers.store.mongo import REFUSED, Doc, Duplicate, Mongo, Unavailable
+from preklic_workers.store.mongo import DUPLICATE, REFUSED, Doc, Duplicate, Mongo, Unavailable
 
 COLLECTION: Final = "persons"
 PAGE: Final = 5000
+
+Owner = tuple[str, str]
+"""A person and a field group."""
 
 log = telemetry.logger(__name__)
 
@@ -69,6 +72,29 @@ class Vault:
         """The groups of which the person has a key: something was encrypted under it and is not erased."""
         docs = await self._keys.find({"_id": {"$in": [key_id(person, group) for group in GROUPS]}}, {"_id": 1})
         return frozenset(doc["_id"]["g"] for doc in docs)
+
+    async def many_or_new(self, known: Sequence[Owner], fresh: Sequence[Owner] = ()) -> dict[Owner, DataKey]:
+        """The keys of many, made now where there is none; `fresh` have hardly one yet. Raises `NoKey` or `Altered`."""
+        keys = await self.many(known)
+        wanted = [owner for owner in dict.fromkeys([*known, *fresh]) if owner not in keys]
+        made = {owner: self._epochs.new_key(*owner) for owner in wanted}
+        if not made:
+            return keys
+        docs = [{"_id": key_id(*owner), "wrapped": new.wrapped, "epoch": new.epoch} for owner, (_, new) in made.items()]
+        result = await self._keys.insert_many(docs)
+        if not result.sure or set(result.failed.values()) - {DUPLICATE}:
+            self._epochs.refresh()  # MongoDB takes no key of an epoch that has turned
+            raise Unavailable("keys")
+        taken = [wanted[place] for place in result.failed]
+        return keys | {owner: key for owner, (key, _) in made.items()} | (await self.many(taken) if taken else {})
+
+    async def many(self, owners: Sequence[Owner]) -> dict[Owner, DataKey]:
+        """The keys of those of them that have one, in one read. Raises `NoKey` or `Altered`."""
+        if not owners:
+            return {}
+        docs = await self._keys.find({"_id": {"$in": [key_id(*owner) for owner in owners]}})
+        found = {(doc["_id"]["p"], doc["_id"]["g"]): wrapped_of(doc) for doc in docs}
+        return {owner: self._epochs.unwrap(wrapped, *owner) for owner, wrapped in found.items()}
 
     async def destroy(self, person: str, *, keep: Iterable[str] = ()) -> None:
         """Delete the person's keys, but those of the groups in `keep`: their ciphertexts are noise from then on."""

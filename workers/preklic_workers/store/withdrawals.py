@@ -222,8 +222,10 @@ _EMPTY: Final[Doc] = {
 def _said(no: Withdraw, purpose: str) -> Doc:
     here = f"$permissions.{place(purpose)}"
     last = {"$max": [f"{here}.withdrawn", no.at]}
+    objected = {"$eq": [f"{here}.state", "objected"]}
     ended = {
-        "state": "objected" if purpose in no.objected else "withdrawn",
+        # An objection is the stricter no of the two (law 5).
+        "state": "objected" if purpose in no.objected else {"$cond": [objected, "objected", "withdrawn"]},
         "at": no.at,
         "job": literal(no.job),
         "seq": NEXT_SEQ,

@@ -1,0 +1,174 @@
+"""One list, from its file to the store: by chunks, in the order of the file and in bounded memory.
+
+While one chunk is written the next one is read, and the proofs of the last one are kept. Job ids follow from the file's
+digest and the line: running the same list again, after a kill or for no reason at all, is one import.
+"""
+
+import asyncio
+import hashlib
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO, Final
+
+import msgspec
+
+from preklic_shared.registry import Registry
+from preklic_workers.blind import Blind
+from preklic_workers.import_file import Row, RowNo, RowRefused, RowYes, read
+from preklic_workers.import_noes import ListNo, ended_by, withdraw
+from preklic_workers.store import Answers, Granted, ListGrant, Purposes, Store
+
+CHUNK: Final = 1_000  # rows that are written together
+STRICTER: Final = "stricter_answer"
+NOT_STOPPABLE: Final = "not_stoppable"
+_IMPORTS: Final = uuid.UUID("4b3a57ce-4d6c-5f0f-9f29-0b6f7c2f1d55")
+_DIGEST_PART: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A chunk is done: how many octets of the file are, and which of its rows were not taken as they are."""
+
+    octets: int
+    refused: Sequence[RowRefused]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What became of the rows: `answers` by word, for each purpose; `refused` rows by reason."""
+
+    rows: int
+    answers: Counter[str]
+    refused: Counter[str]
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Rows as they were read, at most one of each person. What cannot be taken is in `refused` already."""
+
+    octets: int = 0
+    rows: int = 0
+    grants: list[ListGrant] = field(default_factory=list)
+    noes: list[ListNo] = field(default_factory=list)
+    refused: list[RowRefused] = field(default_factory=list)
+    lines: dict[str, int] = field(default_factory=dict)
+    persons: set[str] = field(default_factory=set)
+
+
+class _Rows:
+    """The rows of a file, the last of which can be given back."""
+
+    def __init__(self, rows: Iterator[Row]) -> None:
+        self._rows = rows
+        self._back: Row | None = None
+
+    def take(self) -> Row | None:
+        row, self._back = self._back or next(self._rows, None), None
+        return row
+
+    def give_back(self, row: Row) -> None:
+        self._back = row
+
+
+class Import:
+    """An import of one list for some purposes. `dry`: nothing changes, and rows are judged by what is recorded now."""
+
+    def __init__(
+        self, store: Store, registry: Registry, blind: Blind, purposes: Purposes, digest: str, *, dry: bool = False
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._blind = blind
+        self._purposes = purposes
+        self._dry = dry
+        self._ended = ended_by(sorted(purposes), registry)
+        self._space = uuid.uuid5(_IMPORTS, f"{digest}\0{','.join(sorted(purposes))}")
+        self._answers: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+        self._rows = 0
+
+    async def run(self, file: BinaryIO, told: Callable[[Progress], None]) -> Summary:
+        """Import it all. Raises BadFile and the store's Unavailable; what is recorded then stays, and counts."""
+        rows = _Rows(read(file, self._store.mongo.now()))
+        reading = asyncio.create_task(asyncio.to_thread(self._prepare, file, rows))
+        proving, last = asyncio.create_task(_nothing()), _Chunk()
+        try:
+            while (chunk := await reading).rows:
+                reading = asyncio.create_task(asyncio.to_thread(self._prepare, file, rows))
+                if chunk.persons & last.persons:
+                    await proving
+                granted = await self._write(chunk)
+                await proving
+                proving, last = asyncio.create_task(self._end(chunk, granted, told)), chunk
+            await proving
+        finally:
+            # A thread cannot be cut: the file must not be closed below it.
+            await asyncio.gather(reading, proving, return_exceptions=True)
+        return Summary(self._rows, self._answers, self._refused)
+
+    def _prepare(self, file: BinaryIO, rows: _Rows) -> _Chunk:
+        """The next rows of the file, as what is written of them; an empty chunk at its end."""
+        chunk = _Chunk()
+        while chunk.rows < CHUNK and (row := rows.take()) is not None:
+            if isinstance(row, RowRefused):
+                chunk.refused.append(row)
+            elif isinstance(row, RowNo) and not self._ended:
+                chunk.refused.append(RowRefused(row.line, NOT_STOPPABLE))
+            elif not self._take(row, chunk):
+                rows.give_back(row)
+                break
+            chunk.rows += 1
+        chunk.octets = file.tell()
+        return chunk
+
+    def _take(self, row: RowYes | RowNo, chunk: _Chunk) -> bool:
+        """Put the row into the chunk, unless another one of the same person is there."""
+        subject = self._blind.subject(row.address)
+        if subject in chunk.persons:
+            return False
+        job = str(uuid.uuid5(self._space, str(row.line)))
+        chunk.persons.add(subject)
+        chunk.lines[job] = row.line
+        if isinstance(row, RowNo):
+            chunk.noes.append(ListNo(job, subject, row.state))
+        else:
+            proof = msgspec.json.encode(row.proof)
+            chunk.grants.append(ListGrant(job, subject, row.address, row.at, proof, row.state, row.ref))
+        return True
+
+    async def _write(self, chunk: _Chunk) -> Granted | list[Answers]:
+        imports = self._store.imports
+        if self._dry:
+            return await imports.preview(chunk.grants, self._purposes)
+        granted = await imports.grant(chunk.grants, self._purposes)
+        if chunk.noes:
+            await withdraw(self._store, self._registry, chunk.noes, self._ended)
+        return granted
+
+    async def _end(self, chunk: _Chunk, granted: Granted | list[Answers], told: Callable[[Progress], None]) -> None:
+        answers = granted if isinstance(granted, list) else await self._store.imports.prove(granted)
+        stricter = [
+            RowRefused(chunk.lines[grant.job], STRICTER)
+            for grant, states in zip(chunk.grants, answers, strict=True)
+            if "kept" in states.values()
+        ]
+        self._rows += chunk.rows
+        self._answers.update(state for states in answers for state in states.values())
+        self._answers.update(no.state for no in chunk.noes for _ in self._ended)
+        self._refused.update(row.reason for row in chunk.refused)
+        told(Progress(chunk.octets, sorted([*chunk.refused, *stricter], key=lambda row: row.line)))
+
+
+async def _nothing() -> None:
+    return
+
+
+def digest_of(file: BinaryIO) -> str:
+    """The SHA-256 digest of an open file in hex; afterwards the file stands at its beginning."""
+    digest = hashlib.sha256()
+    while part := file.read(_DIGEST_PART):
+        digest.update(part)
+    file.seek(0)
+    return digest.hexdigest()

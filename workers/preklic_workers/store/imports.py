@@ -1,0 +1,182 @@
+"""Lists of grants, written by the chunk: a find, the persons' keys, the persons, and their proofs last.
+
+A proof, by the id of its row and purpose, is the mark that this answer is recorded: an import that was killed anywhere
+and runs again finds it and goes on. Every write to a person is conditional on what was read: a no in between wins.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from pymongo import UpdateOne
+
+from preklic_shared.registry import Purpose
+from preklic_shared.tokens import PID_BYTES
+from preklic_workers.blind import Blind
+from preklic_workers.envelope import DataKey
+from preklic_workers.store.import_docs import ListGrant, ListState, judge, new_states, permissions_of, unchanged
+from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Mongo, Unavailable
+from preklic_workers.store.person_docs import fresh
+from preklic_workers.store.providers import provider_of
+from preklic_workers.store.vault import COLLECTION, Owner, Vault
+
+_TRIES: Final = 50
+_READ: Final = {"pid": 0, "open": 0, "stale": 0, "withdrawals": 0, "fields": 0}
+Purposes = Mapping[str, Purpose | None]
+"""What a list is for: a purpose by its key, None for a tracking switch."""
+Answers = dict[str, ListState]
+"""What became of one row, by purpose or switch."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Rows that are written together. `proved` is what an earlier run recorded, by job; `keys` those used so far."""
+
+    purposes: Purposes
+    proved: Mapping[str, Answers]
+    keys: dict[Owner, DataKey] = field(default_factory=dict)
+
+    def answers(self, doc: Doc | None, grant: ListGrant) -> Answers:
+        """What becomes of what is not recorded yet."""
+        proved = self.proved[grant.job]
+        return {key: judge(doc, grant, key, one) for key, one in self.purposes.items() if key not in proved}
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """Rows whose persons are written: `answers` by job."""
+
+    grants: Sequence[ListGrant]
+    answers: Mapping[str, Answers]
+    chunk: _Chunk
+
+
+class Imports:
+    """Records what a list permits. All methods raise `Unavailable`, `NoKey` or `Altered`; then run the list again."""
+
+    def __init__(self, mongo: Mongo, vault: Vault, blind: Blind) -> None:
+        self._mongo = mongo
+        self._persons = mongo["persons"]
+        self._proofs = mongo["permissions"]
+        self._receipts = mongo["withdrawals"]
+        self._vault = vault
+        self._blind = blind
+
+    async def preview(self, grants: Sequence[ListGrant], purposes: Purposes) -> list[Answers]:
+        """What would become of each grant by what is recorded now. Nothing changes."""
+        chunk = _Chunk(purposes, await self._proved(grants, purposes))
+        docs = await self._read(grants)
+        return [chunk.answers(docs.get(grant.subject), grant) | chunk.proved[grant.job] for grant in grants]
+
+    async def grant(self, grants: Sequence[ListGrant], purposes: Purposes) -> Granted:
+        """Write the persons, each named once among `grants`. Their proofs are still to be kept: `prove`.
+
+        Nothing else of the list may touch these persons before: an import that runs again could not tell it apart.
+        """
+        chunk = _Chunk(purposes, await self._proved(grants, purposes))
+        answers: dict[str, Answers] = {grant.job: {} for grant in grants}
+        left = [grant for grant in grants if len(chunk.proved[grant.job]) < len(purposes)]
+        for _ in range(_TRIES):
+            if not left:
+                return Granted(grants, answers, chunk)
+            docs = await self._read(left)
+            answers |= {grant.job: chunk.answers(docs.get(grant.subject), grant) for grant in left}
+            left = [g for g in left if new_states(docs.get(g.subject), g, answers[g.job])]
+            if left:
+                open_still = await self._write(left, docs, answers, chunk)
+                left = [grant for grant in left if grant.job in open_still]
+        raise Unavailable("contention")
+
+    async def _write(
+        self, grants: Sequence[ListGrant], docs: Mapping[str, Doc], answers: Mapping[str, Answers], chunk: _Chunk
+    ) -> set[str]:
+        """Write what is new; the jobs of which nobody knows yet whether they came in time: they are read again."""
+        await self._unlock(grants, docs, chunk)
+        new = [grant for grant in grants if grant.subject not in docs]
+        known = [grant for grant in grants if grant.subject in docs]
+        late: set[int] = set()
+        if new:
+            late = _taken(await self._persons.insert_many([self._new(g, answers[g.job], chunk) for g in new]))
+        if known:
+            changes = [(docs[g.subject], self._changed(g, docs[g.subject], answers[g.job], chunk)) for g in known]
+            _taken(await self._persons.bulk([UpdateOne(unchanged(doc), {"$set": fields}) for doc, fields in changes]))
+        return {grant.job for grant in known} | {new[place].job for place in late}
+
+    async def _unlock(self, grants: Sequence[ListGrant], docs: Mapping[str, Doc], chunk: _Chunk) -> None:
+        """Have the keys at hand that these grants are written with; of those who are new, they are made now."""
+        wanted = [(grant.subject, group) for grant in grants for group in ("contact", "evidence")]
+        missing = [owner for owner in wanted if owner not in chunk.keys]
+        known, fresh_ones = [o for o in missing if o[0] in docs], [o for o in missing if o[0] not in docs]
+        chunk.keys.update(await self._vault.many_or_new(known, fresh_ones))
+
+    def _new(self, grant: ListGrant, answers: Answers, chunk: _Chunk) -> Doc:
+        """A new person's document."""
+        said = {"seq": 1, "permissions": permissions_of(grant, answers, 1)}
+        return fresh(grant.subject, os.urandom(PID_BYTES)) | self._contact(grant, chunk) | said
+
+    def _changed(self, grant: ListGrant, doc: Doc, answers: Answers, chunk: _Chunk) -> Doc:
+        """What a known person's document gets: never another address, and never another website's name for one."""
+        seq = doc["seq"] + 1
+        said = permissions_of(grant, new_states(doc, grant, answers), seq)
+        contact = self._contact(grant, chunk) if doc.get("contact") is None else {}
+        fields: Doc = {name: value for name, value in contact.items() if name not in doc}
+        return fields | {f"permissions.{name}": state for name, state in said.items()} | {"seq": seq}
+
+    def _contact(self, grant: ListGrant, chunk: _Chunk) -> Doc:
+        key = chunk.keys[grant.subject, "contact"]
+        fields: Doc = {
+            "contact": key.encrypt(grant.address.text.encode(), grant.subject, COLLECTION, "contact"),
+            "lookup": self._blind.find(grant.address),
+            "provider": provider_of(grant.address.domain),
+        }
+        return fields | ({"ref_hash": self._blind.ref(grant.ref)} if grant.ref is not None else {})
+
+    async def prove(self, granted: Granted) -> list[Answers]:
+        """Keep the proof of each answer that stands, under the person's key of `evidence`; what became of each row."""
+        grants, answers, chunk = granted.grants, granted.answers, granted.chunk
+        standing = [(g, key, state) for g in grants for key, state in answers[g.job].items() if state != "kept"]
+        owners = {(grant.subject, "evidence") for grant, _, _ in standing} - set(chunk.keys)
+        chunk.keys.update(await self._vault.many_or_new(sorted(owners)))
+        now = self._mongo.now()
+        rows: list[Doc] = []
+        for grant, key, state in standing:
+            name = row_id(grant, key)
+            proof = chunk.keys[grant.subject, "evidence"].encrypt(grant.proof, grant.subject, "permissions", name)
+            row: Doc = {"_id": name, "person": grant.subject, "purpose": key, "action": state, "at": grant.at}
+            rows.append(row | {"proof": proof, "recorded": now})
+        if rows:
+            _taken(await self._proofs.insert_many(rows))
+        return [answers[grant.job] | chunk.proved[grant.job] for grant in grants]
+
+    async def receipts(self, jobs: Sequence[str]) -> dict[str, Doc]:
+        """The receipts of those of these noes that have one already, by job."""
+        return {doc["_id"]: doc for doc in await self._receipts.find({"_id": {"$in": list(jobs)}})}
+
+    async def _proved(self, grants: Sequence[ListGrant], purposes: Purposes) -> dict[str, Answers]:
+        """What an earlier run of the same list recorded, by job."""
+        proved: dict[str, Answers] = {grant.job: {} for grant in grants}
+        names = [row_id(grant, key) for grant in grants for key in purposes]
+        for row in await self._proofs.find({"_id": {"$in": names}}, {"action": 1, "purpose": 1}):
+            proved[row["_id"].partition(":")[0]][row["purpose"]] = row["action"]
+        return proved
+
+    async def _read(self, grants: Sequence[ListGrant]) -> dict[str, Doc]:
+        if not grants:
+            return {}
+        subjects = list({grant.subject for grant in grants})
+        return {doc["_id"]: doc for doc in await self._persons.find({"_id": {"$in": subjects}}, _READ)}
+
+
+def row_id(grant: ListGrant, key: str) -> str:
+    """The id of the proof of one answer: the same in every run of the same list."""
+    return f"{grant.job}:{key}"
+
+
+def _taken(result: Bulk) -> set[int]:
+    """The places of what is there already. Raises `Unavailable` when nobody knows, ValueError for anything else."""
+    if not result.sure:
+        raise Unavailable("import")
+    if strange := sorted(set(result.failed.values()) - {DUPLICATE}):
+        raise ValueError(f"the store refused a row of a list (code {strange[0]})")
+    return set(result.failed)
