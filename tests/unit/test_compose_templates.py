@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 import preklic_workers
+from preklic_workers.compose.content import Content
 from preklic_workers.compose.links import Tracking, link
-from preklic_workers.compose.templates import Content, TemplateError, Templates
+from preklic_workers.compose.templates import TemplateError, Templates
 
 SHIPPED = Path(preklic_workers.__file__).parent / "templates"
 SURROUNDINGS = {

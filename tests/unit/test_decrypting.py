@@ -14,9 +14,13 @@ DECRYPTS = {
     "workers/preklic_workers/store/persons.py": "the address and the fields of one person",
     "workers/preklic_workers/store/exports.py": "the person's own export (GDPR 15 and 20)",
     "workers/preklic_workers/store/holds.py": "what a hold keeps, for an order or an investigation (U9, U13, U14)",
+    "workers/preklic_workers/store/profiles.py": "what a mail is made individual with, where the purpose allows it",
     "workers/preklic_workers/store/proofs.py": "what a person said, for an order (U9)",
 }
-ADDRESS_OF = {"workers/preklic_workers/store/exports.py": "the person's own export"}
+ADDRESS_OF = {
+    "workers/preklic_workers/store/exports.py": "the person's own export",
+    "workers/preklic_workers/opening.py": "for a purpose that the registry allows it: disclosure, break-glass",
+}
 UNSEALS = {"workers/preklic_workers/runtime.py": "one job, for its handler alone"}
 
 

@@ -13,6 +13,7 @@ FUNCTION_LINES = 25
 # Longer because they are one list without a decision in it: a signature with its documentation, an app's routes, a
 # pipeline of the database, a dialogue. Each with what it may be.
 LONGER = {
+    "workers/preklic_workers/store/__init__.py:open_store": 35,
     "producers/preklic_producers/drafts.py:send": 45,
     "producers/preklic_producers/producer.py:send": 40,
     "producers/preklic_producers/commands.py:send": 35,

@@ -125,6 +125,8 @@ def test_an_interest_without_its_balancing_does_not_load(registry_file, clause, 
 def further(registry_file, basis, record, *, clause="U18"):
     with registry_file.open("a", encoding="utf-8") as file:
         file.write(FURTHER.format(clause=clause, basis=basis, record=record))
+    with registry_file.with_name("lucrum.sl.txt").open("a", encoding="utf-8") as policy:
+        policy.write("\n\n- anketa\n")
     return registry_file
 
 

@@ -70,7 +70,9 @@ async def complete(store: Store, person: str, *, by: str, reason: str) -> frozen
     if not owed:
         return owed
     await store.acts.record(Act("erasure_completed", by, reason, person, {"groups": " ".join(sorted(owed))}))
-    return await store.holds.complete(person)
+    emptied = await store.holds.complete(person)
+    await store.erasures.finish(person)  # proofs, events and dead letters that stayed for the hold
+    return emptied
 
 
 async def round_of(store: Store, now: dt.datetime) -> int:

@@ -55,6 +55,15 @@ class Rounds:
             log.warning("doubts set aside", count=reaped.round.assumed + reaped.round.asked)
         if ended := await holds.round_of(self._store, now):
             log.warning("holds ended", count=ended)
+        await self._tell()
+        if await self._repeats.publish(reaped.round.repeat, now):
+            log.warning("mails brought back once more", count=len(reaped.round.repeat))
+        if self._reviewed is None or now - self._reviewed >= _REVIEW:
+            # Last, and tried once a day only: it reads every person.
+            self._reviewed = now
+            metrics.REVIEW_DUE.set(await self._upkeep.silent())
+
+    async def _tell(self) -> None:
         metrics.DEAD.clear()
         for group in await self._store.dead.groups():
             metrics.DEAD.labels(group.fingerprint).set(group.count)
@@ -63,12 +72,6 @@ class Rounds:
         for switch in await self._store.controls.all():
             if switch.stopped:
                 metrics.STOPPED.labels(switch.name).set(1)
-        if await self._repeats.publish(reaped.round.repeat, now):
-            log.warning("mails brought back once more", count=len(reaped.round.repeat))
-        if self._reviewed is None or now - self._reviewed >= _REVIEW:
-            # Last, and tried once a day only: it reads every person.
-            self._reviewed = now
-            metrics.REVIEW_DUE.set(await self._upkeep.silent())
 
     async def _run(self) -> None:
         while True:

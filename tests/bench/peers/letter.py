@@ -9,9 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from preklic_workers.compose.content import Content
 from preklic_workers.compose.links import Tracking, link
 from preklic_workers.compose.mime import Letter, Mailbox, assemble
-from preklic_workers.compose.templates import Content, Templates
+from preklic_workers.compose.templates import Templates
 
 TEMPLATE = "newsletter-en"
 SENDER = Mailbox("novice@lucrum.example", "LUCRUM novice")

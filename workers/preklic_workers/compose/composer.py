@@ -72,16 +72,19 @@ class Composer:
         self._own_hosts = house.own_hosts
         self._company = {"name": registry.controller, "address": house.address}
         self._targets: dict[str, frozenset[str]] = {}
-        for purpose in registry.purposes.values():
+        self._check()
+
+    def _check(self) -> None:
+        for purpose in self._registry.purposes.values():
             for name in purpose.templates:
-                named = templates.get(name)
+                named = self._templates.get(name)
                 if named is None or purpose.key not in named.front.purposes:
                     raise TemplateError(f"{name}: is missing, or not for the purpose {purpose.key}")
                 if purpose.partners:
                     self._check_partners(name)
-        for template in templates:
+        for template in self._templates:
             for key in template.front.purposes:
-                check_asked(template, registry.get(key))
+                check_asked(template, self._registry.get(key))
 
     def asked(self, job: SendJob, payload: SendPayload) -> Sequence[str]:
         """The fields of the person's profile that the job's template asks for."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from preklic_workers.compose.templates import Content, TemplateError
+from preklic_workers.compose.content import Content
+from preklic_workers.compose.templates import TemplateError
 
 # Templates are held to `name="value"` when they load, and data cannot write a quote: so this finds every one of them.
 # (A literal beginning makes the search ten times as fast as one for the names.)

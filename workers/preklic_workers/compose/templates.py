@@ -19,6 +19,8 @@ from jinja2 import TemplateError as JinjaError
 from jinja2.meta import find_referenced_templates, find_undeclared_variables
 from jinja2.sandbox import SandboxedEnvironment
 
+from preklic_workers.compose.content import Content
+
 MAX_RENDERED: Final = 400_000  # characters of one body; a mail that is longer is a mistake
 SURROUNDINGS: Final = frozenset(
     {"company", "confirm_url", "language", "policy_url", "preferences_url", "preheader", "subject", "unsubscribe_url"}
@@ -56,15 +58,6 @@ class Front(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     optional: list[str] = []
     profile: list[str] = []
     destinations: list[str] = []
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """A rendered mail: plain `text` and `html` with LF line ends, links not yet looked at."""
-
-    subject: str
-    text: str
-    html: str
 
 
 @dataclass(frozen=True, slots=True)

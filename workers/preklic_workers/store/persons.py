@@ -174,12 +174,9 @@ class Persons:
     ) -> frozenset[str] | None:
         """Empty the document to its hash and destroy the keys, if `kept` says so; what it said.
 
-        What a hold covers is set aside in that write with its keys, where no mail finds it; an act says so (U13).
-
         `kept` sees the person of that very moment and answers the groups that stay for an open contract, or None to
-        leave the person alone. What stays besides: the hash, the random `pid` (so that links in old mails still say
-        no), when that was, and the hand-overs that have not ended. Repeating it changes nothing, and finishes what was
-        killed before the keys were destroyed. `Erasures` empties the other collections.
+        leave the person alone. What a hold covers is set aside in that write (U13). The hash, the `pid` (old links still
+        say no) and hand-overs under way stay. Repeating it finishes what was killed. `Erasures` empties the rest.
         """
         answer: frozenset[str] | None = None
         before: Doc = {}
@@ -192,10 +189,9 @@ class Persons:
         doc = await self.change(subject, emptied)
         if answer is None and not doc["erased"]:
             return None
-        held = held_groups(before)
-        if answer is not None and (aside := held - answer):
+        if answer is not None and (aside := held_groups(before) - answer):
             await tell_held(self._acts, before, aside, at)
-        keep = (answer or frozenset()) | held
+        keep = (answer or frozenset()) | held_groups(before)
         await self._vault.destroy(subject, keep=keep)
         return keep
 
