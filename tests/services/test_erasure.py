@@ -18,6 +18,7 @@ from preklic_workers.permission import may
 from preklic_workers.revoke import Revoke
 from preklic_workers.runtime import Opened, no_reply
 from preklic_workers.store import Erasures, GateRefused, Grants, Persons, Unavailable
+from preklic_workers.store.proofs import Proofs
 from preklic_workers.track import Track
 from preklic_workers.upkeep import Upkeep, letter_of
 from storing import (
@@ -248,7 +249,7 @@ async def test_a_click_that_an_erasure_overtakes_is_not_kept(store, revoke):
 async def test_a_grant_that_an_erasure_overtakes_leaves_no_key(store, revoke):
     await a_whole_life(store)
     # The yes is recorded, then the person is erased, then the proof is written under a new key.
-    grants = Grants(store.mongo, store.persons, Overtaken(store.vault, "key_or_new", revoke))
+    grants = Grants(store.persons, Proofs(store.mongo, Overtaken(store.vault, "key_or_new", revoke)))
     assert await grant(replace(store, grants=grants), ANA, NEWS) == {"newsletter": "granted"}
     assert await store.mongo.keys().find({}) == []
 
@@ -280,7 +281,7 @@ async def test_the_person_is_told_by_the_link_that_is_left(store, revoke):
         job = AskJob(
             id=new_id(), producer="gateway", at=at, expires=at + 2000, question="preferences", person=pid.hex()
         )
-        await Answer(store, REGISTRY).ask(Opened(job, None, 0, "gateway", False, lambda: True, reply))
+        await Answer(store, REGISTRY, RING.blind).ask(Opened(job, None, 0, "gateway", False, lambda: True, reply))
         return answers[-1]
 
     assert "erased" not in await ask()

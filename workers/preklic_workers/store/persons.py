@@ -175,8 +175,8 @@ class Persons:
         """Empty the document to its hash and destroy the keys, if `kept` says so; what it said.
 
         `kept` sees the person of that very moment and answers the groups that stay for an open contract, or None to
-        leave the person alone. What a hold covers is set aside in that write (U13). The hash, the `pid` (old links still
-        say no) and hand-overs under way stay. Repeating it finishes what was killed. `Erasures` empties the rest.
+        leave the person alone. What a hold covers is set aside in that write (U13). The hash, the `pid` for old links
+        and hand-overs under way stay. Repeating it finishes what was killed. `Erasures` empties the rest.
         """
         answer: frozenset[str] | None = None
         before: Doc = {}
