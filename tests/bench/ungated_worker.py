@@ -7,12 +7,14 @@ import asyncio
 import datetime as dt
 import os
 import signal
+from dataclasses import replace
 
 import uvloop
 
 from preklic_shared import telemetry
 from preklic_shared.registry import load_registry
 from preklic_shared.settings import load_settings
+from preklic_workers.envelope import Epochs
 from preklic_workers.permission import Permission, Person
 from preklic_workers.rings import ring_of
 from preklic_workers.roles import Means, Worker
@@ -62,7 +64,9 @@ async def main() -> None:
     telemetry.configure()
     settings = load_settings(os.environ)
     store: object = Agreeable()
-    worker = Worker("send", Means(settings, load_registry(settings.registry), store, ring_of(settings, "send")))
+    # Without the keys of data at rest nobody tells a database which of them this process holds.
+    ring = replace(ring_of(settings, "send"), epochs=Epochs({}))
+    worker = Worker("send", Means(settings, load_registry(settings.registry), store, ring))
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

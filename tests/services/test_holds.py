@@ -293,7 +293,7 @@ async def test_what_is_no_hold_is_refused_and_recorded(store, ana):
     for change in ({"case": ""}, {"groups": ()}, {"reason": ""}, {"until": now() - DAYS}, {"mails": ("x",) * 1001}):
         with pytest.raises(Denied):
             await holds.add(law_of(store), MOJCA, ana, replace(wanted(), **change))
-    assert await denials(store) == ["missing", "missing", "missing", "expired", "too_many"]
+    assert sorted(await denials(store)) == ["expired", "missing", "missing", "missing", "too_many"]
     with pytest.raises(holds.NotFound):
         await holds.release_signed(law_of(store), MOJCA, new_id(), "what?")
     for _ in range(20):
