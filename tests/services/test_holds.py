@@ -16,6 +16,7 @@ from preklic_workers.opening import DISCLOSURE, open_fields
 from preklic_workers.permission import may
 from preklic_workers.rounds import Rounds
 from preklic_workers.store import GateRefused, Grant
+from preklic_workers.store.restored import Restored
 from preklic_workers.upkeep import Upkeep
 from storing import (
     HOUR,
@@ -300,3 +301,12 @@ async def test_what_is_no_hold_is_refused_and_recorded(store, ana):
         await hold(store, "contact")
     with pytest.raises(Denied, match="at most 20 holds"):
         await hold(store, "contact")
+
+
+@pytest.mark.clause("U13", guard="preklic_workers.store.holding:held_groups")
+async def test_a_restore_destroys_no_key_of_what_is_held(store, ana):
+    await hold(store)
+    await erase(store)
+    await Restored(store.mongo).unburied([(ana, now())])
+    assert await groups_with_keys(store) == {"contact", "evidence"}
+    assert await by_law(store, "contact") == {"address": ANA}

@@ -274,3 +274,18 @@ async def test_a_look_alike_in_a_list_never_becomes_its_twin(store):
     assert await states(store, "ace@primer.example") == {"newsletter": "granted"}
     assert await states(store, twin) == {"offers": "granted"}
     assert await store.mongo["persons"].count({}) == 2
+
+
+@pytest.mark.clause("U7", guard="preklic_workers.store.erasures:Erasures.among")
+async def test_an_erasure_that_overtakes_a_list_leaves_no_proof_and_no_key(store, monkeypatch):
+    prove = Imports.prove
+
+    async def late(imports, granted):
+        await store.persons.erase(subject(ANA), now(), lambda _person: frozenset())
+        return await prove(imports, granted)
+
+    monkeypatch.setattr(Imports, "prove", late)
+    await run(store, row(ANA), row(BOR))
+    assert await store.mongo.keys().find({"_id.p": subject(ANA)}) == []
+    assert [row["proof"] for row in await store.mongo["permissions"].find({"person": subject(ANA)})] == [b""]
+    assert len(await store.mongo.keys().find({"_id.p": subject(BOR)})) == 2

@@ -156,6 +156,8 @@ async def test_a_restored_dump_stays_closed_until_all_three_are_done_and_nobody_
     assert (code, told["opened"], told["erased"]) == (1, False, 1)
     assert "revocations are not applied" in told["left"][0]
     assert (await place.store.persons.whole(place.subject(ANA))).erased
+    # What other collections of the copy hold of the person goes with it.
+    assert await place.store.proofs.opened(place.subject(ANA)) == []
     assert await place.gate(DANA, fresh) == GateBusy("stopped:restored")
     worker = await Worker.open("revoke", place.settings)
     await worker.start()

@@ -11,7 +11,7 @@ from preklic_workers.looking import about
 from preklic_workers.outcomes import Dead, Done, Refused, RetryLater
 from preklic_workers.revoke import Revoke
 from preklic_workers.runtime import Opened, no_reply
-from preklic_workers.store import GatePassed, GateRefused, Unavailable
+from preklic_workers.store import GatePassed, GateRefused, Merge, Merged, Unavailable
 from storing import MINUTE, NEWS, OFFERS, PAYMENT, REGISTRY, RING, claimed, gated, grant, now, sent, subject
 from waiting import auntil
 
@@ -235,3 +235,17 @@ async def test_why_tells_a_withdrawal_from_its_acceptance_to_what_it_waited_for(
 async def test_nobody_named_and_a_bad_address_are_dead_with_the_field(store, revoke):
     assert await revoke.handle(opened("all")) == Dead("malformed", "sealed")
     assert await revoke.handle(opened("all", address="a@x.si, b@y.si")) == Dead("malformed", "address")
+
+
+@pytest.mark.clause("U1", guard="preklic_workers.store.merges:Merges.into")
+async def test_a_no_by_an_old_link_is_also_one_of_whom_the_person_was_merged_into(store, revoke):
+    addresses = ["stara@primer.example", "nova@primer.example", ANA]
+    for address in addresses:
+        await grant(store, address, NEWS, at=now() - MINUTE)
+    old, middle, last = (subject(address) for address in addresses)
+    for source, target in ((old, middle), (middle, last)):
+        assert isinstance(await store.merges.merge(Merge(new_id(), source, target, now()), REGISTRY), Merged)
+    assert isinstance(await answer(store), GatePassed)
+    pid = (await store.persons.whole(old)).pid
+    assert await revoke.handle(opened(("newsletter",), source="one_click", person=pid.hex())) == Done()
+    assert isinstance(await answer(store), GateRefused)

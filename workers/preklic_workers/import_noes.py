@@ -6,18 +6,17 @@ answer). Repeating it is harmless: its receipt remembers when it arrived first.
 
 import asyncio
 import datetime as dt
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Literal
 
 from preklic_shared.registry import Registry
-from preklic_workers.permission import Person, stopped_by
-from preklic_workers.revoke import DRAIN_SECONDS, kept_groups
+from preklic_workers.permission import stopped_by
+from preklic_workers.revoke import DRAIN_SECONDS, drained, kept_groups
 from preklic_workers.store import Captured, Doc, Store, Withdraw
 
 REASON: Final = "import"
-_LOOK_EVERY: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +53,11 @@ async def _end(
     captured: tuple[Captured, ...],
     erasable: bool,  # noqa: FBT001 - said once, above
 ) -> None:
-    listed = await _drained(store, no.subject, captured)
+    listed = await drained(store, no.subject, captured, DRAIN_SECONDS)
     if erasable:
-        await store.persons.erase(no.subject, no.at, lambda person: _kept(person, registry))
+        await store.erasures.erase(no.job, no.subject, no.at, partial(kept_groups, registry=registry, asked=False))
     # The last write of the row: an import that runs again does what comes before it once more.
     await store.withdrawals.applied(no.job, [one for one in captured if one not in listed], listed)
-
-
-def _kept(person: Person, registry: Registry) -> frozenset[str] | None:
-    return frozenset() if person.erased else kept_groups(person, registry, asked=False)
-
-
-async def _drained(store: Store, subject: str, captured: tuple[Captured, ...]) -> list[Captured]:
-    """The hand-overs that were under way and did not end in time."""
-    deadline = time.monotonic() + DRAIN_SECONDS
-    while True:
-        left = await store.withdrawals.drained(subject, captured)
-        if not left.open or time.monotonic() >= deadline:
-            return sorted({*left.open, *left.stale})
-        await asyncio.sleep(_LOOK_EVERY)
 
 
 def _withdrawal(

@@ -147,8 +147,17 @@ class Import:
             await withdraw(self._store, self._registry, chunk.noes, self._ended)
         return granted
 
+    async def _prove(self, granted: Granted) -> list[Answers]:
+        """Keep the proofs; of who was erased meanwhile nothing stays of them."""
+        answers = await self._store.imports.prove(granted)
+        erased = await self._store.erasures.among([grant.subject for grant in granted.grants])
+        for subject in (subject for subject, whole in erased.items() if whole):
+            await self._store.persons.finish(subject)
+            await self._store.erasures.finish(subject)
+        return answers
+
     async def _end(self, chunk: _Chunk, granted: Granted | list[Answers], told: Callable[[Progress], None]) -> None:
-        answers = granted if isinstance(granted, list) else await self._store.imports.prove(granted)
+        answers = granted if isinstance(granted, list) else await self._prove(granted)
         stricter = [
             RowRefused(chunk.lines[grant.job], STRICTER)
             for grant, states in zip(chunk.grants, answers, strict=True)

@@ -9,6 +9,7 @@ Each step may be repeated, and killed: the service stays closed until a run find
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -138,13 +139,14 @@ class RestoreCheck:
         return again
 
     async def _erase_page(self, restored: Restored, page: Sequence[Tombstone]) -> int:
+        kept = partial(kept_groups, registry=self.registry, asked=True)
         again = await restored.unburied([(stone.subject, moment(stone.at)) for stone in page])
         for subject, at in again:
             no = withdrawal_of(erasure_job(subject, at), subject, self.registry)
             assert no is not None  # an erasure suppresses
             await self.store.withdrawals.withdraw(no)
             await self.store.withdrawals.applied(no.job, (), ())
-            await self.store.persons.erase(subject, at, lambda one: kept_groups(one, self.registry, asked=True))
+            await self.store.erasures.erase(no.job, subject, at, kept)
         return len(again)
 
     async def _doubt(self, log: Log | None, begins: float, closed: dt.datetime, void: set[str]) -> int:

@@ -5,6 +5,7 @@ A no never expires and is never given up. The one write that closes the gate is 
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -53,21 +54,32 @@ class Revoke:
         subjects = await self._subjects(job, opened)
         if not isinstance(subjects, list):
             return subjects
-        noes = [withdrawal_of(job, subject, self.registry) for subject in subjects]
-        closing = [no for no in noes if no is not None]
+        closing = self._noes(job, subjects)
         if not closing:
             return await self._end(job, Refused("purpose_denied"))
-        # Every gate is closed before the first drain is waited for.
-        captured = {no.subject: (await self.store.withdrawals.withdraw(no)).captured for no in closing}
+        # Every gate is closed before the first drain is waited for, those of whom the person was merged into as well.
+        captured = await self._close(closing)
+        closing += self._noes(job, await self.store.merges.into(subjects))
+        captured |= await self._close(closing[len(captured) :])
         self.progress.closed(opened)
         WITHDRAWAL_EFFECT.observe(max(0.0, time.time() - job.at / 1000))
-        left = [one for subject, under_way in captured.items() for one in await self._drain(subject, under_way)]
+        left = [one for who, seen in captured.items() for one in await self._drain(who, seen)]
         waited = [one for under_way in captured.values() for one in under_way if one not in left]
         await self.store.withdrawals.applied(job.id, waited, left)
         kept = partial(kept_groups, registry=self.registry, asked=job.erase)
         for no in closing:
             await self.store.erasures.erase(job.id, no.subject, no.at, kept)
         return await self._end(job, Done())
+
+    def _noes(self, job: RevokeJob, subjects: Sequence[str]) -> list[Withdraw]:
+        noes = [withdrawal_of(job, subject, self.registry) for subject in subjects]
+        return [no for no in noes if no is not None]
+
+    async def _close(self, noes: Sequence[Withdraw]) -> dict[str, tuple[Captured, ...]]:
+        return {no.subject: (await self.store.withdrawals.withdraw(no)).captured for no in noes}
+
+    async def _drain(self, subject: str, captured: tuple[Captured, ...]) -> list[Captured]:
+        return await drained(self.store, subject, captured, self.drain_seconds)
 
     async def _subjects(self, job: RevokeJob, opened: Opened) -> list[str] | Outcome:
         """The person's id, for a ref those of all its addresses; or how the job ends without one."""
@@ -93,21 +105,22 @@ class Revoke:
             return RetryLater(backoff.unending(attempt, "revoke", job.id), "unknown_ref")
         return Dead("unknown_ref", "ref")
 
-    async def _drain(self, subject: str, captured: tuple[Captured, ...]) -> list[Captured]:
-        """Wait for the hand-overs that were open before the no; those that do not end in time, and the stale ones."""
-        deadline = time.monotonic() + self.drain_seconds
-        while True:
-            left = await self.store.withdrawals.drained(subject, captured)
-            if not left.open or time.monotonic() >= deadline:
-                return sorted({*left.open, *left.stale})
-            await asyncio.sleep(_LOOK_EVERY)
-
     async def _end(self, job: RevokeJob, outcome: Done | Refused) -> Outcome:
         state, reason = ("applied", "") if isinstance(outcome, Done) else ("refused", outcome.reason)
         await self.store.messages.note(
             job.id, "revoke", state, producer=job.producer, expires=moment(job.expires), reason=reason
         )
         return outcome
+
+
+async def drained(store: Store, subject: str, captured: Sequence[Captured], seconds: float) -> list[Captured]:
+    """Wait for the hand-overs that were open before the no; those that do not end in time, and the stale ones."""
+    deadline = time.monotonic() + seconds
+    while True:
+        left = await store.withdrawals.drained(subject, captured)
+        if not left.open or time.monotonic() >= deadline:
+            return sorted({*left.open, *left.stale})
+        await asyncio.sleep(_LOOK_EVERY)
 
 
 def withdrawal_of(job: RevokeJob, subject: str, registry: Registry) -> Withdraw | None:

@@ -1,6 +1,6 @@
 """Merges: both persons' documents change as one, so that neither ever stands beside an answer that the other gave."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from preklic_shared.registry import Registry
 from preklic_workers.store.merge_docs import Merge, Merged, is_done, leaving, merged, refusal, uniting
@@ -20,6 +20,17 @@ class Merges:
         """What stands in the way (`refusal`), `done` when there is nothing left to do, else None. Changes nothing."""
         docs = await self._persons.find({"_id": {"$in": [merge.source, merge.target]}}, dict(_READ))
         return _outlook(merge, {doc["_id"]: doc for doc in docs})
+
+    async def into(self, subjects: Sequence[str]) -> list[str]:
+        """Those whom these persons were merged into, and those whom they were, none of `subjects` among them."""
+        known, asked = set(subjects), list(subjects)
+        found: list[str] = []
+        while asked:
+            docs = await self._persons.find({"_id": {"$in": asked}, "merged": {"$exists": True}}, {"merged": 1})
+            asked = sorted({doc["merged"] for doc in docs} - known)
+            known |= set(asked)
+            found += asked
+        return found
 
     async def merge(self, merge: Merge, registry: Registry) -> Merged | str:
         """Do it, in one transaction; or say what stands in the way. Twice is once."""

@@ -10,12 +10,13 @@ from preklic_shared.jobs import SendJob
 from preklic_workers.envelope import GROUPS
 from preklic_workers.moments import moment
 from preklic_workers.permission import CLOCK_DOUBT
+from preklic_workers.store.holding import held_groups
 from preklic_workers.store.message_states import UNDER_WAY, doubting
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Mongo, Unavailable
 from preklic_workers.store.vault import key_id
 
 REASON: Final = "restored"
-_PERSON: Final = {"suppressed": 1, "erased": 1, "contact": 1, "fields": 1, "permissions": 1}
+_PERSON: Final = {"suppressed": 1, "erased": 1, "contact": 1, "fields": 1, "permissions": 1, "holds": 1}
 
 
 class Restored:
@@ -107,7 +108,7 @@ def _later(said: Doc, at: dt.datetime) -> bool:
 
 def _has(doc: Doc, group: str) -> bool:
     """Whether something of this group is still there: an open contract or a hold kept it."""
-    return group in doc.get("fields", {}) or (group == "contact" and "contact" in doc)
+    return group in doc.get("fields", {}) or (group == "contact" and "contact" in doc) or group in held_groups(doc)
 
 
 def _doubtful(job: SendJob, now: dt.datetime) -> Doc:
