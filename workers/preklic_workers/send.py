@@ -76,7 +76,7 @@ async def _deliver(attempt: Attempt, plan: Plan, route: Route, watch: Watch, com
     mail = composer.compose(attempt.job, plan.payload, plan.purpose, person, plan.address, profile)
     if isinstance(mail, NotComposed):
         return await attempt.dead(mail.reason, mail.field)
-    return await hand_over(replace(attempt, individual=bool(profile)), mail, route, watch)
+    return await hand_over(replace(attempt, individual=True) if profile else attempt, mail, route, watch)
 
 
 async def _profile(attempt: Attempt, plan: Plan, person: Person, composer: Composer) -> Mapping[str, Any]:

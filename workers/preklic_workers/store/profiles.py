@@ -31,10 +31,10 @@ class Profiles:
         # Two databases, one round trip.
         docs, keys = await asyncio.gather(
             self._persons.find({"_id": {"$in": wanted}}, {f"fields.{GROUP}": 1}),
-            self._vault.keys_of(wanted, GROUP),
+            self._vault.keys_of([(subject, GROUP) for subject in wanted]),
         )
         stored = {doc["_id"]: doc.get("fields", {}).get(GROUP) for doc in docs}
-        return [opened(subject, stored.get(subject), keys.get(subject)) for subject in subjects]
+        return [opened(subject, stored.get(subject), keys.get((subject, GROUP))) for subject in subjects]
 
 
 def opened(subject: str, stored: bytes | None, key: DataKey | NoKey | Altered | None) -> Mapping[str, Any] | Exception:

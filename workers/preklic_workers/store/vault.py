@@ -39,15 +39,16 @@ class Vault:
             raise NoKey(group)
         return self._epochs.unwrap(wrapped_of(found), person, group)
 
-    async def keys_of(self, persons: Sequence[str], group: str) -> dict[str, DataKey | NoKey | Altered]:
-        """The keys of those persons who have one, in one read; why one cannot be opened stands in its place."""
-        found = await self._keys.find({"_id": {"$in": [key_id(person, group) for person in persons]}})
-        return {doc["_id"]["p"]: self._unwrapped(doc) for doc in found}
+    async def keys_of(self, owners: Sequence[Owner]) -> dict[Owner, DataKey | NoKey | Altered]:
+        """The keys of those of them that have one, in one read; why one cannot be opened stands in its place."""
+        if not owners:
+            return {}
+        docs = await self._keys.find({"_id": {"$in": [key_id(*owner) for owner in owners]}})
+        return {(doc["_id"]["p"], doc["_id"]["g"]): self._unwrapped(doc) for doc in docs}
 
     def _unwrapped(self, doc: Doc) -> DataKey | NoKey | Altered:
-        key, place = wrapped_of(doc), doc["_id"]
         try:
-            return self._epochs.unwrap(key, place["p"], place["g"])
+            return self._epochs.unwrap(wrapped_of(doc), doc["_id"]["p"], doc["_id"]["g"])
         except (NoKey, Altered) as error:
             return error
 
@@ -90,11 +91,12 @@ class Vault:
 
     async def many(self, owners: Sequence[Owner]) -> dict[Owner, DataKey]:
         """The keys of those of them that have one, in one read. Raises `NoKey` or `Altered`."""
-        if not owners:
-            return {}
-        docs = await self._keys.find({"_id": {"$in": [key_id(*owner) for owner in owners]}})
-        found = {(doc["_id"]["p"], doc["_id"]["g"]): wrapped_of(doc) for doc in docs}
-        return {owner: self._epochs.unwrap(wrapped, *owner) for owner, wrapped in found.items()}
+        keys: dict[Owner, DataKey] = {}
+        for owner, key in (await self.keys_of(owners)).items():
+            if not isinstance(key, DataKey):
+                raise key
+            keys[owner] = key
+        return keys
 
     async def destroy(self, person: str, *, keep: Iterable[str] = ()) -> None:
         """Delete the person's keys, but those of the groups in `keep`: their ciphertexts are noise from then on."""
@@ -139,11 +141,7 @@ class Vault:
 
     def opens(self, doc: Doc) -> bool:
         """Whether this wrapped key opens with the keys that are held."""
-        try:
-            self._epochs.unwrap(wrapped_of(doc), doc["_id"]["p"], doc["_id"]["g"])
-        except (NoKey, Altered):
-            return False
-        return True
+        return isinstance(self._unwrapped(doc), DataKey)
 
     async def _insert(self, person: str, group: str, wrapped: WrappedKey) -> None:
         await self._keys.insert({"_id": key_id(person, group), "wrapped": wrapped.wrapped, "epoch": wrapped.epoch})
@@ -152,12 +150,10 @@ class Vault:
         return self._epochs.numbers()[group][:-1]
 
     def _rewrapped(self, doc: Doc) -> UpdateOne | None:
-        person, group = doc["_id"]["p"], doc["_id"]["g"]
-        try:
-            key = self._epochs.unwrap(wrapped_of(doc), person, group)
-        except (NoKey, Altered):
+        key = self._unwrapped(doc)
+        if not isinstance(key, DataKey):
             return None
-        new = self._epochs.wrap(key, person, group)
+        new = self._epochs.wrap(key, doc["_id"]["p"], doc["_id"]["g"])
         fields = {"wrapped": new.wrapped, "epoch": new.epoch}
         return UpdateOne({"_id": doc["_id"], "epoch": doc["epoch"]}, {"$set": fields})
 
