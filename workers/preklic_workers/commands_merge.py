@@ -1,12 +1,10 @@
 """`preklic subject merge`: two persons who are one."""
 
 import getpass
-import sys
 from typing import Annotated, Any, Final
 
 import typer
 
-from preklic_shared.addresses import BadAddress, parse
 from preklic_shared.cli import Code, Json, Stop, say, settings, show, show_json
 from preklic_shared.ids import job_id_for
 from preklic_shared.registry import load_registry
@@ -15,6 +13,8 @@ from preklic_workers.keyring import KeyRing
 from preklic_workers.reasons import given
 from preklic_workers.rings import ring_of
 from preklic_workers.store import Act, Merge, Merged, Store
+from preklic_workers.whom import given as meant
+from preklic_workers.whom import subjects
 
 _WHO: Final = "An address, or the website's own name; `-` reads it from a line of stdin."
 _REFUSED: Final = {
@@ -41,7 +41,7 @@ def merge(
     why = given(reason)
     if why is None:
         raise Stop(Code.USAGE, "--reason is a text of at most 500 characters without an address")
-    who = [sys.stdin.readline().strip() if each == "-" else each for each in (source, target)]
+    who = [meant(each) for each in (source, target)]
     config = settings()
     ring = ring_of(config, "upkeep")
     registry = load_registry(config.registry)
@@ -55,10 +55,7 @@ def merge(
         await opened.acts.record(Act("merge", getpass.getuser(), why, person=found.source, facts=facts))
         return found, await opened.merges.merge(found, registry)
 
-    try:
-        found, answer = looking.with_store(work, ring)
-    except BadAddress as error:
-        raise Stop(Code.USAGE, f"that is no address ({error.code})") from None
+    found, answer = looking.with_store(work, ring)
     _tell(found, answer, as_json=as_json)
 
 
@@ -70,9 +67,7 @@ async def _merge(opened: Store, ring: KeyRing, who: list[str]) -> Merge:
 
 
 async def _subject(opened: Store, ring: KeyRing, who: str) -> str:
-    if "@" in who:
-        return ring.blind.subject(parse(who))
-    found = await opened.persons.all_by_ref(who)
+    found = await subjects(opened, ring.blind, who)
     if len(found) != 1:
         raise Stop(Code.FINDING, f"{len(found)} persons are recorded under that name", "name the address")
     return found[0]
