@@ -7,7 +7,8 @@ import stat
 import pytest
 
 from preklic_shared.registry import load_registry
-from preklic_workers.exporting import SECTIONS, export_of, received, rendered, shown, write_new
+from preklic_workers.exporting import SECTIONS, export_of, received, rendered, shown
+from preklic_workers.private_files import NotWritten, private_file
 from preklic_workers.store import Whole
 
 REGISTRY = load_registry()
@@ -80,10 +81,11 @@ def test_values_are_shown_for_a_reader():
 
 
 def test_a_file_is_private_and_never_overwritten(tmp_path):
-    write_new(tmp_path / "out", b"1")
+    with private_file(tmp_path / "out") as file:
+        file.write(b"1")
     assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o600
     (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
     for name in ("out", "link"):
-        with pytest.raises(OSError, match="exist"):
-            write_new(tmp_path / name, b"2")
+        with pytest.raises(NotWritten, match="Exist"), private_file(tmp_path / name) as file:
+            file.write(b"2")
     assert (tmp_path / "out").read_bytes() == b"1"

@@ -16,10 +16,12 @@ from preklic_workers import exporting, looking
 from preklic_workers.commands_erasure import checked
 from preklic_workers.envelope import Altered
 from preklic_workers.exporting import Format
+from preklic_workers.private_files import NotWritten, private_file
 from preklic_workers.rings import ring_of
 from preklic_workers.store import Act, Store, Whole
 from preklic_workers.whom import Who, given, subjects
 
+ends_with(NotWritten, Code.USAGE, "take a new name in a directory of yours; nothing is ever replaced")
 ends_with(Altered, Code.FINDING, "a ciphertext or key of this person was changed: raise the alarm")
 
 
@@ -38,8 +40,6 @@ def export(
     Example: `preklic subject export - --out ana.html`, then the address on a line of its own
     """
     why, person, ring = checked(reason), given(who), ring_of(settings(), "upkeep")
-    if out.exists() or out.is_symlink() or not out.parent.is_dir():
-        raise Stop(Code.USAGE, "--out names a new file in a folder that is there: nothing is overwritten")
 
     async def work(store: Store, config: Settings) -> list[dict[str, Any]]:
         meant = [each for each in await subjects(store, ring.blind, person) if await store.persons.whole(each)]
@@ -47,8 +47,9 @@ def export(
             raise Stop(Code.FINDING, "nobody of that name or address is recorded")
         return await _export(store, load_registry(config.registry), meant, why, kind)
 
-    persons = looking.with_store(work, ring)
-    exporting.write_new(out, exporting.rendered(persons, kind))
+    with private_file(out) as file:
+        persons = looking.with_store(work, ring)
+        file.write(exporting.rendered(persons, kind))
     _tell(out, persons, as_json=as_json)
 
 

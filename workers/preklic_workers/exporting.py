@@ -4,7 +4,6 @@ One of the three ways by which an address leaves (promise P1): recorded as an ac
 """
 
 import datetime as dt
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -91,15 +90,6 @@ def rendered(persons: Sequence[Mapping[str, Any]], kind: Format) -> bytes:
         return msgspec.json.format(msgspec.json.encode({"persons": persons})) + b"\n"
     page = _pages().get_template("export.html.j2")
     return page.render(persons=persons, sections=SECTIONS).encode()
-
-
-def write_new(path: Path, content: bytes) -> None:
-    """A file that only its owner reads, on the disk when this returns. FileExistsError: it is never overwritten."""
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def shown(value: object) -> str:
