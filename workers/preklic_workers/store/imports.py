@@ -18,8 +18,8 @@ from preklic_workers.envelope import DataKey
 from preklic_workers.store.import_docs import ListGrant, ListState, judge, new_states, permissions_of, unchanged
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Mongo, Unavailable
 from preklic_workers.store.person_docs import fresh
-from preklic_workers.store.providers import provider_of
-from preklic_workers.store.vault import COLLECTION, Owner, Vault
+from preklic_workers.store.persons import contact_doc
+from preklic_workers.store.vault import Owner, Vault
 
 _TRIES: Final = 50
 _READ: Final = {"pid": 0, "open": 0, "stale": 0, "withdrawals": 0, "fields": 0}
@@ -124,13 +124,7 @@ class Imports:
         return fields | {f"permissions.{name}": state for name, state in said.items()} | {"seq": seq}
 
     def _contact(self, grant: ListGrant, chunk: _Chunk) -> Doc:
-        key = chunk.keys[grant.subject, "contact"]
-        fields: Doc = {
-            "contact": key.encrypt(grant.address.text.encode(), grant.subject, COLLECTION, "contact"),
-            "lookup": self._blind.find(grant.address),
-            "provider": provider_of(grant.address.domain),
-        }
-        return fields | ({"ref_hash": self._blind.ref(grant.ref)} if grant.ref is not None else {})
+        return contact_doc(chunk.keys[grant.subject, "contact"], self._blind, grant.subject, grant.address, grant.ref)
 
     async def prove(self, granted: Granted) -> list[Answers]:
         """Keep the proof of each answer that stands, under the person's key of `evidence`; what became of each row."""

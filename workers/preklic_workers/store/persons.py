@@ -11,6 +11,7 @@ from preklic_shared.addresses import Address
 from preklic_shared.registry import Purpose
 from preklic_shared.tokens import PID_BYTES
 from preklic_workers.blind import Blind
+from preklic_workers.envelope import DataKey
 from preklic_workers.permission import Person
 from preklic_workers.store.acts import Acts
 from preklic_workers.store.emptying import emptied_doc
@@ -100,12 +101,7 @@ class Persons:
     async def contact_fields(self, subject: str, address: Address, ref: str | None = None) -> Doc:
         """The fields that join an address to its person: encrypted, and found by hash only."""
         key = await self._vault.key_or_new(subject, "contact")
-        fields: Doc = {
-            "contact": key.encrypt(address.text.encode(), subject, COLLECTION, "contact"),
-            "lookup": self._blind.find(address),
-            "provider": provider_of(address.domain),
-        }
-        return fields | ({"ref_hash": self._blind.ref(ref)} if ref is not None else {})
+        return contact_doc(key, self._blind, subject, address, ref)
 
     async def address_of(self, subject: str) -> str | None:
         """The address in the clear, None when it is not recorded. Raises `NoKey` or `Altered`."""
@@ -238,3 +234,13 @@ class Persons:
         docs = await self._persons.find({"_id": {"$in": list(set(subjects))}}, FACTS)
         found = {doc["_id"]: person_of(doc) for doc in docs}
         return [found.get(subject) for subject in subjects]
+
+
+def contact_doc(key: DataKey, blind: Blind, subject: str, address: Address, ref: str | None) -> Doc:
+    """An address and a website's own name as they stand in a person's document."""
+    fields: Doc = {
+        "contact": key.encrypt(address.text.encode(), subject, COLLECTION, "contact"),
+        "lookup": blind.find(address),
+        "provider": provider_of(address.domain),
+    }
+    return fields | ({"ref_hash": blind.ref(ref)} if ref is not None else {})
