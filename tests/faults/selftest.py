@@ -135,10 +135,10 @@ PLANTS = (
             (
                 "workers/preklic_workers/revoke.py",
                 (
-                    "            if not left.open or time.monotonic() >= deadline:\n"
-                    "                return sorted({*left.open, *left.stale})"
+                    "        if not left.open or time.monotonic() >= deadline:\n"
+                    "            return sorted({*left.open, *left.stale})"
                 ),
-                "            if left is not None or time.monotonic() >= deadline:\n                return []",
+                "        if left is not None or time.monotonic() >= deadline:\n            return []",
             ),
         ),
         "I4",
