@@ -156,7 +156,7 @@ class Drafter:
     ) -> Parcel:
         """A withdrawal on a public page; the token says who. Each one has a fresh id."""
         job = self._revocation(purposes, None, source=source, person=person.hex(), message=message, erase=erase)
-        return parcel(checked(job), "revoke")
+        return parcel(checked(job), RevokeJob.KIND)
 
     def enrich(
         self,
@@ -184,28 +184,29 @@ class Drafter:
     ) -> Parcel:
         """One event of a message."""
         fields = {"event": event, "message": message, "person": person.hex(), "link": link, "agent": agent}
-        return parcel(checked(self._job(TrackJob, TRACK_LIFE, idempotency_key, fields)), "track")
+        return self.bare(TrackJob, TRACK_LIFE, idempotency_key, fields)
 
     def ask_customer(self, address: str) -> Parcel:
         """The question whether an address is known."""
         payload = AskPayload(address=address_of(address, "address"))
-        job = self._job(AskJob, ASK_LIFE, None, {"question": "customer"})
-        return self._sealed(job, "ask", payload)
+        return self._sealed(self._job(AskJob, ASK_LIFE, None, {"question": "customer"}), "ask", payload)
 
     def ask_status(self, message: str) -> Parcel:
         """The question how a job stands."""
-        fields = {"question": "status", "message": id_of(message, "id")}
-        return parcel(checked(self._job(AskJob, ASK_LIFE, None, fields)), "ask")
+        return self.bare(AskJob, ASK_LIFE, None, {"question": "status", "message": id_of(message, "id")})
 
     def ask_preferences(self, person: bytes) -> Parcel:
         """The question what a person permits."""
-        fields = {"question": "preferences", "person": person.hex()}
-        return parcel(checked(self._job(AskJob, ASK_LIFE, None, fields)), "ask")
+        return self.bare(AskJob, ASK_LIFE, None, {"question": "preferences", "person": person.hex()})
 
     def ask_statistics(self, template: str, since: str | None, until: str | None) -> Parcel:
         """The question how many mails of a partner's campaign were sent, opened and so on."""
         fields = {"question": "statistics", "template": template, "since": since, "until": until}
-        return parcel(checked(self._job(AskJob, ASK_LIFE, None, fields)), "ask")
+        return self.bare(AskJob, ASK_LIFE, None, fields)
+
+    def bare(self, kind: type[J], life: timedelta, idempotency_key: str | None, fields: dict[str, Any]) -> Parcel:
+        """A job that holds nothing personal, so nothing sealed; its actor is named as its kind."""
+        return parcel(checked(self._job(kind, life, idempotency_key, fields)), kind.KIND)
 
     def _mail_purpose(self, purpose: object, template: object) -> Purpose:
         known = self.registry.get(purpose) if isinstance(purpose, str) else None

@@ -20,6 +20,7 @@ KeyId = Annotated[str, Meta(pattern=rf"^[a-z0-9-]{{1,64}}{_END}")]
 Sealed = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9+/]+={{0,2}}{_END}", max_length=200_000)]
 Day = Annotated[str, Meta(pattern=rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{_END}")]
 Pid = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{32}}{_END}")]
+Enhanced = Annotated[str, Meta(pattern=rf"^[245]\.[0-9]{{1,3}}\.[0-9]{{1,3}}{_END}")]  # RFC 3463
 Text = Annotated[str, Meta(max_length=1000)]
 Short = Annotated[str, Meta(min_length=1, max_length=200)]
 Purposes = Annotated[tuple[Purpose, ...], Meta(min_length=1, max_length=64)]
@@ -60,23 +61,32 @@ class SendJob(Job, frozen=True, kw_only=True):
 
 
 class TrackJob(Job, frozen=True, kw_only=True):
-    """One event of a message. `agent` is the class of user agent, `link` the link's number in the mail."""
+    """One event of a message. `agent` is the class of user agent, `link` the link's number in the mail.
+
+    `person` is absent where the report names the message alone: whose it was is then looked up. `bounce` says whether
+    an address is gone for good (`hard`), for now (`soft`), or whether the receiver objects to us (`policy`).
+    """
 
     KIND: ClassVar[str] = "track"
 
     event: Literal["opened", "clicked", "delivered", "deferred", "bounced", "complained"]
     message: JobId
-    person: Pid
+    person: Pid | None = None
     link: Annotated[int, Meta(ge=0, le=999)] | None = None
     agent: Literal["browser", "proxy", "scanner", "empty", "other"] = "other"
+    bounce: Literal["hard", "soft", "policy"] | None = None
+    code: Enhanced | None = None
 
 
 class RevokeJob(Job, frozen=True, kw_only=True):
-    """A withdrawal: of one person by `person` (from a token), or by the address or ref that is sealed."""
+    """A withdrawal: of one person by `person` (from a token), or by the address or ref that is sealed.
+
+    With neither it is of whom `message` was sent to; `mail` among the purposes names that mail's own.
+    """
 
     KIND: ClassVar[str] = "revoke"
 
-    purposes: Purposes | Literal["all"]
+    purposes: Purposes | Literal["all", "mail"]
     source: Literal["one_click", "preference", "api", "complaint", "bounce", "operator"]
     reason: Text = ""
     person: Pid | None = None

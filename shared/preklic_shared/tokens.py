@@ -24,6 +24,7 @@ VERSION: Final = 1
 KEY_BYTES: Final = 32
 MAC_BYTES: Final = 16
 MAX_KEY_ID: Final = 255
+KINDS: Final = range(1, 8)  # those below, and the two of `return_paths`
 PID_BYTES: Final = 16
 MAX_URL: Final = 2048
 MAX_PURPOSE: Final = 64
@@ -154,15 +155,18 @@ class TokenKeys:
             raise ValueError("token key ids are 0 to 255, and the current one must be among them")
         if any(len(key) != KEY_BYTES for key in keys.values()):
             raise ValueError(f"a token key has {KEY_BYTES} bytes")
-        kinds = (Click.KIND, Open.KIND, Unsubscribe.KIND, Preference.KIND, Confirm.KIND)
-        self._current = current
-        self._derived = {(n, kind): _derive(key, kind) for n, key in keys.items() for kind in kinds}
+        self.current = current
+        self._derived = {(n, kind): _derive(key, kind) for n, key in keys.items() for kind in KINDS}
+
+    def derived(self, key_id: int, kind: int) -> bytes | None:
+        """The MAC key of that id for that kind alone, None where the id is unknown."""
+        return self._derived.get((key_id, kind))
 
     def mint(self, token: Token) -> str:
         """The token's text for a URL; ValueError when a field is out of its limits."""
-        head = _HEAD.pack(VERSION, token.KIND, self._current)
+        head = _HEAD.pack(VERSION, token.KIND, self.current)
         signed = head + token.pack()
-        return _encode(signed + mac(self._derived[self._current, token.KIND], signed))
+        return _encode(signed + mac(self._derived[self.current, token.KIND], signed))
 
     def check(self, text: str, kind: type[T]) -> T | None:
         """The token if it is canonical, of this kind, and its MAC is right under a known key; else None."""

@@ -137,6 +137,11 @@ class Found:
         """The recorded state, empty when nothing is recorded; one that died before its claim is among the buried."""
         return str(self.messages.get(job, {}).get("state", "")) or ("dead" if job in self.buried else "")
 
+    def let_go(self, job: str) -> bool:
+        """Whether it was dead, and then the person was erased: nobody is left for whom to send it once more."""
+        doc = self.messages.get(job, {})
+        return doc.get("state") == "discarded" and doc.get("reason") == "erased" and self.was(job, "dead")
+
     def history(self, job: str) -> Sequence[Mapping[str, Any]]:
         """The states that the job had."""
         found: Sequence[Mapping[str, Any]] = self.messages.get(job, {}).get("history", ())
@@ -181,7 +186,7 @@ def accounted(found: Found) -> Iterator[str]:
             continue
         state = found.state(job)
         ends = ENDS if found.promised.get(job) else OTHER_ENDS
-        if state not in ends and job not in found.queued:
+        if state not in ends and job not in found.queued and not found.let_go(job):
             told = "with a receipt" if job in found.promised else "without a receipt"
             yield f"I1 {job}: is {state or 'recorded nowhere'} and in no queue ({told})"
     for person in found.unheard:

@@ -43,8 +43,8 @@ class Track:
             ]
 
     async def _handle(self, batch: Sequence[Opened]) -> list[Outcome]:
-        people = await self.store.persons.by_pids([bytes.fromhex(opened.job.person) for opened in batch])
-        outcomes = [refusal(opened, people.get(bytes.fromhex(opened.job.person))) for opened in batch]
+        people = await self._people([opened.job for opened in batch])
+        outcomes = [refusal(opened, people.get(opened.job.id)) for opened in batch]
         wanted = [opened.job for opened, refused in zip(batch, outcomes, strict=True) if refused is None]
         await self._record(wanted, people)
         for opened, refused in zip(batch, outcomes, strict=True):
@@ -54,7 +54,19 @@ class Track:
         await self.store.messages.note_many(ends)
         return [refused or Done() for refused in outcomes]
 
-    async def _record(self, jobs: Sequence[TrackJob], people: Mapping[bytes, Person]) -> None:
+    async def _people(self, jobs: Sequence[TrackJob]) -> dict[str, Person]:
+        """Whom each job is about, by its id; what a report names by the message alone is looked up there."""
+        pids = {job.id: bytes.fromhex(job.person) for job in jobs if job.person is not None}
+        by_pid = await self.store.persons.by_pids(list(pids.values())) if pids else {}
+        bare = {job.id: job.message for job in jobs if job.person is None}
+        owners = await self.store.messages.owners(list(bare.values())) if bare else {}
+        found = {job: by_pid[pid] for job, pid in pids.items() if pid in by_pid}
+        if owners:
+            known = await self.store.persons.by_ids(list(owners.values()))
+            found |= {job: known[owners[of]] for job, of in bare.items() if owners.get(of) in known}
+        return found
+
+    async def _record(self, jobs: Sequence[TrackJob], people: Mapping[str, Person]) -> None:
         events = events_of(jobs, people)
         fresh = await self.store.events.record(events)
         # Between the reading of the persons and this record somebody may have been erased.
@@ -81,7 +93,7 @@ def refusal(opened: Opened, person: Person | None) -> Refused | None:
     return None
 
 
-def events_of(jobs: Iterable[TrackJob], people: Mapping[bytes, Person]) -> list[Event]:
+def events_of(jobs: Iterable[TrackJob], people: Mapping[str, Person]) -> list[Event]:
     """The events of these jobs, each once. Pure."""
     listed = list(jobs)
     many = bursts(listed)
@@ -89,7 +101,7 @@ def events_of(jobs: Iterable[TrackJob], people: Mapping[bytes, Person]) -> list[
         (event_id := identity(job)): Event(
             id=event_id,
             message=job.message,
-            person=people[bytes.fromhex(job.person)].id,
+            person=people[job.id].id,
             kind=job.event,
             verdict=judge(job, burst=job.id in many),
             at=moment(job.at),
@@ -110,7 +122,7 @@ def overtaken(events: Iterable[Event], erased: Mapping[str, bool]) -> list[str]:
     return [event.id for event in gone if erased[event.person] or event.kind in SWITCH_OF]
 
 
-def alive(events: Iterable[Event], people: Mapping[bytes, Person], at: dt.datetime) -> set[str]:
+def alive(events: Iterable[Event], people: Mapping[str, Person], at: dt.datetime) -> set[str]:
     """The persons who did something themselves, and of whom no sign of this day is recorded. Pure."""
     fresh = {person.id for person in people.values() if person.alive is not None and at - person.alive < DAY}
     return {event.person for event in events if event.verdict == "human"} - fresh

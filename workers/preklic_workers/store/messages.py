@@ -135,8 +135,7 @@ class Messages:
 
     async def doubt(self, message: str, reason: str) -> bool:
         """A dead mail may have left all the same: it is in doubt; False when it is not dead."""
-        where = {"_id": message, "state": "dead"}
-        return await self._messages.change(where, doubting(reason), {"_id": 1}) is not None
+        return await self._messages.change({"_id": message, "state": "dead"}, doubting(reason), {"_id": 1}) is not None
 
     async def state(self, job: str) -> str | None:
         """The state of any job, None when nothing of it is recorded."""
@@ -147,11 +146,15 @@ class Messages:
         """All that is recorded of one job: ids, states, codes; no address."""
         return await self._messages.find_one({"_id": job}, {"body_hash": 0, "by": 0})
 
+    async def owners(self, messages: Sequence[str]) -> dict[str, str]:
+        """The suppression hash of whom each of these mails was claimed for; those unclaimed are left out."""
+        docs = await self._messages.find({"_id": {"$in": list(set(messages))}}, {"person": 1})
+        return {doc["_id"]: doc["person"] for doc in docs if "person" in doc}
+
     async def overdue(self, limit: int = 5000) -> list[Doc]:
         """Claimed mails whose lease is over by the server's clock, the oldest first: `_id`, `epoch`, `person`."""
         where = {"state": "claimed", "$expr": {"$lte": ["$lease", "$$NOW"]}}
-        fields = {"epoch": 1, "person": 1, "purpose": 1}
-        return await self._messages.find(where, fields, sort=[("lease", 1)], limit=limit)
+        return await self._messages.find(where, {"epoch": 1, "person": 1}, sort=[("lease", 1)], limit=limit)
 
     async def lapsed(self, limit: int = 5000) -> list[Doc]:
         """Mails that wait for a next attempt although their time is over, the oldest first."""
@@ -173,8 +176,7 @@ class Messages:
 
     async def doubts(self, limit: int = 5000) -> list[Doc]:
         """The mails that are in doubt or were asked about, the longest first."""
-        where = {"state": {"$in": list(DOUBTS)}}
-        return await self._messages.find(where, _DOUBT, sort=[("at", 1)], limit=limit)
+        return await self._messages.find({"state": {"$in": list(DOUBTS)}}, _DOUBT, sort=[("at", 1)], limit=limit)
 
     async def count_doubts(self) -> dict[str, int]:
         """How many are `in_doubt`, how many `asked`."""

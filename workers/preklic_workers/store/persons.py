@@ -50,23 +50,23 @@ class Persons:
 
     async def whole(self, subject: str) -> Person | None:
         """All facts of a person, hand-overs included."""
-        doc = await self._persons.find_one({"_id": subject}, _WHOLE)
-        return person_of(doc) if doc else None
+        return await self._one({"_id": subject}, _WHOLE)
 
     async def by_pid(self, pid: bytes) -> Person | None:
         """The person whose tokens carry `pid`; an erased one is found too, so that old links still say no."""
-        doc = await self._persons.find_one({"pid": pid}, FACTS)
-        return person_of(doc) if doc else None
+        return await self._one({"pid": pid})
 
     async def by_pids(self, pids: Sequence[bytes]) -> dict[bytes, Person]:
         """Those of them that exist, by pid, with their last sign of life: one read for a batch."""
-        docs = await self._persons.find({"pid": {"$in": list(set(pids))}}, FACTS | {"alive": 1})
-        return {person.pid: person for person in map(person_of, docs)}
+        return {person.pid: person for person in await self._some("pid", pids)}
+
+    async def by_ids(self, subjects: Sequence[str]) -> dict[str, Person]:
+        """`by_pids`, but by suppression hash."""
+        return {person.id: person for person in await self._some("_id", subjects)}
 
     async def by_ref(self, ref: str) -> Person | None:
         """The person whom a website calls `ref`."""
-        doc = await self._persons.find_one({"ref_hash": self._blind.ref(ref)}, FACTS)
-        return person_of(doc) if doc else None
+        return await self._one({"ref_hash": self._blind.ref(ref)})
 
     async def all_by_ref(self, ref: str) -> list[str]:
         """The subject of every person whom a website calls `ref`: one who changed the address has two documents."""
@@ -79,8 +79,7 @@ class Persons:
 
     async def by_lookup(self, address: Address) -> Person | None:
         """The person with this address, by the look-up hash: erased and merely suppressed ones have none."""
-        doc = await self._persons.find_one({"lookup": self._blind.find(address)}, FACTS)
-        return person_of(doc) if doc else None
+        return await self._one({"lookup": self._blind.find(address)})
 
     async def ensure(self, address: Address, purpose: Purpose, job: str, at: dt.datetime, source: str) -> Person:
         """Record an address that a contract brings (law 5), with its provenance; a known one stays as it is.
@@ -105,8 +104,7 @@ class Persons:
 
     async def address_of(self, subject: str) -> str | None:
         """The address in the clear, None when it is not recorded. Raises `NoKey` or `Altered`."""
-        doc = await self._persons.find_one({"_id": subject}, {"contact": 1})
-        if not doc or doc.get("contact") is None:
+        if not (doc := await self._persons.find_one({"_id": subject}, {"contact": 1})) or doc.get("contact") is None:
             return None
         key = await self._vault.key(subject, "contact")
         return key.decrypt(bytes(doc["contact"]), subject, COLLECTION, "contact").decode()
@@ -126,25 +124,32 @@ class Persons:
             stored = doc.get("fields", {}).get(group)
             old = key.decrypt(bytes(stored), subject, COLLECTION, group) if stored is not None else b"{}"
             now = {name: {"value": value, "source": source, "at": at.isoformat()} for name, value in data.items()}
-            joined = msgspec.json.decode(old) | now
-            plain = msgspec.json.encode(joined)
+            plain = msgspec.json.encode(joined := msgspec.json.decode(old) | now)
             if len(joined) > MOST_FIELDS or len(plain) > MOST_OCTETS:
                 raise TooManyFields
             fields = {f"fields.{group}": key.encrypt(plain, subject, COLLECTION, group), "seq": doc["seq"] + 1}
-            where = {"_id": subject, "seq": doc["seq"]}
-            if await self._persons.change(where, {"$set": fields}, {"_id": 1}) is not None:
+            if (
+                await self._persons.change({"_id": subject, "seq": doc["seq"]}, {"$set": fields}, {"_id": 1})
+                is not None
+            ):
                 return True
         raise Unavailable("contention")
 
     async def fields(self, subject: str, group: str) -> dict[str, Any]:
         """The person's fields of one group: name -> value; empty when there are none. Raises `NoKey` or `Altered`."""
         doc = await self._persons.find_one({"_id": subject}, {f"fields.{group}": 1})
-        stored = (doc or {}).get("fields", {}).get(group)
-        if stored is None:
+        if (stored := (doc or {}).get("fields", {}).get(group)) is None:
             return {}
         key = await self._vault.key(subject, group)
         plain = key.decrypt(bytes(stored), subject, COLLECTION, group)
         return {name: said["value"] for name, said in msgspec.json.decode(plain).items()}
+
+    async def _one(self, where: Doc, fields: Doc = FACTS) -> Person | None:
+        doc = await self._persons.find_one(where, fields)
+        return person_of(doc) if doc else None
+
+    async def _some(self, field: str, values: Sequence[Any]) -> list[Person]:
+        return list(map(person_of, await self._persons.find({field: {"$in": list(set(values))}}, FACTS | {"alive": 1})))
 
     async def change(self, subject: str, decide: Callable[[Doc], Doc | None]) -> Doc:
         """Change a person's document by its own facts: `decide` sees it and answers an update, or None to leave it.
@@ -156,12 +161,10 @@ class Persons:
             if doc is None:
                 await self._create(subject)
                 continue
-            update = decide(doc)
-            if update is None:
+            if (update := decide(doc)) is None:
                 return doc
             update.setdefault("$set", {})["seq"] = doc["seq"] + 1
-            changed = await self._persons.change({"_id": subject, "seq": doc["seq"]}, update, _WHOLE)
-            if changed is not None:
+            if (changed := await self._persons.change({"_id": subject, "seq": doc["seq"]}, update, _WHOLE)) is not None:
                 return changed
         raise Unavailable("contention")
 

@@ -1,0 +1,1 @@
+"""What comes back about a mail: reports of listeners and webhooks, in one form, made jobs."""
