@@ -15,6 +15,7 @@ from preklic_stack.ports import free_ports
 from preklic_stack.programs import Missing, find_mongod
 
 SET = "preklic"
+CACHE = "--wiredTigerCacheSizeGB"
 
 
 @dataclass
@@ -47,8 +48,8 @@ def start_mongo(
 ) -> Mongo:
     """A replica set with a primary: the one in `PREKLIC_MONGO_URL`, or a private one below `run_dir`.
 
-    `options` are mongod's own. Its data is thrown away at the next start. Raises `Missing`, or `NotReady` with the end
-    of a log.
+    `options` are mongod's own; without one for its cache that is small, as tests need it. Its data is thrown away at
+    the next start. Raises `Missing`, or `NotReady` with the end of a log.
     """
     if given := os.environ.get("PREKLIC_MONGO_URL"):
         return Mongo(given)
@@ -69,7 +70,7 @@ def _start_member(children: Children, run_dir: Path, index: int, port: int, opti
     data.mkdir(parents=True, exist_ok=True)
     argv = [str(find_mongod()), "--dbpath", str(data), "--port", str(port), "--bind_ip", "127.0.0.1"]
     argv += ["--replSet", SET, "--noscripting", "--nounixsocket", "--quiet"]
-    argv += ["--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "512"]
+    argv += ["--oplogSize", "512", *([] if CACHE in options else [CACHE, "0.25"])]
     # Fail points (`failCommand`) for the fault tests; full-time diagnostics and idle writers only cost a small machine.
     argv += ["--setParameter", "replWriterThreadCount=1", "--setParameter", "replWriterMinThreadCount=0"]
     argv += [

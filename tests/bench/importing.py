@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 from preklic_stack.children import Children
-from preklic_stack.mongo import Mongo, start_mongo
+from preklic_stack.mongo import CACHE, Mongo, start_mongo
 from preklic_stack.places import quick_folder
 from preklic_workers.keydir import load_ring
 from preklic_workers.keyfiles import init_keys
@@ -37,7 +37,7 @@ def make_list(file: Path, rows: int) -> None:
         writer.writerow(("address", "wording", "source", "language", "at"))
         for number in range(rows):
             address = f"oseba.{number}@{PROVIDERS[number % len(PROVIDERS)]}"
-            writer.writerow((address, "novice@3", "spletna stran", "sl", "2025-03-01T10:00:00+01:00"))
+            writer.writerow((address, "newsletter@1", "spletna stran", "sl", "2025-03-01T10:00:00+01:00"))
 
 
 def prepared(folder: Path, mongo: Mongo) -> dict[str, str]:
@@ -81,7 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = parser.parse_args(arguments).rows
     with TemporaryDirectory(prefix="preklic-", dir=quick_folder()) as made, Children() as children:
         folder = Path(made)
-        for name, figure in measure(folder, start_mongo(children, folder / "mongo"), rows).items():
+        for name, figure in measure(
+            folder, start_mongo(children, folder / "mongo", options=(CACHE, "4")), rows
+        ).items():
             print(f"{name:<24} {figure:>12,}")
 
 

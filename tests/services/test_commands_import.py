@@ -13,7 +13,7 @@ from preklic_workers.keyfiles import init_keys
 from storing import open_test_store
 
 HEADER = "address,wording,source,language,at,state\n"
-PROOF = "novice@3,web,sl,2025-03-01T10:00:00+01:00"
+PROOF = "newsletter@1,web,sl,2025-03-01T10:00:00+01:00"
 ANA, BOR = "ana@primer.example", "bor@primer.example"
 
 

@@ -38,7 +38,7 @@ BOTH = {NEWS.key: NEWS, OFFERS.key: OFFERS}
 
 
 def row(address, state="", at=LONG_AGO, ref=""):
-    return f"{address},novice@3,web,sl,{at},{ref},{state}\n"
+    return f"{address},newsletter@1,web,sl,{at},{ref},{state}\n"
 
 
 async def run(store, *rows, purposes=None, dry=False, told=None):
@@ -66,11 +66,23 @@ async def test_a_list_records_addresses_permissions_and_proofs(store):
         ("newsletter", "granted"),
         ("offers", "granted"),
     }
+    words = await store.proofs.wording(proofs[0]["wording"])
+    assert words["text"] == REGISTRY.wordings["newsletter", "1", "sl"].text
+    clear = {name: proofs[0][name] for name in ("version", "language", "method", "source", "producer")}
+    known = {"version": "newsletter@1", "language": "sl", "method": "import", "source": "import", "producer": "import"}
+    assert clear == known
     key = await store.vault.key(subject(ANA), "evidence")
     plain = key.decrypt(bytes(proofs[0]["proof"]), subject(ANA), "permissions", proofs[0]["_id"])
-    assert b"novice@3" in plain
+    assert b"newsletter@1" in plain
     message = await claimed(store, subject(ANA))
     assert isinstance(await gated(store, subject(ANA), message), GatePassed)
+
+
+@pytest.mark.clause("U2", guard="preklic_workers.importing:unproven")
+async def test_a_row_whose_wording_nobody_can_show_is_refused(store):
+    summary = await run(store, row(ANA).replace("newsletter@1", "newsletter@77"), row(BOR))
+    assert (summary.refused, summary.answers.total()) == ({"unknown_wording": 1}, 1)
+    assert await store.persons.read(subject(ANA)) is None
 
 
 # What is recorded, said of `offers`, and what the import of a yes and of a pending leaves.

@@ -10,7 +10,7 @@ from preklic_workers.import_file import MAX_LINES, MAX_RECORD, BadFile, RowNo, R
 
 NOW = dt.datetime(2026, 11, 27, 12, tzinfo=dt.UTC)
 HEADER = b"address,wording,source,language,at,method,ref,state\n"
-GOOD = b"ana@primer.example,novice@3,web,sl,2025-03-01T10:00:00+01:00,,,\n"
+GOOD = b"ana@primer.example,newsletter@1,web,sl,2025-03-01T10:00:00+01:00,,,\n"
 
 
 def rows(text: bytes, header: bytes = HEADER):
@@ -94,7 +94,7 @@ def test_marks_endings_and_delimiters_of_spreadsheets():
 
 
 def test_a_row_may_go_over_some_lines_and_the_next_keeps_its_number():
-    first, second = rows(GOOD.replace(b"novice@3", b'"Rad bi\nnovice ""3"""') + GOOD)
+    first, second = rows(GOOD.replace(b"newsletter@1", b'"Rad bi\nnovice ""3"""') + GOOD)
     assert (first.line, first.proof.wording, second.line) == (2, 'Rad bi\nnovice "3"', 4)
 
 

@@ -131,7 +131,7 @@ asked = st.sampled_from([None, "granted", "pending"])
 @given(targets, st.booleans(), st.sampled_from(MAILS), asked)
 def test_an_import_never_allows_more_than_what_is_recorded_or_what_it_says(doc, erased, purpose, state):
     doc = doc | {"erased": erased}
-    grant = ListGrant("another", INTO, None, NOW, b"", state)
+    grant = ListGrant("another", INTO, None, NOW, b"", None, state)
     answer = judge(doc, grant, purpose.key, purpose)
     before = doc["permissions"].get(place(purpose.key))
     if answer == "kept":

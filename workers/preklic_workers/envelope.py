@@ -80,13 +80,16 @@ class Epochs:
 
     def new_key(self, person: str, group: str) -> tuple[DataKey, WrappedKey]:
         """A fresh key for the person and its wrapping under the current epoch. Raises `NoKey`."""
-        key = DataKey(os.urandom(KEY_BYTES))
-        return key, self.wrap(key, person, group)
+        octets = os.urandom(KEY_BYTES + _NONCE)  # one call to the system: for a list of people the second one shows
+        key = DataKey(octets[:KEY_BYTES])
+        return key, self._wrapped(key, person, group, octets[KEY_BYTES:])
 
     def wrap(self, key: DataKey, person: str, group: str) -> WrappedKey:
         """The key under the group's current epoch. Raises `NoKey` when this role does not hold the group."""
+        return self._wrapped(key, person, group, os.urandom(_NONCE))
+
+    def _wrapped(self, key: DataKey, person: str, group: str, nonce: bytes) -> WrappedKey:
         epoch = self.current(group)
-        nonce = os.urandom(_NONCE)
         sealed = AESGCM(self.keys[group][epoch]).encrypt(nonce, key.raw, _wrapping(person, group, epoch))
         return WrappedKey(epoch, nonce + sealed)
 

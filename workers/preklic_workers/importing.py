@@ -18,10 +18,12 @@ from preklic_shared.registry import Registry
 from preklic_workers.blind import Blind
 from preklic_workers.import_file import Row, RowNo, RowRefused, RowYes, read
 from preklic_workers.import_noes import ListNo, ended_by, withdraw
+from preklic_workers.proving import proven, unproven
 from preklic_workers.store import Answers, Granted, ListGrant, Purposes, Store
 
 CHUNK: Final = 1_000  # rows that are written together
 STRICTER: Final = "stricter_answer"
+PRODUCER: Final = "import"  # who recorded these proofs
 NOT_STOPPABLE: Final = "not_stoppable"
 _IMPORTS: Final = uuid.UUID("4b3a57ce-4d6c-5f0f-9f29-0b6f7c2f1d55")
 _DIGEST_PART: Final = 1 << 20
@@ -82,6 +84,7 @@ class Import:
         self._registry = registry
         self._blind = blind
         self._purposes = purposes
+        self._consents = [purpose for purpose in purposes.values() if purpose is not None]
         self._dry = dry
         self._ended = ended_by(sorted(purposes), registry)
         self._space = uuid.uuid5(_IMPORTS, f"{digest}\0{','.join(sorted(purposes))}")
@@ -116,6 +119,8 @@ class Import:
                 chunk.refused.append(row)
             elif isinstance(row, RowNo) and not self._ended:
                 chunk.refused.append(RowRefused(row.line, NOT_STOPPABLE))
+            elif isinstance(row, RowYes) and (no := unproven(row.proof, self._consents, self._registry)) is not None:
+                chunk.refused.append(RowRefused(row.line, no))
             elif not self._take(row, chunk):
                 rows.give_back(row)
                 break
@@ -134,8 +139,9 @@ class Import:
         if isinstance(row, RowNo):
             chunk.noes.append(ListNo(job, subject, row.state))
         else:
+            clear = proven(row.proof, PRODUCER, self._registry, self._blind)
             proof = msgspec.json.encode(row.proof)
-            chunk.grants.append(ListGrant(job, subject, row.address, row.at, proof, row.state, row.ref))
+            chunk.grants.append(ListGrant(job, subject, row.address, row.at, proof, clear, row.state, row.ref))
         return True
 
     async def _write(self, chunk: _Chunk) -> Granted | list[Answers]:

@@ -8,6 +8,7 @@ from typing import Literal
 from preklic_shared.addresses import Address
 from preklic_shared.registry import Purpose
 from preklic_workers.permission import strictest
+from preklic_workers.proving import Proven
 from preklic_workers.store.grants import last_no
 from preklic_workers.store.mongo import Doc
 from preklic_workers.store.person_docs import place
@@ -21,7 +22,8 @@ ListState = Literal["granted", "pending", "kept"]
 class ListGrant:
     """A yes of a list: its job, the person's suppression hash, when it was said, its proof as JSON.
 
-    `state` is what the list itself says; None leaves it to the purpose (pending where it asks twice).
+    `proven` is what of the proof may stand in the clear. `state` is what the list itself says; None leaves it to the
+    purpose (pending where it asks twice).
     """
 
     job: str
@@ -29,6 +31,7 @@ class ListGrant:
     address: Address
     at: dt.datetime
     proof: bytes
+    proven: Proven
     state: Yes | None = None
     ref: str | None = None
 

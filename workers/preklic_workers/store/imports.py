@@ -4,6 +4,7 @@ A proof, by the id of its row and purpose, is the mark that this answer is recor
 and runs again finds it and goes on. Every write to a person is conditional on what was read: a no in between wins.
 """
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,9 +20,11 @@ from preklic_workers.store.import_docs import ListGrant, ListState, judge, new_s
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Mongo, Unavailable
 from preklic_workers.store.person_docs import fresh
 from preklic_workers.store.persons import contact_doc
+from preklic_workers.store.proofs import Proofs, clear
 from preklic_workers.store.vault import Owner, Vault
 
 _TRIES: Final = 50
+_TOGETHER: Final = 2  # parts of a chunk that are written at the same time: the database has more than one core
 _READ: Final = {"pid": 0, "open": 0, "stale": 0, "withdrawals": 0, "fields": 0}
 Purposes = Mapping[str, Purpose | None]
 """What a list is for: a purpose by its key, None for a tracking switch."""
@@ -58,7 +61,8 @@ class Imports:
     def __init__(self, mongo: Mongo, vault: Vault, blind: Blind) -> None:
         self._mongo = mongo
         self._persons = mongo["persons"]
-        self._proofs = mongo["permissions"]
+        self._rows = mongo["permissions"]
+        self._proofs = Proofs(mongo, vault)
         self._receipts = mongo["withdrawals"]
         self._vault = vault
         self._blind = blind
@@ -77,11 +81,18 @@ class Imports:
         chunk = _Chunk(purposes, await self._proved(grants, purposes))
         answers: dict[str, Answers] = {grant.job: {} for grant in grants}
         left = [grant for grant in grants if len(chunk.proved[grant.job]) < len(purposes)]
+        parts = (self._grant(left[part::_TOGETHER], answers, chunk) for part in range(_TOGETHER))
+        ends = await asyncio.gather(*parts, return_exceptions=True)  # no part goes on when the other one has failed
+        if (failed := next((end for end in ends if end is not None), None)) is not None:
+            raise failed
+        return Granted(grants, answers, chunk)
+
+    async def _grant(self, left: Sequence[ListGrant], answers: dict[str, Answers], chunk: _Chunk) -> None:
         for _ in range(_TRIES):
             if not left:
-                return Granted(grants, answers, chunk)
+                return
             docs = await self._read(left)
-            answers |= {grant.job: chunk.answers(docs.get(grant.subject), grant) for grant in left}
+            answers.update({grant.job: chunk.answers(docs.get(grant.subject), grant) for grant in left})
             left = [g for g in left if new_states(docs.get(g.subject), g, answers[g.job])]
             if left:
                 open_still = await self._write(left, docs, answers, chunk)
@@ -132,15 +143,17 @@ class Imports:
         standing = [(g, key, state) for g in grants for key, state in answers[g.job].items() if state != "kept"]
         owners = {(grant.subject, "evidence") for grant, _, _ in standing} - set(chunk.keys)
         chunk.keys.update(await self._vault.many_or_new(sorted(owners)))
+        for words in {grant.proven.words for grant, _, _ in standing if grant.proven.words is not None}:
+            await self._proofs.keep_words(words)
         now = self._mongo.now()
         rows: list[Doc] = []
         for grant, key, state in standing:
             name = row_id(grant, key)
             proof = chunk.keys[grant.subject, "evidence"].encrypt(grant.proof, grant.subject, "permissions", name)
             row: Doc = {"_id": name, "person": grant.subject, "purpose": key, "action": state, "at": grant.at}
-            rows.append(row | {"proof": proof, "recorded": now})
+            rows.append(row | clear(grant.proven) | {"proof": proof, "recorded": now})
         if rows:
-            _taken(await self._proofs.insert_many(rows))
+            _taken(await self._rows.insert_many(rows))
         return [answers[grant.job] | chunk.proved[grant.job] for grant in grants]
 
     async def receipts(self, jobs: Sequence[str]) -> dict[str, Doc]:
@@ -151,7 +164,7 @@ class Imports:
         """What an earlier run of the same list recorded, by job."""
         proved: dict[str, Answers] = {grant.job: {} for grant in grants}
         names = [row_id(grant, key) for grant in grants for key in purposes]
-        for row in await self._proofs.find({"_id": {"$in": names}}, {"action": 1, "purpose": 1}):
+        for row in await self._rows.find({"_id": {"$in": names}}, {"action": 1, "purpose": 1}):
             proved[row["_id"].partition(":")[0]][row["purpose"]] = row["action"]
         return proved
 

@@ -36,7 +36,7 @@ class Proofs:
     ) -> None:
         """One row for each purpose of the grant `job`; `row` is what they share: `person`, `at`, maybe `confirmed`."""
         if proven is not None and proven.words is not None:
-            await self._keep_words(proven.words)
+            await self.keep_words(proven.words)
         key = await self._vault.key_or_new(row["person"], "evidence")
         plain = msgspec.json.encode(dict(proof))
         rows = []
@@ -44,7 +44,7 @@ class Proofs:
             row_id = f"{job}:{purpose}"
             sealed = key.encrypt(plain, row["person"], "permissions", row_id)
             own = {"_id": row_id, "purpose": purpose, "action": state, "proof": sealed, "recorded": self._mongo.now()}
-            rows.append(InsertOne[Any](row | _clear(proven) | own))
+            rows.append(InsertOne[Any](row | clear(proven) | own))
         result = await self._rows.bulk(rows)
         if not result.sure:
             raise Unavailable("permissions")
@@ -75,7 +75,7 @@ class Proofs:
         """The text behind the hash of a known wording, whatever the registry says today."""
         return await self._wordings.find_one({"_id": digest})
 
-    async def _keep_words(self, words: Words) -> None:
+    async def keep_words(self, words: Words) -> None:
         """The text itself, once: it must still be there when the registry has moved on (GDPR 7(1))."""
         if words.hash in self._kept:
             return
@@ -92,7 +92,8 @@ def confirmed(at: dt.datetime, token_at: dt.datetime | None) -> Doc:
     return {"at": at} | ({"token": token_at} if token_at is not None else {})
 
 
-def _clear(proven: Proven | None) -> Doc:
+def clear(proven: Proven | None) -> Doc:
+    """The fields of a row that stand beside its proof in the clear."""
     if proven is None:
         return {}
     fields = {name: getattr(proven, name) for name in ("wording", "language", "method", "source", "producer")}
