@@ -14,10 +14,11 @@ import uvloop
 from preklic_shared import telemetry
 from preklic_shared.registry import load_registry
 from preklic_shared.settings import load_settings
+from preklic_workers.duties import Means
 from preklic_workers.envelope import Epochs
 from preklic_workers.permission import Permission, Person
 from preklic_workers.rings import ring_of
-from preklic_workers.roles import Means, Worker
+from preklic_workers.roles import Worker
 from preklic_workers.store import Claimed, GatePassed
 
 YES = {"newsletter": Permission("granted", dt.datetime.now(dt.UTC), "0", 1)}

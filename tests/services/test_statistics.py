@@ -12,7 +12,8 @@ import pytest
 from commanding import Commands
 from preklic_shared.ids import new_id
 from preklic_workers import packing
-from preklic_workers.days import SETTLING, Days, DaysPart
+from preklic_workers.again import Again
+from preklic_workers.days import SETTLING, Days
 from preklic_workers.figures import Cell, table
 from preklic_workers.packing import Key
 from preklic_workers.store import Event
@@ -190,7 +191,7 @@ async def test_a_day_is_read_by_its_indexes_page_by_page(store, monkeypatch):
 
 async def test_upkeep_closes_the_days_by_itself_once_however_many_it_is(store):
     await mailed(store, people(12), at=dt.datetime.now(dt.UTC) - SETTLING - 2 * LATER)
-    parts = [DaysPart(store), DaysPart(store)]
+    parts = [Again("statistics", Days(store).once, 60.0) for _ in range(2)]
     for part in parts:
         await part.start()
     await auntil(store.statistics.last, what="a closed day")

@@ -19,10 +19,10 @@ from preklic_workers.compose import dkim as ours
 from preklic_workers.compose.dkim import COVERED, Signers
 from preklic_workers.compose.verify import split_header
 from preklic_workers.dkim_keys import NoDkimKey, read
+from preklic_workers.duties import signers_for
 from preklic_workers.keydir import KeyDirError, load_ring
 from preklic_workers.keyfiles import init_keys, make_dkim, status
 from preklic_workers.moments import moment
-from preklic_workers.roles import signers_for
 from sending import REGISTRY
 from unit.test_compose_mime import assembled
 

@@ -10,6 +10,7 @@ from preklic_shared import telemetry
 from preklic_shared.cli import Code, Stop, ends_with, settings
 from preklic_workers import roles, store
 from preklic_workers.compose.templates import TemplateError
+from preklic_workers.duties import DUTIES
 from preklic_workers.keydir import KeyDirError
 
 ends_with(KeyDirError, Code.FINDING)
@@ -19,7 +20,7 @@ ends_with(store.Standalone, Code.USAGE, "start MongoDB with --replSet and initia
 
 
 def worker(
-    role: Annotated[list[str], typer.Argument(help=f"One or more of: {', '.join(roles.DUTIES)}.")],
+    role: Annotated[list[str], typer.Argument(help=f"One or more of: {', '.join(DUTIES)}.")],
     *,
     concurrency: Annotated[int | None, typer.Option(min=1, max=4096, help="Jobs of each queue at a time.")] = None,
 ) -> None:
@@ -28,8 +29,8 @@ def worker(
     Example: `PREKLIC_METRICS_PORT=9100 preklic worker send --concurrency 128`
     """
     for name in role:
-        if name not in roles.DUTIES:
-            raise Stop(Code.USAGE, f"there is no role {name}", f"roles: {', '.join(roles.DUTIES)}")
+        if name not in DUTIES:
+            raise Stop(Code.USAGE, f"there is no role {name}", f"roles: {', '.join(DUTIES)}")
     config = settings()
     if concurrency is not None:
         config = msgspec.structs.replace(config, concurrency=concurrency)

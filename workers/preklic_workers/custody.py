@@ -3,7 +3,6 @@
 Without `STATE_DIR` no restore is noticed; without the root of all keys nothing turns by itself. Both are said.
 """
 
-import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,13 +12,14 @@ from preklic_shared import metrics, telemetry
 from preklic_shared.sealing import Sealer, SealingError
 from preklic_shared.settings import Settings
 from preklic_workers import keyfiles
+from preklic_workers.again import Again
 from preklic_workers.durable import Locked
 from preklic_workers.entombing import entomb
 from preklic_workers.incarnation import Incarnation
 from preklic_workers.keydir import KeyDirError
 from preklic_workers.keyring import KeyRing
 from preklic_workers.state_dir import state_of
-from preklic_workers.store import Store, Unavailable
+from preklic_workers.store import Store
 from preklic_workers.store.key_copies import BadCopy
 from preklic_workers.store.untold import Untold
 from preklic_workers.tombstones import Broken, Tombstones
@@ -33,14 +33,15 @@ log = telemetry.logger(__name__)
 
 
 class Custody:
-    """Runs in the background. Raises KeyDirError for a `STATE_DIR` that others can read, Broken for bad tombstones."""
+    """What is kept beside the database.
 
-    def __init__(self, settings: Settings, store: Store, ring: KeyRing, every: float = EVERY) -> None:
+    Raises KeyDirError for a `STATE_DIR` that others can read, Broken for bad tombstones.
+    """
+
+    def __init__(self, settings: Settings, store: Store, ring: KeyRing) -> None:
         self._settings = settings
         self._store = store
         self._ring = ring
-        self._every = every
-        self._tasks: list[asyncio.Task[None]] = []
         self.good = False
         """Whether the database is known to be the one of the last mark."""
         self._state = None if settings.state_dir is None else state_of(settings)
@@ -48,21 +49,13 @@ class Custody:
             self._tombstones = Tombstones(self._state, ring.blind)
             self._incarnation = Incarnation(store.controls, self._state, self._tombstones)
 
-    async def start(self) -> None:
-        """Begin with a first round of everything at once."""
-        rounds = [(self.age, KEYS_EVERY)]
+    def rounds(self) -> list[Again]:
+        """What is to be done again and again."""
+        aging = Again("the age of keys", self.age, KEYS_EVERY)
         if self._state is None:
             log.warning("restores are not noticed: set STATE_DIR")
-        else:
-            rounds += [(self.mark, self._every), (self.entomb, self._every)]
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(_again(once, every), name="preklic custody") for once, every in rounds]
-
-    async def stop(self) -> None:
-        """End; what is under way is dropped, and goes on at the next start."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+            return [aging]
+        return [aging, Again("mark", _alone(self.mark), EVERY), Again("tombstones", _alone(self.entomb), EVERY)]
 
     async def mark(self) -> None:
         """Move the mark, or close all mail. Raises Broken, Locked, store.Unavailable."""
@@ -118,16 +111,15 @@ class Custody:
             log.warning("the sealing keys expire: preklic keys rotate", seconds=int(left))
 
 
-async def _again(once: Callable[[], Awaitable[None]], every: float) -> None:
-    while True:
+def _alone(once: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+    """`once` of what one process at a time does, and nobody on a folder that was changed."""
+
+    async def tried() -> None:
         try:
             await once()
-        except Unavailable:
-            log.warning("custody without a store")
         except Locked:
             log.info("custody is another process's")
         except Broken:
             log.error("what STATE_DIR holds was changed: preklic doctor says what")  # noqa: TRY400 -- its text names a path
-        except Exception:  # one bad round must not end the others
-            log.exception("custody failed")
-        await asyncio.sleep(every)
+
+    return tried

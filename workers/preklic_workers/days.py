@@ -1,26 +1,22 @@
 """Closing the days of the statistics: once each, in order, when their mails have come to their ends."""
 
-import asyncio
 import datetime as dt
 import secrets
 from dataclasses import dataclass
 from typing import Final
 
-from preklic_shared import telemetry
 from preklic_workers.counting import LEFT, mail, withdrawal
 from preklic_workers.figures import Cell
 from preklic_workers.packing import Fact, Key, Tally, cells_of, packed_persons, tally, waiting
-from preklic_workers.store import Doc, Event, Store, Unavailable
+from preklic_workers.store import Doc, Event, Store
 from preklic_workers.store.statistics import ClosedDay
 
 # Marketing mail that did not go out for three days has expired, and hardly anything is opened later. What is learned of
 # a mail after its day was closed is not counted.
 SETTLING: Final = dt.timedelta(days=3)
 _DAY: Final = dt.timedelta(days=1)
-_EVERY: Final = 600.0  # seconds
+EVERY: Final = 600.0  # seconds
 _SUNDAY: Final = 6
-
-log = telemetry.logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +24,10 @@ class Days:
     """Closes days. All methods raise store.Unavailable."""
 
     store: Store
+
+    async def once(self) -> int:
+        """`round`, by the database's clock."""
+        return await self.round(self.store.mongo.now())
 
     async def round(self, now: dt.datetime) -> int:
         """Close every day that is due; how many. Safe to repeat, and to run in several processes."""
@@ -70,34 +70,3 @@ def is_over(day: dt.date, now: dt.datetime) -> bool:
     """Whether a day can be closed: only one whose mails have come to their ends."""
     end = dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC) + _DAY
     return end + SETTLING <= now
-
-
-class DaysPart:
-    """Closes days in the background. A store that is away costs a round, nothing else."""
-
-    def __init__(self, store: Store, every: float = _EVERY) -> None:
-        self._days = Days(store)
-        self._store = store
-        self._every = every
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begin with a first round at once."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="preklic statistics")
-
-    async def stop(self) -> None:
-        """End; a day that is being counted is counted again by the next round."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                if closed := await self._days.round(self._store.mongo.now()):
-                    log.info("days of the statistics closed", count=closed)
-            except Unavailable:
-                log.warning("statistics without a store")
-            except Exception:  # one odd document must not end the rounds
-                log.exception("closing a day failed")
-            await asyncio.sleep(self._every)

@@ -3,13 +3,13 @@
 So a turn of the epoch needs no restart: a new key is read, and a destroyed one leaves this process's memory.
 """
 
-import asyncio
 import os
 import socket
 import time
 from typing import Final
 
 from preklic_shared import telemetry
+from preklic_workers.again import Again
 from preklic_workers.envelope import Epochs
 from preklic_workers.store import Unavailable
 from preklic_workers.store.holders import Holders
@@ -27,26 +27,23 @@ class Holding:
         self._role = role
         self._epochs = epochs
         self._holders = holders
-        self._every = every
         self._host = socket.gethostname()[:100]
         self._name = f"{role}@{self._host}:{os.getpid()}"
         self._told: dict[str, list[int]] | None = None
         self._told_at = float("-inf")
-        self._task: asyncio.Task[None] | None = None
+        self._again = Again("epochs held", self.once, every)
 
     async def start(self) -> None:
         """Begin with a first word at once."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="preklic epochs held")
+        await self._again.start()
 
     async def stop(self) -> None:
         """End, and say so."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            try:
-                await self._holders.leave(self._name)
-            except Unavailable:
-                log.warning("leaving not recorded", role=self._role)
+        await self._again.stop()
+        try:
+            await self._holders.leave(self._name)
+        except Unavailable:
+            log.warning("leaving not recorded", role=self._role)
 
     async def once(self) -> None:
         """Read the directory; say what is held if that is news, or a minute old. Raises store.Unavailable."""
@@ -56,13 +53,3 @@ class Holding:
         if numbers != self._told or time.monotonic() - self._told_at >= TELL_EVERY:
             await self._holders.report(self._name, self._role, self._host, numbers)
             self._told, self._told_at = numbers, time.monotonic()
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.once()
-            except Unavailable:
-                log.warning("epochs held not recorded", role=self._role)
-            except Exception:  # it is tried again; a turn waits for what is not told
-                log.exception("following the key directory failed")
-            await asyncio.sleep(self._every)

@@ -1,17 +1,15 @@
-"""The rounds of upkeep: the reaper and the gauges, every few seconds until stopped."""
+"""The rounds of upkeep: the reaper and the gauges."""
 
-import asyncio
 import datetime as dt
 from typing import Final
 
 from preklic_shared import metrics, telemetry
-from preklic_shared.publication import PublishError
 from preklic_workers import holds
 from preklic_workers.repeats import Repeats
-from preklic_workers.store import Store, Unavailable
+from preklic_workers.store import Store
 from preklic_workers.upkeep import REVOKE, Upkeep
 
-_EVERY: Final = 10.0  # seconds between rounds: a sixth of a lease
+EVERY: Final = 10.0  # seconds between rounds: a sixth of a lease
 # How far back ended mails are looked at for open hand-overs: after a start, for a weekend without upkeep.
 _SWEEP, _FIRST_SWEEP = dt.timedelta(hours=1), dt.timedelta(days=3)
 
@@ -21,26 +19,14 @@ log = telemetry.logger(__name__)
 
 
 class Rounds:
-    """Runs rounds in the background. A store or a broker that is away costs a round, nothing else."""
+    """One round after the other; what an earlier one has learned is kept here."""
 
-    def __init__(self, upkeep: Upkeep, store: Store, url: str, every: float = _EVERY) -> None:
+    def __init__(self, upkeep: Upkeep, store: Store, url: str) -> None:
         self._upkeep = upkeep
         self._store = store
         self._repeats = Repeats(url)
-        self._every = every
         self._swept = _FIRST_SWEEP
         self._reviewed: dt.datetime | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begin with a first round at once."""
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="preklic upkeep rounds")
-
-    async def stop(self) -> None:
-        """End; a round under way is dropped, the next one does it again."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
 
     async def once(self) -> None:
         """One round. Raises store.Unavailable, PublishError."""
@@ -72,15 +58,3 @@ class Rounds:
         for switch in await self._store.controls.all():
             if switch.stopped:
                 metrics.STOPPED.labels(switch.name).set(1)
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.once()
-            except Unavailable:
-                log.warning("round without a store")
-            except PublishError:
-                log.warning("round without a broker")
-            except Exception:  # one bad document must not end the rounds
-                log.exception("round failed")
-            await asyncio.sleep(self._every)

@@ -1,0 +1,151 @@
+"""What each role does: its handlers, and what runs beside them, built from settings, registry, store and keys."""
+
+import datetime as dt
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final, Protocol
+
+from preklic_shared import telemetry
+from preklic_shared.registry import Registry
+from preklic_shared.settings import Settings, SettingsError
+from preklic_workers import audit, days, rounds, send
+from preklic_workers.again import Again
+from preklic_workers.answer import Answer
+from preklic_workers.audit import Audit
+from preklic_workers.burials import Burials
+from preklic_workers.compose.composer import SHIPPED, Composer, House
+from preklic_workers.compose.dkim import Signers
+from preklic_workers.compose.templates import Templates
+from preklic_workers.custody import Custody
+from preklic_workers.days import Days
+from preklic_workers.dkim_keys import DkimKey, unsigned
+from preklic_workers.keyring import KeyRing
+from preklic_workers.marks import MarksTaker
+from preklic_workers.measured import Handler, observe_reply
+from preklic_workers.record import Record
+from preklic_workers.revoke import Revoke
+from preklic_workers.rounds import Rounds
+from preklic_workers.send_plan import SendDeps
+from preklic_workers.smtp.routes import open_routes
+from preklic_workers.store import Store
+from preklic_workers.track import Track
+from preklic_workers.upkeep import Upkeep
+
+log = telemetry.logger(__name__)
+
+# A withdrawal may drain for half a minute: so many that the next no is not kept waiting behind those that do. It is
+# what a quorum queue gives at most without an ack.
+DRAINING: Final = 2000
+
+
+class Part(Protocol):
+    """Something that works in the background from `start` to `stop`."""
+
+    async def start(self) -> None:
+        """Begin; returns at once."""
+
+    async def stop(self) -> None:
+        """Finish what runs, and end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What one role does: handlers by actor name, those of them that take lists, and what else runs beside them.
+
+    `places`: so many jobs of each queue at a time where the settings say fewer.
+    """
+
+    handlers: Mapping[str, Handler] = field(default_factory=dict)
+    batch: frozenset[str] = frozenset()
+    beside: Sequence[Part] = ()
+    close: Sequence[Callable[[], Awaitable[None]]] = ()
+    places: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What a duty is built from."""
+
+    settings: Settings
+    registry: Registry
+    store: Store
+    ring: KeyRing
+
+
+def send_duty(means: Means) -> Duty:
+    """Both lanes of mail. Raises SettingsError for a relay without a processor under contract, TemplateError."""
+    settings, ring = means.settings, means.ring
+    assert ring.tokens is not None  # the key directory of `send` is complete, or it does not open
+    house = House(settings.public_url, settings.mail_domain, hosts=frozenset(map(str.lower, settings.own_hosts)))
+    templates = Templates(settings.template_dir or SHIPPED)
+    composer = Composer(templates, means.registry, ring.tokens, house, signers_for(means.registry, ring.dkim))
+    routes = open_routes(settings, dt.datetime.now(dt.UTC).date())
+    deps = SendDeps(
+        means.store,
+        means.registry,
+        composer,
+        routes,
+        ring.blind,
+        observe=observe_reply,
+        bulk_closes_after=settings.bulk_closes_after,
+    )
+    handle = partial(send.handle, deps=deps)
+    return Duty({"send_now": handle, "send_bulk": handle}, close=[route.pool.close for route in routes])
+
+
+def signers_for(registry: Registry, keys: Sequence[DkimKey]) -> Signers:
+    """What signs each sender's mail. Raises SettingsError when some senders' mail is signed and others' is not."""
+    domains = {p.sender.address.rpartition("@")[2] for p in registry.purposes.values() if p.sender is not None}
+    if keys and (bare := unsigned(domains, keys)):
+        raise SettingsError("KEY_DIR", f"no DKIM key for {', '.join(bare)} (preklic keys dkim make)")
+    return Signers(keys)
+
+
+def revoke_duty(means: Means) -> Duty:
+    """Withdrawals, and the marks that say how far they have come."""
+    revoke = Revoke(means.store, means.registry, means.ring.blind)
+    marks = MarksTaker(means.settings.amqp_url, means.store, revoke.progress)
+    return Duty({"revoke": revoke.handle}, beside=[marks], places=DRAINING)
+
+
+def record_duty(means: Means) -> Duty:
+    """Grants and profiles."""
+    record = Record(means.store, means.registry, means.ring.blind)
+    return Duty({"grant": record.grant, "enrich": record.enrich})
+
+
+def answer_duty(means: Means) -> Duty:
+    """Questions of the gateway."""
+    return Duty({"ask": Answer(means.store, means.registry, means.ring.blind).ask})
+
+
+def track_duty(means: Means) -> Duty:
+    """Opens, clicks and what relays report, in batches."""
+    return Duty({"track": Track(means.store).handle}, batch=frozenset({"track"}))
+
+
+def upkeep_duty(means: Means) -> Duty:
+    """Dead letters, the reaper, gauges, statistics, keys, and what notices a restore.
+
+    Raises KeyDirError for a bad STATE_DIR.
+    """
+    upkeep = Upkeep(means.store, means.registry)
+    url = means.settings.amqp_url
+    again = [
+        Again("round", Rounds(upkeep, means.store, url).once, rounds.EVERY),
+        Again("account", Audit(url, means.store).once, audit.EVERY, later=True),
+        Again("statistics", Days(means.store).once, days.EVERY),
+        *Custody(means.settings, means.store, means.ring).rounds(),
+    ]
+    return Duty(beside=[Burials(url, upkeep), *again])
+
+
+DUTIES: Final[Mapping[str, Callable[[Means], Duty]]] = {
+    "send": send_duty,
+    "track": track_duty,
+    "revoke": revoke_duty,
+    "record": record_duty,
+    "answer": answer_duty,
+    "upkeep": upkeep_duty,
+}
