@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from preklic_producers.courier import Unavailable
 from preklic_producers.drafts import Drafter
 from preklic_producers.fields import Rejected
-from preklic_producers.gateway import health, intake, openapi, partners, public
+from preklic_producers.gateway import health, intake, openapi, partners, preferences, public
 from preklic_producers.gateway.ask import Asker
 from preklic_producers.gateway.clients import MISSES_A_MINUTE, Ceiling, Network, networks
 from preklic_producers.gateway.context import Gateway
@@ -69,7 +69,7 @@ ROUTES: Final = [
     Route("/c/{token:whole}", Plain(public.click), methods=["GET"]),
     Route("/o/{token:whole}.gif", Plain(public.pixel), methods=["GET"]),
     Route("/u/{token:whole}", public.one_click, methods=["GET", "POST"]),
-    Route("/p/{token:whole}", public.preferences, methods=["GET", "POST"]),
+    Route("/p/{token:whole}", preferences.preferences, methods=["GET", "POST"]),
     Route("/confirm/{token:whole}", public.confirm, methods=["GET", "POST"]),
     Route("/", public.policy, methods=["GET"]),
     Route("/policy", public.policy, methods=["GET"]),

@@ -5,7 +5,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from preklic_producers.gateway.clients import Ceiling, Network, client_of, household
-from preklic_producers.gateway.pages import STYLE_HASH
+from preklic_producers.gateway.style import STYLE_HASH
 
 HEADERS: Final = {
     "Cache-Control": "no-store",
