@@ -21,7 +21,8 @@ from preklic_producers.gateway.ask import Asker
 from preklic_producers.gateway.clients import MISSES_A_MINUTE, Ceiling, Network, networks
 from preklic_producers.gateway.context import Gateway
 from preklic_producers.gateway.delivery import Delivery
-from preklic_producers.gateway.errors import ApiError, answer_error, answer_method, answer_missing
+from preklic_producers.gateway.error_pages import answer_broken, answer_error, answer_method, answer_missing
+from preklic_producers.gateway.errors import ApiError
 from preklic_producers.gateway.marker import Marker
 from preklic_producers.gateway.shield import Shield
 from preklic_producers.gateway.tokens_auth import Bearers
@@ -91,10 +92,10 @@ ROUTES: Final = [
 ERRORS: Final[dict[Any, Any]] = {
     404: answer_missing,
     405: answer_method,
-    500: answer_error,
+    500: answer_broken,
     ApiError: answer_error,
     Rejected: answer_error,
-    Unavailable: answer_error,
+    Unavailable: answer_broken,
 }
 
 
