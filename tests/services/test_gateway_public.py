@@ -205,6 +205,22 @@ def test_forged_tokens_get_the_very_answer_of_good_ones_and_change_nothing(http,
     assert bodies_in(amqp_url, "track") == []
 
 
+def test_a_stop_shows_its_receipt_and_the_way_to_the_preferences_and_a_forged_one_its_own_that_lead_nowhere(
+    http, keys, amqp_url
+):
+    found = []
+    for text in (keys.mint(Unsubscribe(MESSAGE, PID, "newsletter")), "A" * 82, "A" * 82):
+        answer = http.post(f"/u/{text}").text
+        found.append((re.search("<code>(.*?)</code>", answer)[1], re.search('/p/([^"]+)', answer)[1]))
+    (job,) = jobs_in(amqp_url, "revoke")
+    (receipt, link), *forged = found
+    assert receipt == job.id
+    assert keys.check(link, Preference) == Preference(MESSAGE, PID)
+    assert [keys.check(text, Preference) for _, text in forged] == [None, None]
+    assert len({number for number, _ in found}) == len({text for _, text in found}) == 3
+    assert link[:4] == forged[0][1][:4]
+
+
 @pytest.mark.attack(47, guard="preklic_producers.gateway.context:Pace.pretend")
 def test_a_forged_token_takes_as_long_as_a_good_one(http, served, keys):
     served.gateway.misses._limit = 10_000

@@ -59,13 +59,13 @@ def question(face: Face, kind: str, name: str = "", value: str = "") -> str:
 
 
 def done(face: Face, kind: str, receipt: str, *, centre: str = "", lines: Sequence[str] = ()) -> str:
-    """What a form has done, with the job's id as its receipt; `kind` as for a question, or `prefs`.
+    """What a form has done, with the job's id as its receipt; `kind` as for a question, or `prefs` with its `lines`.
 
     `centre` is a link to the preference centre. Whether the token was believed is not seen here: a form whose token was
     not gets a receipt and a link like any other (attack 47).
     """
     words = face.words
-    told = "".join(said(line) for line in (*lines, *words[f"{kind}_done"].split("\n")))
+    told = "".join(map(said, lines or words[f"{kind}_done"].split("\n")))
     number = f"<dl><dt>{escape(words['receipt'])}</dt><dd><code>{escape(receipt)}</code></dd></dl>"
     text = words["to_centre"] if centre else words["back"] if kind == "prefs" else ""
     link = f'<p><a class="plain" href="{escape(centre or f"?lang={face.language}")}">{escape(text)}</a></p>'

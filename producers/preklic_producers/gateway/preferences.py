@@ -16,6 +16,7 @@ from preklic_producers.gateway.texts import Language
 from preklic_producers.outbox import Parcel
 from preklic_shared.ids import new_id
 from preklic_shared.jobs import Proof
+from preklic_shared.registry import Registry
 from preklic_shared.tokens import Preference
 
 _MOST_FIELDS: Final = 50
@@ -42,7 +43,7 @@ async def change(request: Request) -> Response:
     form = parse_form(await read_body(request, FORM_LIMIT))
     if wishes := [value for name, value in form if name == "erase"]:
         return await erase(request) if "yes" in wishes else HTMLResponse(pages.question(shown, "erase", "erase", "yes"))
-    offered = dict(centre.choices(gateway.registry, shown.language))
+    offered = {key for key, _ in centre.choices(gateway.registry, shown.language)}
     stops = list(
         dict.fromkeys(value for name, value in form if name == "stop" and (value in offered or value == "all"))
     )
@@ -57,7 +58,7 @@ async def change(request: Request) -> Response:
         if not all([await taken(gateway, parcel) for parcel in parcels]) or not parcels:
             return busy(request)
         receipt = parcels[0].job
-    return HTMLResponse(pages.done(shown, "prefs", receipt, lines=chosen(shown, offered, stops, starts)))
+    return HTMLResponse(pages.done(shown, "prefs", receipt, lines=chosen(shown, gateway.registry, stops, starts)))
 
 
 def wanted(gateway: Gateway, token: Preference, spoken: Language, stops: list[str], starts: list[str]) -> list[Parcel]:
@@ -68,11 +69,16 @@ def wanted(gateway: Gateway, token: Preference, spoken: Language, stops: list[st
     return [] if no is None else [no]
 
 
-def chosen(shown: pages.Face, offered: dict[str, str], stops: list[str], starts: list[str]) -> list[str]:
-    """What the form chose, in words."""
-    everything = shown.words["prefs_everything"]
-    titles = "; ".join([everything] if "all" in stops else [offered[key] for key in stops or starts])
-    return [shown.words["prefs_stopped" if stops else "prefs_started"].format(titles=titles)]
+def chosen(shown: pages.Face, registry: Registry, stops: list[str], starts: list[str]) -> list[str]:
+    """What the form chose, and from when on it holds, in words. A yes right after a no is none: clocks differ."""
+    words, offered = shown.words, dict(centre.choices(registry, shown.language))
+    if stops:
+        titles = [words["prefs_everything"]] if "all" in stops else [offered[key] for key in stops]
+        return [words["prefs_stopped"].format(titles="; ".join(titles)), words["prefs_stop_holds"]]
+    asks = any(purpose.double_opt_in for key in starts if (purpose := registry.get(key)) is not None)
+    holds = words["prefs_start_confirm" if asks else "prefs_start_now"]
+    titles = [offered[key] for key in starts]
+    return [words["prefs_started"].format(titles="; ".join(titles)), holds, words["prefs_start_wait"]]
 
 
 async def erase(request: Request) -> Response:

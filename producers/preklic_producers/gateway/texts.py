@@ -24,14 +24,14 @@ TEXTS: Final[dict[Language, dict[str, str]]] = {
         "to povezavo.\n"
         "Velja takoj in ostane, dokler se sami znova ne prijavite.",
         "prefs_title": "Vaše nastavitve",
-        "prefs_intro": "Tu izberete, katera sporočila smemo pošiljati. Ustavitev velja takoj, novo prijavo pa še "
-        "potrdite.",
+        "prefs_intro": "Tu izberete, katera sporočila vam smemo pošiljati. Ustavitev velja takoj.",
         "prefs_none": "Trenutnega stanja ta hip ne moremo prikazati. Ustavite lahko kar koli.",
         "prefs_mails": "Sporočila",
         "prefs_stop": "Ustavi",
         "prefs_start": "Prijavi me",
         "prefs_all": "Vse naenkrat",
-        "prefs_all_means": "Ustavi vsa zgornja sporočila in vse beleženje. Pogodbena sporočila ostanejo.",
+        "prefs_all_means": "Ustavi vsa zgornja sporočila in vse beleženje. Pogodbena sporočila ostanejo. "
+        "Če potem ni več razloga za hrambo, vaše podatke tudi izbrišemo.",
         "prefs_stop_all": "Ustavi vse",
         "prefs_tracking": "Beleženje",
         "prefs_fixed": "Ta sporočila spadajo k pogodbi, zato jih ni mogoče ustaviti. V njih ni beleženja.",
@@ -39,8 +39,10 @@ TEXTS: Final[dict[Language, dict[str, str]]] = {
         "prefs_everything": "vsa sporočila in vse beleženje",
         "prefs_stopped": "Ustavljeno: {titles}.",
         "prefs_started": "Nova prijava: {titles}.",
-        "prefs_done": "Ustavitev velja takoj in ostane, dokler se sami znova ne prijavite. Novo prijavo morate še "
-        "potrditi.",
+        "prefs_stop_holds": "Velja takoj in ostane, dokler se sami znova ne prijavite.",
+        "prefs_start_now": "Velja takoj.",
+        "prefs_start_confirm": "Veljala bo, ko jo potrdite s povezavo, ki jo prejmete po e-pošti.",
+        "prefs_start_wait": "Če ste to ustavili pred manj kot petimi minutami, še velja ustavitev: poskusite pozneje.",
         "erase_title": "Izbris podatkov",
         "erase_means": "Izbrišemo vse, kar hranimo o vas. Pred tem vas še enkrat vprašamo.",
         "erase_open": "Izbriši moje podatke",
@@ -112,14 +114,14 @@ TEXTS: Final[dict[Language, dict[str, str]]] = {
         "opened this "
         "link.\nIt holds at once, and until you yourself say yes again.",
         "prefs_title": "Your preferences",
-        "prefs_intro": "Choose here what we may send you. A stop takes effect at once; a new subscription has to be "
-        "confirmed.",
+        "prefs_intro": "Choose here what we may send you. A stop takes effect at once.",
         "prefs_none": "We cannot show the present state right now. You can stop anything.",
         "prefs_mails": "Messages",
         "prefs_stop": "Stop",
         "prefs_start": "Subscribe me",
         "prefs_all": "All at once",
-        "prefs_all_means": "Stops all messages above and all recording. Messages of a contract stay.",
+        "prefs_all_means": "Stops all messages above and all recording. Messages of a contract stay. "
+        "If nothing else needs your data, they are then erased as well.",
         "prefs_stop_all": "Stop everything",
         "prefs_tracking": "Recording",
         "prefs_fixed": "These messages belong to a contract and cannot be stopped. Nothing in them is recorded.",
@@ -127,8 +129,11 @@ TEXTS: Final[dict[Language, dict[str, str]]] = {
         "prefs_everything": "all messages and all recording",
         "prefs_stopped": "Stopped: {titles}.",
         "prefs_started": "New subscription: {titles}.",
-        "prefs_done": "A stop holds at once, and until you yourself say yes again. A new subscription has to be "
-        "confirmed.",
+        "prefs_stop_holds": "It holds at once, and until you yourself say yes again.",
+        "prefs_start_now": "It holds at once.",
+        "prefs_start_confirm": "It will hold when you confirm it by the link that you get by e-mail.",
+        "prefs_start_wait": "If you stopped it less than five minutes ago, the stop still holds: please "
+        "try again later.",
         "erase_title": "Erasure of your data",
         "erase_means": "We erase all that we keep about you. You are asked once more before that.",
         "erase_open": "Erase my data",
