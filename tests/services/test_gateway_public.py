@@ -493,6 +493,29 @@ def test_the_policy_is_there_in_both_languages_with_the_processors_of_today(http
         assert "Mail company (SI" in answer.text
 
 
+def test_a_browser_gets_a_page_where_a_program_gets_json(http):
+    browser = {"accept": "text/html,*/*;q=0.8", "accept-language": "en"}
+    for method, path, status, word in (
+        ("GET", "/nowhere", 404, "There is no such page"),
+        ("PUT", "/u/x", 405, "We did not understand"),
+        ("POST", "/u/x", 413, "We did not understand"),
+    ):
+        content = b"x" * 2**15 if status == 413 else None
+        page = http.request(method, path, headers=browser, content=content)
+        assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert word in page.text
+        assert http.request(method, path, content=content).json()["code"]
+    assert http.get("/v1/nowhere", headers=browser).json()["code"] == "not_found"
+
+
+def test_the_address_of_a_page_goes_before_the_language_of_the_browser(http):
+    for path in ("/u/x", "/p/x", "/confirm/x"):
+        page = http.get(f"{path}?lang=en", headers={"accept-language": "sl"}).text
+        assert '<html lang="en">' in page
+        assert '<a href="?lang=sl" lang="sl" hreflang="sl">' in page
+    assert '<html lang="en">' in http.post("/u/x?lang=en", headers={"accept-language": "sl"}).text
+
+
 # Without the broker.
 
 
