@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-import re
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
@@ -185,10 +184,10 @@ async def is_erased(reader):
     assert await reader.tab.get_by_role("button").count() == 0
 
 
-@pytest.fixture
-def pages(settings, tmp_path):
-    """A gateway whose questions are answered, and the pages' addresses."""
-    gateway = settings("gateway", outbox=tmp_path / "outbox.sqlite")
+@contextmanager
+def served_pages(settings, folder):
+    """A gateway whose questions are answered: the addresses of its pages."""
+    gateway = settings("gateway", outbox=folder / "outbox.sqlite")
     answer = json.dumps({"permissions": STATES}).encode()
     port = int(gateway.public_url.rpartition(":")[2])
     with Answerer(settings("answer").amqp_url, lambda _job: answer), Served(gateway, port) as served:
@@ -204,21 +203,27 @@ def pages(settings, tmp_path):
         }
 
 
-async def test_each_page_passes_axe_in_both_languages_light_and_dark_and_fits_320_pixels(pages):
-    async with chromium() as browser:
-        for language, scheme, names in (("sl", "light", pages), ("en", "dark", ("stop", "centre", "policy"))):
-            shape = PHONE | {"viewport": {"width": 320, "height": 640}, "color_scheme": scheme, "locale": language}
-            context = await browser.new_context(**shape)
-            tab = await context.new_page()
-            for name in names:
-                await tab.goto(pages[name])
-                await is_accessible(tab, f"{name} {language} {scheme}", language)
-            for address, button in (("stop", 0), ("centre", 0), ("centre", -1)):
-                await tab.goto(pages[address])
-                async with tab.expect_navigation():
-                    await tab.get_by_role("button").nth(button).tap()
-                await is_accessible(tab, f"after button {button} of {address}", language)
-            await context.close()
+async def test_each_page_passes_axe_in_both_languages_light_and_dark_and_fits_320_pixels(settings, tmp_path):
+    with served_pages(settings, tmp_path) as pages:
+        async with chromium() as browser:
+            await look_at(browser, pages, "sl", "light", pages)
+            await look_at(browser, pages, "en", "dark", ("stop", "centre", "policy"))
+
+
+async def look_at(browser, pages, language, scheme, names):
+    """These pages, and what follows a stop and the wish to be erased."""
+    shape = PHONE | {"viewport": {"width": 320, "height": 640}, "color_scheme": scheme, "locale": language}
+    context = await browser.new_context(**shape)
+    tab = await context.new_page()
+    for name in names:
+        await tab.goto(pages[name])
+        await is_accessible(tab, f"{name} {language} {scheme}", language)
+    for name, button in (("stop", 0), ("centre", 0), ("centre", -1)):
+        await tab.goto(pages[name])
+        async with tab.expect_navigation():
+            await tab.get_by_role("button").nth(button).tap()
+        await is_accessible(tab, f"after button {button} of {name}", language)
+    await context.close()
 
 
 async def is_accessible(tab, place, language):
@@ -234,30 +239,35 @@ async def is_accessible(tab, place, language):
 
 
 @pytest.mark.attack(55, guard="preklic_producers.gateway.shield:HEADERS")
-async def test_the_keyboard_alone_does_everything_and_is_seen_and_nothing_is_loaded_or_kept(pages):
-    async with chromium() as browser, tab_of(browser, **DESKTOP, locale="en-GB") as tab:
-        asked = []
-        tab.on("request", lambda request: asked.append(request.url))
-        await tab.goto(pages["centre"])
-        stops = await focused(tab, await tab.locator("a, button").count())
-        assert stops[0] == ("A", "Slovenščina")
-        assert ("BUTTON", "Stop Newsletter") in stops
-        assert ("BUTTON", "Do not make them individual Made individual for you") in stops
-        assert stops[-1] == ("A", "Privacy policy")
-        await tab.get_by_role("button", name="Stop Newsletter").focus()
+async def test_the_keyboard_alone_does_everything_and_is_seen_and_nothing_is_loaded_or_kept(settings, tmp_path):
+    with served_pages(settings, tmp_path) as pages:
+        async with chromium() as browser, tab_of(browser, **DESKTOP, locale="en-GB") as tab:
+            asked = []
+            tab.on("request", lambda request: asked.append(request.url))
+            await tab.goto(pages["centre"])
+            await everything_by_keyboard(tab)
+            assert {url.partition("?")[0] for url in asked} == {pages["centre"]}
+            assert await tab.context.cookies() == []
+            await no_script_runs(await tab.context.new_page(), pages["centre"])
+
+
+async def everything_by_keyboard(tab):
+    stops = await focused(tab, await tab.locator("a, button").count())
+    assert stops[0] == ("A", "Slovenščina")
+    assert ("BUTTON", "Stop Newsletter") in stops
+    assert ("BUTTON", "Do not make them individual Made individual for you") in stops
+    assert stops[-1] == ("A", "Privacy policy")
+    await enter(tab, "button", "Stop Newsletter")
+    assert "Stopped: Newsletter." in await tab.locator("main").inner_text()
+    await enter(tab, "link", "Back to your preferences")
+    await enter(tab, "link", "Slovenščina")
+    assert await tab.get_by_role("button", name="Ustavi Novice").count() == 1
+
+
+async def enter(tab, role, name):
+    await tab.get_by_role(role, name=name).focus()
+    async with tab.expect_navigation():
         await tab.keyboard.press("Enter")
-        await tab.wait_for_selector("[role=status]")
-        assert "Stopped: Newsletter." in await tab.locator("main").inner_text()
-        await tab.get_by_role("link", name="Back to your preferences").focus()
-        await tab.keyboard.press("Enter")
-        await tab.wait_for_url(re.compile(r"lang=en$"))
-        await tab.get_by_role("link", name="Slovenščina").focus()
-        await tab.keyboard.press("Enter")
-        await tab.wait_for_url(re.compile(r"lang=sl$"))
-        assert await tab.get_by_role("button", name="Ustavi Novice").count() == 1
-        assert {url.partition("?")[0] for url in asked} == {pages["centre"]}
-        assert await tab.context.cookies() == []
-        await no_script_runs(await tab.context.new_page(), pages["centre"])
 
 
 async def no_script_runs(tab, address):
