@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from preklic_producers import Producer, Proof
 from preklic_shared.settings import Settings
 from preklic_shared.topology import definitions
 from preklic_stack.mongo import Mongo
@@ -15,7 +16,9 @@ from preklic_workers import keyfiles
 from preklic_workers.looking import KEYLESS
 from preklic_workers.roles import Worker
 from preklic_workers.store import Store, open_store, schema
+from waiting import auntil
 
+PROOF = Proof(wording="v3", source="https://lucrum.example", method="form")
 SettingsOf = Callable[..., Settings]
 
 
@@ -45,6 +48,16 @@ def settings_of(users: dict[str, str], mongo: Mongo, database: str, root: Path, 
         )
 
     return of
+
+
+async def permitted(store: Store, producer: Producer, address: str, *purposes: str) -> None:
+    """A grant of these purposes, recorded: a mail sent now does not wait for it in a tier."""
+    grant = await asyncio.to_thread(producer.grant, address, list(purposes), proof=PROOF)
+
+    async def recorded() -> bool:
+        return (await store.messages.show(grant.job_id) or {}).get("state") == "applied"
+
+    await auntil(recorded, 20, "the grant is recorded")
 
 
 @asynccontextmanager

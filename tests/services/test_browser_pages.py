@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, contextmanager
 import pytest
 from axe_playwright_python.async_playwright import Axe
 
-from living import at_work, settings_of, users_of
-from preklic_producers import Producer, Proof
+from living import at_work, permitted, settings_of, users_of
+from preklic_producers import Producer
 from preklic_shared.ids import new_id
 from preklic_shared.settings import Relay
 from preklic_shared.token_keys import load_token_keys
@@ -21,7 +21,6 @@ from sending import DATA, PROCESSOR
 from waiting import auntil
 
 ANA = "ana@primer.si"
-PROOF = Proof(wording="v3", source="https://lucrum.example", method="form")
 ROLES = ("send", "record", "revoke", "answer")
 STATES = {"newsletter": "granted", "offers": "withdrawn", "proposals": "granted", "partner_offers": "pending"}
 SMALLEST = 44
@@ -117,9 +116,8 @@ async def test_a_person_stops_starts_confirms_and_is_erased_by_touch_without_scr
 
 async def unsubscribes_by_the_mail_s_own_link(reader, sink):
     tab = reader.tab
-    wanted = ["offers", "proposals"]
-    grant = await asyncio.to_thread(lambda: reader.producer.grant(ANA, wanted, proof=PROOF))
-    mail = await asyncio.to_thread(lambda: reader.producer.send(ANA, "offers", "offer", DATA["offer"], after=grant))
+    await permitted(reader.store, reader.producer, ANA, "offers", "proposals")
+    mail = await asyncio.to_thread(reader.producer.send, ANA, "offers", "offer", DATA["offer"])
 
     async def arrived():
         return [letter for letter in letters(sink) if letter.job == mail.job_id]

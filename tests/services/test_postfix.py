@@ -8,9 +8,9 @@ from email.message import Message
 import dkim
 import pytest
 
-from living import at_work, settings_of, users_of
+from living import at_work, permitted, settings_of, users_of
 from postfix import HERE, THERE, find, started
-from preklic_producers import Producer, Proof
+from preklic_producers import Producer
 from preklic_shared.settings import Relay
 from preklic_workers.keyfiles import make_dkim
 from preklic_workers.smtp.pool import RelayAway, RelayPool, Target
@@ -18,7 +18,6 @@ from sending import DATA, PROCESSOR
 from waiting import auntil
 
 ANA, EMA = f"ana@{HERE}", f"ema@{THERE}"
-PROOF = Proof(wording="v3", source="https://lucrum.example", method="form")
 DOMAIN = "lucrum.example"
 
 
@@ -49,7 +48,7 @@ async def test_a_mail_arrives_whole_and_signed_and_a_refused_one_comes_back_to_i
         key = make_dkim(tmp_path / "keys" / "send", DOMAIN, "s1", "rsa")
         async with at_work(settings, "send", "record") as store:
             with Producer(settings("website")) as producer:
-                good, bad = [await mailed(producer, address) for address in (ANA, EMA)]
+                good, bad = [await mailed(store, producer, address) for address in (ANA, EMA)]
             arrived = await auntil(lambda: postfix.mails("ana"), 20, "the mail is in the mailbox")
             returned = await auntil(sink.mails, 20, "the bounce is relayed to us")
             states = [(await store.messages.show(job))["state"] for job in (good, bad)]
@@ -59,11 +58,9 @@ async def test_a_mail_arrives_whole_and_signed_and_a_refused_one_comes_back_to_i
     it_tells_of(bounce, bad)
 
 
-async def mailed(producer, address):
-    grant = await asyncio.to_thread(producer.grant, address, "offers", proof=PROOF)
-    return (
-        await asyncio.to_thread(lambda: producer.send(address, "offers", "offer", DATA["offer"], after=grant))
-    ).job_id
+async def mailed(store, producer, address):
+    await permitted(store, producer, address, "offers")
+    return (await asyncio.to_thread(producer.send, address, "offers", "offer", DATA["offer"])).job_id
 
 
 def it_is_whole(mail: bytes, job: str, key) -> None:
