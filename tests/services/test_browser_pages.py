@@ -204,19 +204,19 @@ def served_pages(settings, folder):
 async def test_each_page_passes_axe_in_both_languages_light_and_dark_and_fits_320_pixels(settings, tmp_path):
     with served_pages(settings, tmp_path) as pages:
         async with chromium() as browser:
-            await look_at(browser, pages, "sl", "light", pages)
-            await look_at(browser, pages, "en", "dark", ("stop", "centre", "policy"))
+            await look_at(browser, pages, "sl", "light", pages, (("stop", 0), ("centre", 0), ("centre", -1)))
+            await look_at(browser, pages, "en", "dark", ("centre",), (("centre", -1),))
 
 
-async def look_at(browser, pages, language, scheme, names):
-    """These pages, and what follows a stop and the wish to be erased."""
+async def look_at(browser, pages, language, scheme, names, pressed):
+    """These pages, and what follows these buttons of them."""
     shape = PHONE | {"viewport": {"width": 320, "height": 640}, "color_scheme": scheme, "locale": language}
     context = await browser.new_context(**shape)
     tab = await context.new_page()
     for name in names:
         await tab.goto(pages[name])
         await is_accessible(tab, f"{name} {language} {scheme}", language)
-    for name, button in (("stop", 0), ("centre", 0), ("centre", -1)):
+    for name, button in pressed:
         await tab.goto(pages[name])
         async with tab.expect_navigation():
             await tab.get_by_role("button").nth(button).tap()
@@ -231,9 +231,10 @@ async def is_accessible(tab, place, language):
     assert await tab.locator("h1").count() == 1
     assert await tab.locator("html").get_attribute("lang") == language
     assert await tab.evaluate("document.documentElement.scrollWidth") == 320, place
-    for target in await tab.locator("button, header a, footer a, a.plain").all():
-        box = await target.bounding_box()
-        assert box["height"] >= SMALLEST, (place, await target.inner_text(), box)
+    heights = await tab.evaluate(
+        "[...document.querySelectorAll('button, header a, footer a, a.plain')].map(each => each.offsetHeight)"
+    )
+    assert min(heights) >= SMALLEST, place
 
 
 @pytest.mark.attack(55, guard="preklic_producers.gateway.shield:HEADERS")
