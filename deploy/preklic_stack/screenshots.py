@@ -5,6 +5,7 @@ is made up here.
 """
 
 import asyncio
+import datetime as dt
 import io
 import sys
 from collections.abc import Iterator
@@ -14,8 +15,9 @@ from typing import Any, Final
 from PIL import Image
 from playwright.async_api import Browser
 
-from preklic_producers.gateway import centre, pages
+from preklic_producers.gateway import centre, pages, policy_page
 from preklic_producers.gateway.texts import Language
+from preklic_shared.clauses import House
 from preklic_shared.registry import load_registry
 from preklic_stack.browser import DESKTOP, PHONE, chromium
 
@@ -24,6 +26,7 @@ HOME: Final = "https://novice.lucrum.example"
 RECEIPT: Final = "019a3c52-7d10-7c4e-9a51-0d6f0f2b7c11"
 STATES: Final = {"newsletter": "granted", "offers": "withdrawn", "proposals": "granted", "partner_offers": "pending"}
 TRACKED: Final = {"engagement.clicks": "granted"}
+DAY: Final = dt.date(2026, 11, 27)
 COLOURS: Final = 48
 # A page that is longer is cut: what matters stands above.
 LONGEST: Final = 1300
@@ -43,6 +46,7 @@ def shown(language: Language) -> Iterator[tuple[str, str]]:
     yield "preferences", centre.preferences(face, registry, STATES | TRACKED)
     yield "erase", pages.question(face, "erase", "erase", "yes")
     yield "confirm", pages.question(face, "confirm")
+    yield "policy", policy_page.policy(face, House(registry, (), DAY))
 
 
 async def picture(browser: Browser, html: str, shape: dict[str, Any]) -> bytes:

@@ -55,7 +55,7 @@ dd{margin:0}
 blockquote{margin:.5rem 0;padding-left:.875rem;border-left:.25rem solid var(--brand)}
 nav ul a{display:inline-block;padding:.625rem 0;min-height:2.75rem}
 .foot{border-top:1px solid var(--line);padding-bottom:1.5rem}
-@media (min-width:34rem){button{display:inline-block;width:auto;min-width:11rem}h1{font-size:2rem}}
+@media (min-width:34rem){nav ul{columns:2}button{display:inline-block;width:auto;min-width:11rem}h1{font-size:2rem}}
 @media (prefers-color-scheme:dark){button.no.main{color:#2b0905}}
 @media (forced-colors:active){.card,.state{border-color:CanvasText}}
 @media print{body{background:none}form,nav{display:none}}
