@@ -280,7 +280,9 @@ def test_guessing_is_slowed_down_and_a_withdrawal_never_is(http, keys, amqp_url)
     good = keys.mint(Unsubscribe(MESSAGE, PID, "newsletter"))
     first = [http.get(f"/p/{n:x}A").status_code for n in range(70)]
     assert (first[0], first[-1]) == (200, 429)
-    assert http.get(f"/u/{good}").status_code == 429
+    told = http.get(f"/u/{good}", headers={"accept": "text/html", "accept-language": "en"})
+    assert (told.status_code, told.headers["retry-after"]) == (429, "60")
+    assert "Please try again" in told.text
     answers = {http.post(f"/u/{text}").status_code for text in [good, *forgeries(keys)]}
     assert answers == {200}
     assert len(jobs_in(amqp_url, "revoke")) == 1
