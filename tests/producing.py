@@ -78,7 +78,7 @@ def alike(answer: Any) -> tuple[int, dict[str, str], str]:
     """What a client sees of an httpx answer, without what is fresh in each: its second, the receipt, the link to /p."""
     headers = {name: value for name, value in answer.headers.items() if name != "date"}
     text = re.sub(r"<code>[0-9a-f-]{36}</code>", "<code></code>", answer.content.decode("latin-1"))
-    return answer.status_code, headers, re.sub(r"/p/[A-Za-z0-9_-]{68}\b", "/p/", text)
+    return answer.status_code, headers, re.sub(r'/p/[A-Za-z0-9_-]{68}"', '/p/"', text)
 
 
 class Wire:

@@ -26,7 +26,18 @@ from preklic_shared.ids import new_id
 from preklic_shared.jobs import Proof
 from preklic_shared.redirects import of_somebody
 from preklic_shared.telemetry import logger
-from preklic_shared.tokens import KEY_BYTES, PID_BYTES, Click, Confirm, Open, Preference, T, TokenKeys, Unsubscribe
+from preklic_shared.tokens import (
+    KEY_BYTES,
+    PID_BYTES,
+    Click,
+    Confirm,
+    Open,
+    Preference,
+    T,
+    TokenKeys,
+    Unsubscribe,
+    spelled,
+)
 
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 CONFIRM_SECONDS: Final = 30 * 86_400
@@ -81,7 +92,9 @@ async def one_click(request: Request) -> Response:
     else:
         gateway.pace.saw(time.perf_counter() - begun)
     receipt = new_id() if parcel is None else parcel.job
-    return HTMLResponse(pages.done(face(request), "stop", receipt, centre=centre_of(gateway, token)))
+    return HTMLResponse(
+        pages.done(face(request), "stop", receipt, centre=centre_of(gateway, request.path_params["token"], token))
+    )
 
 
 async def confirm(request: Request) -> Response:
@@ -164,12 +177,19 @@ def busy(request: Request) -> Response:
     )
 
 
-def centre_of(gateway: Gateway, token: Unsubscribe | None) -> str:
+def centre_of(gateway: Gateway, text: str, token: Unsubscribe | None) -> str:
     """A link to the preference centre of whoever got that mail, whose footer has the same one.
 
-    For a token that was not believed it looks alike, is signed by a key that nobody has, and opens the page of nobody.
+    For a text that was not believed it looks alike, down to the ids that the text spells, and is believed by nobody.
     """
-    if token is None:
-        keys = TokenKeys({gateway.keys.current: os.urandom(KEY_BYTES)}, gateway.keys.current)
-        return f"{gateway.public_url}/p/{keys.mint(Preference(new_id(), os.urandom(PID_BYTES)))}"
-    return f"{gateway.public_url}/p/{gateway.keys.mint(Preference(token.message, token.pid))}"
+    if token is not None:
+        link = gateway.keys.mint(Preference(token.message, token.pid))
+    else:
+        message, pid = spelled(text) or (new_id(), os.urandom(PID_BYTES))
+        link = strangers(gateway.keys).mint(Preference(message, pid))
+    return f"{gateway.public_url}/p/{link}"
+
+
+def strangers(keys: TokenKeys) -> TokenKeys:
+    """Keys of the same id that nobody holds."""
+    return TokenKeys({keys.current: os.urandom(KEY_BYTES)}, keys.current)
