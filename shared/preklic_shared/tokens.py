@@ -186,18 +186,6 @@ class TokenKeys:
             return None
 
 
-def spelled(text: str) -> tuple[str, bytes] | None:
-    """The message and the pid that a text spells, whoever signed it or nobody; None where it spells none.
-
-    Only to make the answer to a forged token look like that to a good one: nothing may be done on its word.
-    """
-    raw = _decode(text)
-    if raw is None or len(raw) < _HEAD.size + _IDS + MAC_BYTES:
-        return None
-    message, pid, _ = _split(raw[_HEAD.size : -MAC_BYTES])
-    return message, pid
-
-
 def mac(key: bytes, signed: bytes) -> bytes:
     """HMAC-SHA256, cut to 16 bytes."""
     return hmac.digest(key, signed, "sha256")[:MAC_BYTES]

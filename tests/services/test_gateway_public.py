@@ -205,7 +205,7 @@ def test_forged_tokens_get_the_very_answer_of_good_ones_and_change_nothing(http,
     assert bodies_in(amqp_url, "track") == []
 
 
-@pytest.mark.attack(47, guard="preklic_producers.gateway.public:strangers")
+@pytest.mark.attack(47, guard="preklic_producers.gateway.lookalikes:strangers")
 def test_a_stop_shows_a_receipt_and_the_way_to_the_preferences_and_that_of_a_forged_one_leads_nowhere(
     http, keys, amqp_url
 ):

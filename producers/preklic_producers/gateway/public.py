@@ -5,7 +5,6 @@ A token that is not believed gets the same answer as a good one (attack 47): wha
 
 import base64
 import datetime as dt
-import os
 import time
 from typing import Final
 
@@ -18,6 +17,7 @@ from preklic_producers.gateway import pages, policy_page
 from preklic_producers.gateway.agents import agent_of
 from preklic_producers.gateway.bodies import FORM_LIMIT, read_body
 from preklic_producers.gateway.context import Gateway, client, gateway_of
+from preklic_producers.gateway.lookalikes import centre_link
 from preklic_producers.gateway.spoken import face
 from preklic_producers.gateway.texts import TEXTS, Language
 from preklic_producers.outbox import Parcel
@@ -26,18 +26,7 @@ from preklic_shared.ids import new_id
 from preklic_shared.jobs import Proof
 from preklic_shared.redirects import of_somebody
 from preklic_shared.telemetry import logger
-from preklic_shared.tokens import (
-    KEY_BYTES,
-    PID_BYTES,
-    Click,
-    Confirm,
-    Open,
-    Preference,
-    T,
-    TokenKeys,
-    Unsubscribe,
-    spelled,
-)
+from preklic_shared.tokens import Click, Confirm, Open, T, Unsubscribe
 
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 CONFIRM_SECONDS: Final = 30 * 86_400
@@ -92,9 +81,8 @@ async def one_click(request: Request) -> Response:
     else:
         gateway.pace.saw(time.perf_counter() - begun)
     receipt = new_id() if parcel is None else parcel.job
-    return HTMLResponse(
-        pages.done(face(request), "stop", receipt, centre=centre_of(gateway, request.path_params["token"], token))
-    )
+    centre = f"{gateway.public_url}/p/{centre_link(gateway.keys, request.path_params['token'], token)}"
+    return HTMLResponse(pages.done(face(request), "stop", receipt, centre=centre))
 
 
 async def confirm(request: Request) -> Response:
@@ -175,21 +163,3 @@ def busy(request: Request) -> Response:
     return HTMLResponse(
         pages.notice(face(request), "busy_title", "busy"), status_code=503, headers={"Retry-After": "60"}
     )
-
-
-def centre_of(gateway: Gateway, text: str, token: Unsubscribe | None) -> str:
-    """A link to the preference centre of whoever got that mail, whose footer has the same one.
-
-    For a text that was not believed it looks alike, down to the ids that the text spells, and is believed by nobody.
-    """
-    if token is not None:
-        link = gateway.keys.mint(Preference(token.message, token.pid))
-    else:
-        message, pid = spelled(text) or (new_id(), os.urandom(PID_BYTES))
-        link = strangers(gateway.keys).mint(Preference(message, pid))
-    return f"{gateway.public_url}/p/{link}"
-
-
-def strangers(keys: TokenKeys) -> TokenKeys:
-    """Keys of the same id that nobody holds."""
-    return TokenKeys({keys.current: os.urandom(KEY_BYTES)}, keys.current)
