@@ -40,6 +40,12 @@ def _or_skip(start: Callable[[], T]) -> T:
 
 
 @pytest.fixture(scope="session")
+def found_or_skipped() -> Callable[[Callable[[], T]], T]:
+    """Call it with what finds or starts a program, as those below do."""
+    return _or_skip
+
+
+@pytest.fixture(scope="session")
 def run_dir() -> Iterator[Path]:
     """Where the session's servers keep data and logs: in memory if there is room; gone afterwards."""
     with TemporaryDirectory(prefix="preklic-", dir=quick_folder()) as folder:

@@ -1,13 +1,14 @@
 """What tests of producers and gateway share: sealing keys and their private halves, a look into queues, a wire."""
 
 import contextlib
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import pika
@@ -71,6 +72,13 @@ def bodies_in(url: str, queue: str) -> list[bytes]:
 def jobs_in(url: str, queue: str) -> list[Job]:
     """Take every job that is in the queue now; a body that is no job fails the test."""
     return [decode(body, queue)[1] for body in bodies_in(url, queue)]
+
+
+def alike(answer: Any) -> tuple[int, dict[str, str], str]:
+    """What a client sees of an httpx answer, without what is fresh in each: its second, the receipt, the link to /p."""
+    headers = {name: value for name, value in answer.headers.items() if name != "date"}
+    text = re.sub(r"<code>[0-9a-f-]{36}</code>", "<code></code>", answer.content.decode("latin-1"))
+    return answer.status_code, headers, re.sub(r'/p/[A-Za-z0-9_-]{68}"', '/p/"', text)
 
 
 class Wire:

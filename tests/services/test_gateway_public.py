@@ -19,7 +19,7 @@ from preklic_shared.settings import ApiToken, Settings
 from preklic_shared.token_keys import load_token_keys, write_token_key
 from preklic_shared.tokens import Click, Confirm, Open, Preference, TokenKeys, Unsubscribe
 from preklic_shared.topology_apply import apply
-from producing import Answerer, Served, Wire, bodies_in, jobs_in, sealing
+from producing import Answerer, Served, Wire, alike, bodies_in, jobs_in, sealing
 from sending import PROCESSOR
 from waiting import until
 
@@ -192,17 +192,37 @@ def test_looking_at_a_page_changes_nothing(http, keys, amqp_url):
 def test_forged_tokens_get_the_very_answer_of_good_ones_and_change_nothing(http, served, keys, amqp_url):
     served.gateway.misses._limit = 10_000
     stop, seen = keys.mint(Unsubscribe(MESSAGE, PID, "newsletter")), keys.mint(Open(MESSAGE, PID))
-    good = [plain(http.get(f"/u/{stop}")), plain(http.post(f"/u/{stop}")), plain(http.get(f"/o/{seen}.gif"))]
-    assert good[2][2] == GIF
+    good = [alike(http.get(f"/u/{stop}")), alike(http.post(f"/u/{stop}")), alike(http.get(f"/o/{seen}.gif"))]
+    assert good[2][2] == GIF.decode("latin-1")
     assert len(jobs_in(amqp_url, "revoke")) == len(jobs_in(amqp_url, "track")) == 1
     for text in forgeries(keys):
         assert good == [
-            plain(http.get(f"/u/{text}")),
-            plain(http.post(f"/u/{text}")),
-            plain(http.get(f"/o/{text}.gif")),
+            alike(http.get(f"/u/{text}")),
+            alike(http.post(f"/u/{text}")),
+            alike(http.get(f"/o/{text}.gif")),
         ]
     assert nothing_changed(amqp_url)
     assert bodies_in(amqp_url, "track") == []
+
+
+@pytest.mark.attack(47, guard="preklic_producers.gateway.lookalikes:strangers")
+def test_a_stop_shows_a_receipt_and_the_way_to_the_preferences_and_that_of_a_forged_one_leads_nowhere(
+    http, keys, amqp_url
+):
+    good = keys.mint(Unsubscribe(MESSAGE, PID, "newsletter"))
+    foreign = TokenKeys({1: bytes(32)}, 1).mint(Unsubscribe(MESSAGE, PID, "newsletter"))
+    receipts, links = [], []
+    for text in (good, foreign, good[:-6] + "AAAAAA", "A" * 82, "x"):
+        answer = http.post(f"/u/{text}").text
+        receipts.append(re.search("<code>(.*?)</code>", answer)[1])
+        links.append(re.search('/p/([^"]+)"', answer)[1])
+    (job,) = jobs_in(amqp_url, "revoke")
+    assert receipts[0] == job.id
+    assert [keys.check(link, Preference) for link in links] == [Preference(MESSAGE, PID), None, None, None, None]
+    assert len(set(receipts)) == len(set(links)) == 5
+    assert len({len(link) for link in links}) == 1
+    # What can be read of it without the key does not tell them apart.
+    assert len({link[:46] for link in links[:3]}) == 1
 
 
 @pytest.mark.attack(47, guard="preklic_producers.gateway.context:Pace.pretend")
@@ -264,7 +284,9 @@ def test_guessing_is_slowed_down_and_a_withdrawal_never_is(http, keys, amqp_url)
     good = keys.mint(Unsubscribe(MESSAGE, PID, "newsletter"))
     first = [http.get(f"/p/{n:x}A").status_code for n in range(70)]
     assert (first[0], first[-1]) == (200, 429)
-    assert http.get(f"/u/{good}").status_code == 429
+    told = http.get(f"/u/{good}", headers={"accept": "text/html", "accept-language": "en"})
+    assert (told.status_code, told.headers["retry-after"]) == (429, "60")
+    assert "Please try again" in told.text
     answers = {http.post(f"/u/{text}").status_code for text in [good, *forgeries(keys)]}
     assert answers == {200}
     assert len(jobs_in(amqp_url, "revoke")) == 1
@@ -333,14 +355,14 @@ def test_with_an_answer_it_shows_how_things_stand(http, keys, amqp_url):
     assert [job.person for job in answerer.asked] == [PID.hex()]
     assert 'name="stop" value="newsletter"' in text
     assert 'name="start" value="offers"' in text
-    assert "Newsletter: subscribed" in text
+    assert re.search("Newsletter</h3>.*?State: <strong>subscribed<", text)
 
 
 @pytest.mark.parametrize(
     ("state", "action", "words"),
     [
-        ("none", "stop", ("made individual for you (on)", "prilagajanje vam (vključeno)")),
-        ("granted", "stop", ("made individual for you (on)", "prilagajanje vam (vključeno)")),
+        ("none", "stop", ("State: <strong>on<", "Stanje: <strong>vključeno<")),
+        ("granted", "stop", ("State: <strong>on<", "Stanje: <strong>vključeno<")),
         ("objected", "start", ("you get the general version", "prejemate splošno različico")),
         ("withdrawn", "start", ("you get the general version", "prejemate splošno različico")),
     ],
@@ -371,7 +393,7 @@ def test_the_preference_centre_of_an_unknown_person_is_that_of_a_forged_token(ht
     nobody = b"{}"
     with Answerer(amqp_url, lambda _job: nobody):
         unknown = http.get(f"/p/{keys.mint(Preference(MESSAGE, PID))}")
-    assert plain(unknown) == plain(http.get("/p/forged"))
+    assert alike(unknown) == alike(http.get("/p/forged"))
 
 
 @pytest.mark.parametrize(
@@ -396,7 +418,7 @@ def test_a_stop_acts_at_once_and_a_start_waits_for_its_confirmation(http, keys, 
     assert (payload.purposes, payload.confirmed, payload.proof.language) == (("offers",), False, "en")
 
 
-@pytest.mark.clause("U7", guard="preklic_producers.gateway.public:erasure")
+@pytest.mark.clause("U7", guard="preklic_producers.gateway.preferences:erasure")
 def test_a_person_asks_for_erasure_on_two_pages_and_the_first_changes_nothing(http, keys, amqp_url):
     page = f"/p/{keys.mint(Preference(MESSAGE, PID))}"
     assert 'name="erase" value="ask"' in http.get(page).text
@@ -404,9 +426,11 @@ def test_a_person_asks_for_erasure_on_two_pages_and_the_first_changes_nothing(ht
     assert 'name="erase" value="yes"' in asked.text
     assert "Izbrisanega ni mogoče vrniti" in asked.text
     assert http.get(f"{page}?erase=yes").status_code == 200
-    assert http.post("/p/forged", data={"erase": "yes"}).text == http.post(page, data={"erase": "yes"}).text
+    done = http.post(page, data={"erase": "yes"})
+    assert alike(http.post("/p/forged", data={"erase": "yes"})) == alike(done)
     (job,) = jobs_in(amqp_url, "revoke")
     assert (job.erase, job.purposes, job.source, job.person) == (True, "all", "preference", PID.hex())
+    assert job.id in done.text
 
 
 def test_an_erased_person_s_link_shows_the_receipt(http, keys, amqp_url):
@@ -430,7 +454,7 @@ def test_a_form_that_makes_no_sense_is_refused_and_one_with_a_forged_token_chang
         assert http.post(page, data=form).status_code == 400
     assert http.post(page, content=b"\xff" * 50).status_code == 400
     good = http.post(page, data={"stop": "newsletter"})
-    assert plain(http.post("/p/forged", data={"stop": "newsletter"})) == plain(good)
+    assert alike(http.post("/p/forged", data={"stop": "newsletter"})) == alike(good)
     assert len(jobs_in(amqp_url, "revoke")) == 1
 
 
@@ -452,12 +476,12 @@ def test_an_old_confirmation_confirms_nothing_and_answers_alike(http, keys, amqp
         http.post(f"/confirm/{keys.mint(Confirm(MESSAGE, PID, 'newsletter', int(time.time()) - age))}")
         for age in (1, 31 * 86_400)
     )
-    assert plain(fresh) == plain(old)
+    assert alike(fresh) == alike(old)
     assert len(jobs_in(amqp_url, "record")) == 1
 
 
 @pytest.mark.parametrize(("accept", "language", "word"), [("sl", "sl", "Odjava"), ("en-GB,en", "en", "Unsubscribe")])
-def test_pages_speak_slovenian_and_english_and_are_plain(http, accept, language, word):
+def test_pages_speak_slovenian_and_english_and_are_alike(http, accept, language, word):
     text = http.get("/u/x", headers={"accept-language": accept}).text
     assert f'<html lang="{language}">' in text
     assert word in text
@@ -473,6 +497,29 @@ def test_the_policy_is_there_in_both_languages_with_the_processors_of_today(http
         assert f'<html lang="{wanted}">' in answer.text
         assert "hramba e-poštnega naslova v bazi do preklica;" in answer.text
         assert "Mail company (SI" in answer.text
+
+
+def test_a_browser_gets_a_page_where_a_program_gets_json(http):
+    browser = {"accept": "text/html,*/*;q=0.8", "accept-language": "en"}
+    for method, path, status, word in (
+        ("GET", "/nowhere", 404, "There is no such page"),
+        ("PUT", "/u/x", 405, "We did not understand"),
+        ("POST", "/u/x", 413, "We did not understand"),
+    ):
+        content = b"x" * 2**15 if status == 413 else None
+        page = http.request(method, path, headers=browser, content=content)
+        assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert word in page.text
+        assert http.request(method, path, content=content).json()["code"]
+    assert http.get("/v1/nowhere", headers=browser).json()["code"] == "not_found"
+
+
+def test_the_address_of_a_page_goes_before_the_language_of_the_browser(http):
+    for path in ("/u/x", "/p/x", "/confirm/x"):
+        page = http.get(f"{path}?lang=en", headers={"accept-language": "sl"}).text
+        assert '<html lang="en">' in page
+        assert '<a href="?lang=sl" lang="sl" hreflang="sl">' in page
+    assert '<html lang="en">' in http.post("/u/x?lang=en", headers={"accept-language": "sl"}).text
 
 
 # Without the broker.
@@ -536,12 +583,6 @@ def port():
 
 def dropped(http):
     return float(re.search(r"^preklic_track_dropped_total (\S+)$", http.get("/metrics").text, re.MULTILINE)[1])
-
-
-def plain(answer):
-    """What a client sees of an answer, without the second it was given in."""
-    headers = {name: value for name, value in answer.headers.items() if name != "date"}
-    return answer.status_code, headers, answer.content
 
 
 def raw(served, text):

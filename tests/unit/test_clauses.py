@@ -12,6 +12,7 @@ import pytest
 from commanding import Commands
 from guards import clauses as rows
 from preklic_producers.gateway import policy_page
+from preklic_producers.gateway.pages import Face
 from preklic_shared.clauses import House, entries, explained, facts, find
 from preklic_shared.policy_text import clauses_of, digest
 from preklic_shared.registry import load_registry
@@ -49,7 +50,7 @@ class Outline(HTMLParser):
 
 @pytest.mark.parametrize("language", ["sl", "en"])
 def test_the_page_says_everything_of_every_clause_in_plain_html(language):
-    text = policy_page.policy(language, HOUSE)
+    text = policy_page.policy(Face(language, LUCRUM.controller, "https://novice.lucrum.example"), HOUSE)
     page = Outline(text)
     assert page.language == language
     assert {"script", "img", "iframe", "link", "object", "form", "table"}.isdisjoint(page.tags)
@@ -59,7 +60,8 @@ def test_the_page_says_everything_of_every_clause_in_plain_html(language):
     assert len(inside) == 20
     assert {target[1:] for target in inside} <= set(page.ids)
     assert [target for target in page.targets if target not in inside] == [
-        f"?lang={'en' if language == 'sl' else 'sl'}"
+        f"?lang={'en' if language == 'sl' else 'sl'}",
+        f"https://novice.lucrum.example/policy?lang={language}",
     ]
     for clause in clauses_of(LUCRUM.policy):
         assert clause in text

@@ -11,7 +11,7 @@ from preklic_producers.gateway.agents import agent_of
 from preklic_producers.gateway.clients import Ceiling, client_of, household, networks
 from preklic_producers.gateway.errors import ApiError
 from preklic_producers.gateway.idempotency import Answers
-from preklic_producers.gateway.pages import page
+from preklic_producers.gateway.pages import Face, page
 from preklic_producers.gateway.texts import TEXTS, language_of
 
 
@@ -103,7 +103,7 @@ def test_both_languages_say_the_same_things():
 
 
 def test_a_title_is_escaped():
-    assert "<script>" not in page("en", "<script>", "")
+    assert "<script>" not in page(Face("en", "<script>", "https://a.example"), "<script>", "")
 
 
 async def test_an_answer_is_kept_for_a_day_and_the_table_is_bounded(monkeypatch):

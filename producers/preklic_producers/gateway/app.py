@@ -16,12 +16,13 @@ from starlette.types import Receive, Scope, Send
 from preklic_producers.courier import Unavailable
 from preklic_producers.drafts import Drafter
 from preklic_producers.fields import Rejected
-from preklic_producers.gateway import health, intake, openapi, partners, public
+from preklic_producers.gateway import health, intake, openapi, partners, preferences, public
 from preklic_producers.gateway.ask import Asker
 from preklic_producers.gateway.clients import MISSES_A_MINUTE, Ceiling, Network, networks
 from preklic_producers.gateway.context import Gateway
 from preklic_producers.gateway.delivery import Delivery
-from preklic_producers.gateway.errors import ApiError, answer_error, answer_method, answer_missing
+from preklic_producers.gateway.error_pages import answer_broken, answer_error, answer_method, answer_missing
+from preklic_producers.gateway.errors import ApiError
 from preklic_producers.gateway.marker import Marker
 from preklic_producers.gateway.shield import Shield
 from preklic_producers.gateway.tokens_auth import Bearers
@@ -69,7 +70,7 @@ ROUTES: Final = [
     Route("/c/{token:whole}", Plain(public.click), methods=["GET"]),
     Route("/o/{token:whole}.gif", Plain(public.pixel), methods=["GET"]),
     Route("/u/{token:whole}", public.one_click, methods=["GET", "POST"]),
-    Route("/p/{token:whole}", public.preferences, methods=["GET", "POST"]),
+    Route("/p/{token:whole}", preferences.preferences, methods=["GET", "POST"]),
     Route("/confirm/{token:whole}", public.confirm, methods=["GET", "POST"]),
     Route("/", public.policy, methods=["GET"]),
     Route("/policy", public.policy, methods=["GET"]),
@@ -91,10 +92,10 @@ ROUTES: Final = [
 ERRORS: Final[dict[Any, Any]] = {
     404: answer_missing,
     405: answer_method,
-    500: answer_error,
+    500: answer_broken,
     ApiError: answer_error,
     Rejected: answer_error,
-    Unavailable: answer_error,
+    Unavailable: answer_broken,
 }
 
 

@@ -3,31 +3,25 @@
 from collections.abc import Sequence
 from html import escape
 
-from preklic_producers.gateway.pages import page
+from preklic_producers.gateway.pages import Face, page
 from preklic_producers.gateway.texts import TEXTS, Language
 from preklic_shared.clauses import House, explained, said
 from preklic_shared.purposes import Promise, Purpose
 
 
-def policy(language: Language, house: House) -> str:
+def policy(face: Face, house: House) -> str:
     """All clauses in one page, each in the policy's own words and with what is made of it."""
-    words, registry = TEXTS[language], house.registry
+    language, words, registry = face.language, face.words, house.registry
     promises, purposes = registry.promises, list(registry.purposes.values())
     contents = _contents(language, [*promises, *purposes])
     body = (
-        f"{_head(language, registry.controller)}"
+        f"<p>{escape(words['policy_intro'])}</p>"
         f'<nav aria-label="{escape(words["policy_contents"])}"><ul>{contents}</ul></nav>'
         f"<h2>{escape(words['policy_promises'])}</h2>{_sections(language, promises, house)}"
         f"<h2>{escape(words['policy_purposes'])}</h2>{_sections(language, purposes, house)}"
-        f"<footer><p>{escape(words['policy_foot'])}</p></footer>"
+        f'<p class="soft">{escape(words["policy_foot"])}</p>'
     )
-    return page(language, words["policy_title"], body)
-
-
-def _head(language: Language, controller: str) -> str:
-    other: Language = "en" if language == "sl" else "sl"
-    link = f'<a href="?lang={other}" lang="{other}" hreflang="{other}">{escape(TEXTS[other]["policy_here"])}</a>'
-    return f"<p>{escape(controller)}</p><p>{escape(TEXTS[language]['policy_intro'])}</p><p>{link}</p>"
+    return page(face, words["policy_title"], body)
 
 
 def _contents(language: Language, entries: Sequence[Promise | Purpose]) -> str:
@@ -44,7 +38,7 @@ def _section(language: Language, entry: Promise | Purpose, house: House) -> str:
         f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in explained(entry, house, language)
     )
     return (
-        f'<section id="{anchor}" aria-labelledby="{anchor}-title">'
+        f'<section class="card" id="{anchor}" aria-labelledby="{anchor}-title">'
         f'<h3 id="{anchor}-title">{escape(_title(language, entry))}</h3>{_words(language, entry)}'
         f"{f'<dl>{lines}</dl>' if lines else ''}</section>"
     )

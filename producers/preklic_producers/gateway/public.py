@@ -7,7 +7,6 @@ import base64
 import datetime as dt
 import time
 from typing import Final
-from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -16,20 +15,21 @@ from preklic_producers.courier import Unavailable
 from preklic_producers.fields import Rejected
 from preklic_producers.gateway import pages, policy_page
 from preklic_producers.gateway.agents import agent_of
-from preklic_producers.gateway.answered import erasure_of, states
 from preklic_producers.gateway.bodies import FORM_LIMIT, read_body
 from preklic_producers.gateway.context import Gateway, client, gateway_of
-from preklic_producers.gateway.texts import TEXTS, Language, language_of
+from preklic_producers.gateway.lookalikes import centre_link
+from preklic_producers.gateway.spoken import face
+from preklic_producers.gateway.texts import TEXTS, Language
 from preklic_producers.outbox import Parcel
 from preklic_shared.clauses import House
+from preklic_shared.ids import new_id
 from preklic_shared.jobs import Proof
 from preklic_shared.redirects import of_somebody
 from preklic_shared.telemetry import logger
-from preklic_shared.tokens import Click, Confirm, Open, Preference, T, Unsubscribe
+from preklic_shared.tokens import Click, Confirm, Open, T, Unsubscribe
 
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 CONFIRM_SECONDS: Final = 30 * 86_400
-_MOST_FIELDS: Final = 50
 _log = logger(__name__)
 
 
@@ -69,7 +69,7 @@ async def one_click(request: Request) -> Response:
     gateway = gateway_of(request)
     if not acts(request):
         believed(request, Unsubscribe)
-        return HTMLResponse(pages.question(language(request), "stop"))
+        return HTMLResponse(pages.question(face(request), "stop"))
     await read_body(request, FORM_LIMIT)
     begun = time.perf_counter()
     token = believed(request, Unsubscribe)
@@ -80,58 +80,9 @@ async def one_click(request: Request) -> Response:
         return busy(request)
     else:
         gateway.pace.saw(time.perf_counter() - begun)
-    return HTMLResponse(pages.notice(language(request), "stop_title", "stop_done"))
-
-
-async def preferences(request: Request) -> Response:
-    """GET shows what the person permits, POST changes it."""
-    return await (change_preferences(request) if acts(request) else show_preferences(request))
-
-
-async def show_preferences(request: Request) -> Response:
-    """What the person permits, if the store answers in time; stop buttons alone otherwise."""
-    gateway = gateway_of(request)
-    token = believed(request, Preference)
-    answer = None if token is None else await gateway.asker.ask(gateway.drafts.ask_preferences(token.pid))
-    if (told := erasure_of(answer)) is not None:
-        return HTMLResponse(pages.erased(language(request), told))
-    return HTMLResponse(pages.preferences(language(request), gateway.registry, states(answer)))
-
-
-async def change_preferences(request: Request) -> Response:
-    """Stop at once, or start: what is started waits for its confirmation."""
-    gateway, spoken = gateway_of(request), language(request)
-    form = parse_form(await read_body(request, FORM_LIMIT))
-    if wishes := [value for name, value in form if name == "erase"]:
-        return (
-            await erase(request) if "yes" in wishes else HTMLResponse(pages.question(spoken, "erase", "erase", "yes"))
-        )
-    offered = {key for key, _ in pages.choices(gateway.registry, spoken)}
-    stops = [value for name, value in form if name == "stop" and value in offered | {"all"}]
-    starts = [value for name, value in form if name == "start" and value in offered]
-    if len(stops) + len(starts) == 0:
-        return HTMLResponse(pages.notice(spoken, "bad_title", "bad"), status_code=400)
-    token = believed(request, Preference)
-    if token is not None:
-        purposes = "all" if "all" in stops else tuple(dict.fromkeys(stops))
-        parcels = [stop(gateway, token.pid, token.message, purposes, "preference")] if stops else []
-        parcels += [start(gateway, token.pid, key, spoken) for key in dict.fromkeys(starts) if not stops]
-        if not all([parcel is not None and await taken(gateway, parcel) for parcel in parcels]):
-            return busy(request)
-    else:
-        await gateway.pace.pretend()
-    return HTMLResponse(pages.notice(spoken, "prefs_title", "prefs_done"))
-
-
-async def erase(request: Request) -> Response:
-    """The person's wish to be erased, confirmed on a page of its own (GDPR 17)."""
-    gateway = gateway_of(request)
-    token = believed(request, Preference)
-    if token is None:
-        await gateway.pace.pretend()
-    elif not await taken(gateway, erasure(gateway, token)):
-        return busy(request)
-    return HTMLResponse(pages.notice(language(request), "erase_title", "erase_done"))
+    receipt = new_id() if parcel is None else parcel.job
+    centre = f"{gateway.public_url}/p/{centre_link(gateway.keys, request.path_params['token'], token)}"
+    return HTMLResponse(pages.done(face(request), "stop", receipt, centre=centre))
 
 
 async def confirm(request: Request) -> Response:
@@ -139,26 +90,28 @@ async def confirm(request: Request) -> Response:
 
     GET asks, with one button: programs that follow links in mails must not confirm anything.
     """
-    gateway, spoken = gateway_of(request), language(request)
+    gateway = gateway_of(request)
     if not acts(request):
         believed(request, Confirm)
-        return HTMLResponse(pages.question(spoken, "confirm"))
+        return HTMLResponse(pages.question(face(request), "confirm"))
     await read_body(request, FORM_LIMIT)
-    token = believed(request, Confirm)
+    token, receipt = believed(request, Confirm), new_id()
     if token is None or token.made + CONFIRM_SECONDS < time.time():
         await gateway.pace.pretend()
-    elif not await taken(gateway, confirmation(gateway, token, spoken)):
-        return busy(request)
-    return HTMLResponse(pages.notice(spoken, "confirm_title", "confirm_done"))
+    else:
+        parcel = confirmation(gateway, token, face(request).language)
+        if not await taken(gateway, parcel):
+            return busy(request)
+        receipt = parcel.job
+    return HTMLResponse(pages.done(face(request), "confirm", receipt))
 
 
 async def policy(request: Request) -> Response:
-    """The registry, as a person can read it; `?lang=sl|en` goes before what the browser asks for."""
+    """The registry, as a person can read it."""
     gateway = gateway_of(request)
     house = House(gateway.registry, gateway.processors, dt.datetime.now(dt.UTC).date())
-    asked = request.query_params.get("lang")
-    spoken: Language = "sl" if asked == "sl" else "en" if asked == "en" else language(request)
-    return HTMLResponse(policy_page.policy(spoken, house), headers={"Content-Language": spoken})
+    shown = face(request)
+    return HTMLResponse(policy_page.policy(shown, house), headers={"Content-Language": shown.language})
 
 
 def acts(request: Request) -> bool:
@@ -181,18 +134,6 @@ def stop(gateway: Gateway, pid: bytes, message: str, purposes: object, source: s
     except Rejected:
         _log.error("token for a purpose that cannot be withdrawn", route=source)
         return None
-
-
-def erasure(gateway: Gateway, token: Preference) -> Parcel:
-    """The withdrawal of everything that also erases."""
-    return gateway.drafts.revoke_by_token(token.pid, token.message, "all", source="preference", erase=True)
-
-
-def start(gateway: Gateway, pid: bytes, purpose: str, spoken: Language) -> Parcel:
-    """A permission that waits for its confirmation. What the person read is its wording."""
-    wording = pages.start_words(spoken, gateway.registry, purpose)
-    proof = Proof(wording=wording, source=f"{gateway.public_url}/p", method="form", language=spoken)
-    return gateway.drafts.grant_by_token(pid, purpose, proof=proof, made=None, confirmed=False)
 
 
 def confirmation(gateway: Gateway, token: Confirm, spoken: Language) -> Parcel:
@@ -220,18 +161,5 @@ async def taken(gateway: Gateway, parcel: Parcel) -> bool:
 def busy(request: Request) -> Response:
     """503: nothing was taken, and the page says so."""
     return HTMLResponse(
-        pages.notice(language(request), "busy_title", "busy"), status_code=503, headers={"Retry-After": "60"}
+        pages.notice(face(request), "busy_title", "busy"), status_code=503, headers={"Retry-After": "60"}
     )
-
-
-def language(request: Request) -> Language:
-    """The language of the answer."""
-    return language_of(request.headers.get("accept-language", ""))
-
-
-def parse_form(body: bytes) -> list[tuple[str, str]]:
-    """The fields of an urlencoded form; none when it is not one."""
-    try:
-        return parse_qsl(body.decode("ascii"), max_num_fields=_MOST_FIELDS)
-    except (ValueError, UnicodeDecodeError):
-        return []

@@ -2,10 +2,13 @@
 
 from typing import Final
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from preklic_producers.gateway.clients import Ceiling, Network, client_of, household
-from preklic_producers.gateway.pages import STYLE_HASH
+from preklic_producers.gateway.error_pages import answer_broken
+from preklic_producers.gateway.errors import ApiError
+from preklic_producers.gateway.style import STYLE_HASH
 
 HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -42,7 +45,8 @@ class Shield:
             await send(message)
 
         if self.refused(scope):
-            await _too_many(guarded)
+            response = await answer_broken(Request(scope), ApiError(429, "too_many", "too many requests"))
+            await response(scope, receive, guarded)
         else:
             await self._app(scope, receive, guarded)
 
@@ -53,9 +57,3 @@ class Shield:
         forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
         peer = scope["client"][0] if scope.get("client") else ""
         return not self._misses.below(household(client_of(peer, forwarded.decode("latin-1"), self._trusted)))
-
-
-async def _too_many(send: Send) -> None:
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"retry-after", b"60"), (b"content-length", b"18")]
-    await send({"type": "http.response.start", "status": 429, "headers": headers})
-    await send({"type": "http.response.body", "body": b"too many requests\n"})
