@@ -30,8 +30,14 @@ demo: broker ## Start everything on loopback, show the whole promise step by ste
 up: broker ## Keep the whole stack running and print its addresses, until Ctrl-C
 	@$(BIN)/preklic up
 
+# What only tests use. Where they cannot be installed, the tests that need them are skipped; in CI those fail.
+.PHONY: extras
+extras: $(READY)
+	@deploy/bootstrap browser
+	@deploy/bootstrap postfix
+
 .PHONY: test
-test: broker ## Run the whole test suite on a real RabbitMQ, MongoDB and SMTP server
+test: broker extras ## Run the whole test suite on a real RabbitMQ, MongoDB, Postfix, SMTP sink and Chromium
 	@deploy/halves $(PYTEST)
 
 .PHONY: faults
@@ -51,7 +57,7 @@ effect: broker ## Measure one-click to closed gate: idle, loaded, behind full qu
 	@PYTHONPATH=tests $(BIN)/python -m faults.effect
 
 .PHONY: test-rabbitmq4
-test-rabbitmq4: broker ## Run the tests on real services on RabbitMQ 4 (Debian trixie in a folder; needs root)
+test-rabbitmq4: broker extras ## Run the tests on real services on RabbitMQ 4 (Debian trixie in a folder; needs root)
 	@deploy/bootstrap rabbitmq4
 	@RABBITMQ_ROOT=$(CURDIR)/.run/trixie $(PYTEST) tests/services tests/faults
 
@@ -60,7 +66,7 @@ attacks: $(READY) ## List the attacks, each with the tests that answer it
 	@$(GUARDS) --collect-only --list-marks attack || [ $$? -eq 5 ] # 5: nothing ran, as meant
 
 .PHONY: attacks-selftest
-attacks-selftest: broker ## Switch each attack's guard off and see its tests fail
+attacks-selftest: broker extras ## Switch each attack's guard off and see its tests fail
 	@$(GUARDS) --guards-off attack
 
 .PHONY: clauses
@@ -68,8 +74,13 @@ clauses: $(READY) ## List the clauses of the policy, each with the tests that sh
 	@$(GUARDS) --collect-only --list-marks clause || [ $$? -eq 5 ]
 
 .PHONY: clauses-selftest
-clauses-selftest: broker ## Switch each clause's guard off and see its tests fail
+clauses-selftest: broker extras ## Switch each clause's guard off and see its tests fail
 	@$(GUARDS) --guards-off clause
+
+.PHONY: pictures
+pictures: $(READY) ## Make the pictures of the public pages in docs/pages anew
+	@deploy/bootstrap browser
+	@$(BIN)/python -m preklic_stack.screenshots
 
 .venv-bench/.ready: requirements/bench.txt
 	@$(PYTHON) -m venv .venv-bench
