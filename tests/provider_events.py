@@ -5,6 +5,8 @@ Reference"), Mailgun ("Events", "Webhooks"), Postmark ("Webhooks", "Bounce types
 provider shows a Message-ID, an envelope sender or a tag of the sender's own, it is ours here.
 """
 
+import datetime as dt
+import time
 from dataclasses import dataclass
 
 ANA = "ana@primer.si"
@@ -19,12 +21,16 @@ class Case:
     said: tuple | str
 
 
+def _now():
+    return dt.datetime.now(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
 def ses(job, domain, sender):
     """Events and notifications of SES; notifications carry the headers where the identity asks for them."""
 
     def mail(*, headers=True, source=sender, tags=None):
         told = {
-            "timestamp": "2026-11-05T00:40:02.012Z",
+            "timestamp": _now(),
             "source": source,
             "sourceArn": "arn:aws:ses:eu-west-1:123456789012:identity/lucrum.example",
             "sendingAccountId": "123456789012",
@@ -48,7 +54,7 @@ def ses(job, domain, sender):
             "bounceType": kind,
             "bounceSubType": detail,
             "bouncedRecipients": [recipient],
-            "timestamp": "2026-11-05T00:41:02.669Z",
+            "timestamp": _now(),
             "feedbackId": "01000157c44f053b-61b59c11-9236-11e6-8f96-7be8aexample-000000",
             "reportingMTA": "dsn; mta.example.com",
         }
@@ -56,15 +62,15 @@ def ses(job, domain, sender):
     def complaint(kind):
         return {
             "complainedRecipients": [{"emailAddress": ANA}],
-            "timestamp": "2026-11-05T00:41:02.669Z",
+            "timestamp": _now(),
             "feedbackId": "01000157c44f053b-61b59c11-9236-11e6-8f96-7be8aexample-000000",
             "complaintFeedbackType": kind,
         }
 
     delay = {
-        "timestamp": "2026-11-05T00:25:12.000Z",
+        "timestamp": _now(),
         "delayType": "TransientCommunicationFailure",
-        "expirationTime": "2026-11-06T00:25:12.000Z",
+        "expirationTime": _now(),
         "delayedRecipients": [{"emailAddress": ANA, "status": "4.4.1", "diagnosticCode": "smtp; 421 4.4.1 timed out"}],
     }
     headers_only = mail(source="novice@lucrum.example")
@@ -78,7 +84,7 @@ def ses(job, domain, sender):
     topics = [{"topicName": "Novice", "subscriptionStatus": "OptOut"}]
     subscription = {
         "contactList": "ContactListName",
-        "timestamp": "2026-11-05T01:00:17.910Z",
+        "timestamp": _now(),
         "source": "UnsubscribeHeader",
     }
     left = subscription | {"newTopicPreferences": {"unsubscribeAll": True, "topicSubscriptionStatus": topics}}
@@ -88,7 +94,7 @@ def ses(job, domain, sender):
             "topicSubscriptionStatus": [{"topicName": "Novice", "subscriptionStatus": "OptIn"}],
         }
     }
-    delivery = {"timestamp": "2026-11-05T00:41:02.669Z", "processingTimeMillis": 546, "recipients": [ANA]}
+    delivery = {"timestamp": _now(), "processingTimeMillis": 546, "recipients": [ANA]}
     delivery |= {"smtpResponse": "250 2.6.0 Message received", "reportingMTA": "mta.example.com"}
     return [
         Case("bounce", {"eventType": "Bounce", "bounce": gone, "mail": mail()}, (("bounced", "hard", "5.1.1"),)),
@@ -170,7 +176,7 @@ def sendgrid(job, domain, _sender):
         number = next(ids)
         return {
             "email": ANA,
-            "timestamp": 1513299569,
+            "timestamp": int(time.time()),
             "smtp-id": f"<{job}@{domain}>",
             "event": kind,
             "category": ["newsletter"],
@@ -181,7 +187,7 @@ def sendgrid(job, domain, _sender):
 
     late = event("bounce", reason="550 5.1.1 no such user", status="5.1.1", type="bounce", job=job)
     del late["smtp-id"]
-    account = {"event": "account_status_change", "type": "compliance_suspend", "timestamp": 1513299569}
+    account = {"event": "account_status_change", "type": "compliance_suspend", "timestamp": int(time.time())}
     foreign = event("delivered") | {"smtp-id": "<14c5d75ce93.dfd.64b469@ismtpd-555>"}
     dropped = "dropped"
     return [
@@ -246,7 +252,7 @@ def mailgun(job, domain, sender):
         return {
             "event": kind,
             "id": f"hTWCTD81RtiDN-{next(ids):08d}",
-            "timestamp": 1534108637.153125,
+            "timestamp": time.time(),
             "log-level": "info",
             "recipient": ANA,
             "recipient-domain": "primer.si",
@@ -333,17 +339,19 @@ def postmark(job, _domain, sender):
             "ServerID": 23,
             "Tag": "newsletter",
             "Metadata": {"job": job},
+            **({"DeliveredAt": _now()} if kind == "Delivery" else {}),
             **more,
         }
 
     def bounce(kind, code, details, **more):
         told = {"ID": next(ids), "Type": kind, "TypeCode": code, "Details": details, "Email": ANA, "Description": ""}
+        told["BouncedAt"] = _now()
         return record("Bounce", **told, From="novice@lucrum.example", Inactive=True, CanActivate=True, **more)
 
     def change(reason, *, suppress=True, origin="Recipient"):
         return record(
             "SubscriptionChange",
-            ChangedAt="2026-11-01T10:53:34.416071Z",
+            ChangedAt=_now(),
             Recipient=ANA,
             Origin=origin,
             SuppressSending=suppress,

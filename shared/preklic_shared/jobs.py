@@ -81,7 +81,8 @@ class TrackJob(Job, frozen=True, kw_only=True):
 class RevokeJob(Job, frozen=True, kw_only=True):
     """A withdrawal: of one person by `person` (from a token), or by the address or ref that is sealed.
 
-    With neither it is of whom `message` was sent to; `mail` among the purposes names that mail's own.
+    With neither it is of whom `message` was sent to; `mail` among the purposes names that mail's own. `said` is when
+    the person said so, where that is known to be before the job: what was permitted well after it stands (law 5).
     """
 
     KIND: ClassVar[str] = "revoke"
@@ -91,6 +92,7 @@ class RevokeJob(Job, frozen=True, kw_only=True):
     reason: Text = ""
     person: Pid | None = None
     message: JobId | None = None
+    said: Millis | None = None
     erase: bool = False
     key: KeyId | None = None
     sealed: Sealed | None = None

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec.structs import replace
 
 import provider_events
 from preklic_producers.gateway import fetching
@@ -30,12 +31,14 @@ from preklic_shared.topology_apply import apply
 from preklic_shared.webhook_settings import MailgunWebhook, PostmarkWebhook, SendgridWebhook, SesWebhook, Webhooks
 from preklic_stack.ports import free_port as any_free_port
 from preklic_workers.outcomes import Done
+from preklic_workers.revoke import said, withdrawal_of
 from producing import Served, Wire, jobs_in, sealing
 from provider_signing import CERTIFICATE, HOST, SUBSCRIBE, TOPIC, Providers, Web, certificate, note, rsa_key
-from sending import open_desk, route, send_job
+from sending import REGISTRY, open_desk, route, send_job
 from sink.certificate import make_certificate, server_context
 from waiting import until
 
+ANA, BINE = provider_events.ANA, "bine@primer.si"
 DOMAIN = "lucrum.example"
 MAILGUN_KEY = secrets.token_hex(16)
 LOGIN = ("postmark", secrets.token_hex(16))
@@ -125,16 +128,16 @@ def test_every_documented_event_goes_through_the_gateway(providers, settings, am
     answers += [providers.mailgun(case.event) for case in cases["mailgun"]]
     answers += [providers.postmark(case.event) for case in cases["postmark"]]
     assert {answer.status_code for answer in answers} == {200}
-    said = [case.said for made in cases.values() for case in made]
+    told = [case.said for made in cases.values() for case in made]
     counts = {"taken": 0, "ignored": 0, "set_aside": 0}
     for answer in answers:
         for verdict, count in answer.json()["data"].items():
             counts[verdict] += count
-    reports = [one for told in said if not isinstance(told, str) for one in told]
+    reports = [one for each in told if not isinstance(each, str) for one in each]
     assert counts == {
         "taken": len(reports),
-        "ignored": said.count("ignored"),
-        "set_aside": sum(isinstance(told, str) and told != "ignored" for told in said),
+        "ignored": told.count("ignored"),
+        "set_aside": sum(isinstance(each, str) and each != "ignored" for each in told),
     }
     tracks, revokes = jobs_in(amqp_url, "track"), jobs_in(amqp_url, "revoke")
     assert {one.message for one in tracks + revokes} == {job}
@@ -149,15 +152,52 @@ async def test_a_mail_that_bounces_at_the_provider_comes_back_as_its_own_report(
     providers, taken, mongo_url, mongo_database, sink
 ):
     desk = await open_desk(mongo_url, mongo_database, [route(sink.port)])
-    await desk.grant(provider_events.ANA, "newsletter")
+    await desk.grant(ANA, "newsletter")
     job = send_job()
-    assert await desk.send(job, provider_events.ANA) == Done()
+    assert await desk.send(job, ANA) == Done()
     (mail,) = [mail for mail in sink.mails() if mail["job"] == job.id]
     told = bounce("x") | {"smtp-id": email.message_from_bytes(mail["raw"])["Message-ID"]}
     for _ in range(2):
         assert (await asyncio.to_thread(providers.sendgrid, [told])).json() == {"data": {"taken": 1}}
     await desk.close()
     assert taken() == [("bounced", job.id, "hard")] * 2 + [("bounce", job.id, "all")] * 2
+
+
+@pytest.mark.attack(44, guard="preklic_workers.revoke:said")
+async def test_a_complaint_that_comes_again_ends_nothing_that_was_permitted_since(
+    providers, amqp_url, mongo_url, mongo_database
+):
+    hour, event = 3600, of("sendgrid", new_id(), "spam report")
+    event |= {"timestamp": int(time.time()) - hour}
+    for _ in range(2):
+        assert (await asyncio.to_thread(providers.sendgrid, [event])).json() == {"data": {"taken": 1}}
+    first, again = jobs_in(amqp_url, "revoke")
+    assert first.id == again.id
+    assert first.said == again.said == event["timestamp"] * 1000
+    desk = await open_desk(mongo_url, mongo_database, [])
+
+    async def state_after(job, address):
+        await desk.store.withdrawals.withdraw(withdrawal_of(job, desk.subject(address), REGISTRY))
+        return (await desk.person(address)).permissions["newsletter"].state
+
+    await state_after(first, ANA)
+    for address in (ANA, BINE):
+        await desk.grant(address, "newsletter")
+    tomorrow = replace(again, at=again.at + 24 * hour * 1000)
+    assert await state_after(tomorrow, ANA) == "granted"
+    assert await state_after(replace(first, said=None), BINE) == "withdrawn"  # no time is known: doubt is a no
+    await desk.close()
+    assert said(replace(first, said=first.at + 1)) == first.at
+    assert said(replace(first, said=0)) == first.at - 7 * 86_400_000
+
+
+def test_an_event_of_the_past_is_set_aside(providers, taken):
+    old = int(time.time()) - 8 * 86_400
+    assert providers.sendgrid([bounce(new_id()) | {"timestamp": old}]).json() == {"data": {"set_aside": 1}}
+    complaint = of("ses", new_id(), "complaint")
+    complaint["complaint"]["timestamp"] = "2020-11-05T00:41:02.669Z"
+    assert providers.ses(complaint).json() == {"data": {"set_aside": 1}}
+    assert taken() == []
 
 
 # Refused.

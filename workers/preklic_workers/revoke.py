@@ -27,6 +27,7 @@ DRAIN_SECONDS: Final = 30.0
 _LOOK_EVERY: Final = 0.1
 # A ref may be withdrawn before its grant arrives; a person looks when it is still unknown after so many attempts.
 _UNKNOWN_REF_TRIES: Final = 8
+SAID_BEFORE: Final = 7 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +139,15 @@ def withdrawal_of(job: RevokeJob, subject: str, registry: Registry) -> Withdraw 
         subject=subject,
         purposes=sorted(ended),
         reason=source,
-        at=moment(job.at),
+        at=moment(said(job)),
         objected=frozenset(interests) | named & registry.profiling,
         suppress=suppress,
     )
+
+
+def said(job: RevokeJob) -> int:
+    """When the no was said (milliseconds): not after its job and, doubt is a no, at most SAID_BEFORE earlier. Pure."""
+    return job.at if job.said is None else min(job.at, max(job.said, job.at - SAID_BEFORE))
 
 
 def kept_groups(person: Person, registry: Registry, *, asked: bool) -> frozenset[str] | None:

@@ -1,10 +1,12 @@
 """A provider's JSON, read with limits, and what is looked up in it: of the right type, or nothing."""
 
+import datetime as dt
 from typing import Any, Final
 
 from preklic_shared.wire import Malformed, strict_json
 
 DEPTH: Final = 16
+_LAST: Final = 253_402_300_799
 
 
 def document(body: bytes) -> Any:
@@ -50,6 +52,21 @@ def first(value: object, *path: str) -> Any:
     """The first element of the list at `path`; None where there is none."""
     found = at(value, *path)
     return found[0] if isinstance(found, list) and found else None
+
+
+def millis(value: object) -> int | None:
+    """Milliseconds since 1970 of Unix seconds, or of ISO 8601 text with its zone; None where it is neither.
+
+    >>> millis(1534108637.5), millis("2026-11-01T10:53:34.4160719Z"), millis("2026-11-01"), millis(True)
+    (1534108637500, 1793530414416, None, None)
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return int(value * 1000) if 0 <= value < _LAST else None
+    try:
+        read = dt.datetime.fromisoformat(value) if isinstance(value, str) else None
+        return None if read is None or read.tzinfo is None or read.year < 1970 else int(read.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        return None
 
 
 def _inside(value: object) -> list[Any]:

@@ -40,15 +40,19 @@ class Aside:
 Heard = Report | Ignored | Aside
 
 
-def heard(source: str, event: object, said: Told | Ignored | Aside, message: str | None) -> Heard:
-    """The report of the mail `message`; what nobody understands, or whose mail is not known, set aside as it came."""
+def heard(
+    source: str, event: object, said: Told | Ignored | Aside, message: str | None, at: int | None, *, past: bool
+) -> Heard:
+    """The report of the mail `message`; else it is set aside as it came: not understood, unmatched, old."""
     if isinstance(said, Ignored):
         return said
     if isinstance(said, Aside):
         return Aside(said.reason, raw_of(event))
     if message is None:
         return Aside("unmatched", raw_of(event))
-    return Report(source, said.word, message, said.bounce, said.code, _key(said.key))
+    if past:
+        return Aside("old", raw_of(event))
+    return Report(source, said.word, message, said.bounce, said.code, _key(said.key), at)
 
 
 def raw_of(event: object) -> bytes:

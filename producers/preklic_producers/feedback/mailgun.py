@@ -8,7 +8,7 @@ import hashlib
 import hmac
 from typing import Final
 
-from preklic_producers.feedback.documents import at, text
+from preklic_producers.feedback.documents import at, millis, text
 from preklic_producers.feedback.heard import Aside, Heard, Ignored, Told, heard, raw_of
 from preklic_producers.feedback.ours import TAG, Ours
 from preklic_producers.feedback.reports import Bounced
@@ -33,7 +33,8 @@ def read(event: object, ours: Ours) -> list[Heard]:
         return [Ignored(kind)]
     names = (text(event, "message", "headers", "message-id"), text(event, "envelope", "sender"))
     message = ours.mail(*names, tag=text(event, "user-variables", TAG))
-    return [heard(SOURCE, event, said, message) for said in _told(kind, event)]
+    when = millis(at(event, "timestamp"))
+    return [heard(SOURCE, event, said, message, when, past=ours.past(when)) for said in _told(kind, event)]
 
 
 def _told(kind: str, event: object) -> list[Told | Aside]:

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from typing import Final
 
-from preklic_producers.feedback.documents import at, text
+from preklic_producers.feedback.documents import at, millis, text
 from preklic_producers.feedback.heard import Aside, Heard, Ignored, Told, heard
 from preklic_producers.feedback.ours import TAG, Ours
 from preklic_producers.feedback.reports import Bounced
@@ -18,6 +18,7 @@ from preklic_producers.feedback.severity import code_in, severity
 
 SOURCE: Final = "postmark"
 _IGNORED: Final = frozenset({"Open", "Click"})
+_TIMES: Final = ("BouncedAt", "ChangedAt", "DeliveredAt")
 _QUIET: Final = frozenset({"AutoResponder", "Subscribe", "OpenRelayTest"})
 _CLASSES: Final[dict[str, Bounced]] = {
     "HardBounce": "hard",
@@ -53,7 +54,8 @@ def read(record: object, ours: Ours) -> list[Heard]:
         return [Ignored(kind)]
     # Postmark names its own id alone: ours rides in the metadata, or in what a server sent back.
     message = ours.mail(tag=text(record, "Metadata", TAG)) or ours.quoted((text(record, "Content"),))
-    return [heard(SOURCE, record, _told(kind, record), message)]
+    when = next((known for name in _TIMES if (known := millis(at(record, name))) is not None), None)
+    return [heard(SOURCE, record, _told(kind, record), message, when, past=ours.past(when))]
 
 
 def _told(kind: str, record: object) -> Told | Ignored | Aside:

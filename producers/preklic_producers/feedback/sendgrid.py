@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from preklic_producers.feedback.documents import text
+from preklic_producers.feedback.documents import at, millis, text
 from preklic_producers.feedback.heard import Aside, Heard, Ignored, Told, heard, raw_of
 from preklic_producers.feedback.ours import TAG, Ours
 from preklic_producers.feedback.reports import Bounced
@@ -63,12 +63,12 @@ def read(batch: object, ours: Ours) -> list[Heard]:
 def _read_one(event: object, ours: Ours) -> list[Heard]:
     # `smtp-id` is absent from delayed bounces: there the unique argument says it.
     message = ours.mail(text(event, "smtp-id"), tag=text(event, TAG))
-    kind = text(event, "event")
+    kind, when = text(event, "event"), millis(at(event, "timestamp"))
     if kind in _IGNORED:
         return [Ignored(kind)]
     if kind == "dropped":
-        return [heard(SOURCE, event, said, message) for said in _dropped(event)]
-    return [heard(SOURCE, event, _told(kind, event), message)]
+        return [heard(SOURCE, event, said, message, when, past=ours.past(when)) for said in _dropped(event)]
+    return [heard(SOURCE, event, _told(kind, event), message, when, past=ours.past(when))]
 
 
 def _told(kind: str, event: object) -> Told | Aside:

@@ -7,7 +7,7 @@ sender tells it too.
 
 from typing import Any, Final
 
-from preklic_producers.feedback.documents import at, document, first, text
+from preklic_producers.feedback.documents import at, document, first, millis, text
 from preklic_producers.feedback.heard import KEPT, Aside, Heard, Ignored, Told, heard
 from preklic_producers.feedback.ours import TAG, Ours
 from preklic_producers.feedback.reports import Bounced
@@ -30,7 +30,8 @@ def read(message: str, ours: Ours) -> list[Heard]:
     kind = text(event, "eventType") or text(event, "notificationType")
     if kind in _IGNORED:
         return [Ignored(kind)]
-    return [heard(SOURCE, event, _told(kind, event), _mail(event, ours))]
+    when = millis(at(event, f"{kind[:1].lower()}{kind[1:]}", "timestamp"))
+    return [heard(SOURCE, event, _told(kind, event), _mail(event, ours), when, past=ours.past(when))]
 
 
 def _mail(event: object, ours: Ours) -> str | None:
