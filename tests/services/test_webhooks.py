@@ -442,6 +442,9 @@ def test_without_a_broker_the_outbox_takes_it_and_without_both_the_provider_come
         event = of("mailgun", job, "complained")
         assert providers.mailgun(event, token=token, at=at).status_code == 503
         assert providers.ses(of("ses", job, "complaint")).status_code == 503
+        providers.served.gateway.delivery._shelves[1.0]._box = full
+        assert providers.ses(of("ses", job, "complaint")).status_code == 503
+        assert len(full) == 3  # the no is safe, what else was told is not: the provider comes again
         for shelf in shelves:
             shelf._box = full
         # The same request again: its token was given back.
@@ -449,7 +452,7 @@ def test_without_a_broker_the_outbox_takes_it_and_without_both_the_provider_come
         wire.mend()
         until(lambda: len(full) == 0, 20, "the outbox is carried away")
     assert {one.event for one in jobs_in(settings.amqp_url, "track")} == {"bounced", "complained"}
-    assert len(jobs_in(settings.amqp_url, "revoke")) == 2
+    assert len(jobs_in(settings.amqp_url, "revoke")) == 3
     wire.cut()
 
 

@@ -13,10 +13,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from preklic_producers.courier import Unavailable
-from preklic_producers.drafts import Drafter
 from preklic_producers.feedback.aside import set_aside
 from preklic_producers.feedback.heard import Aside, Heard, Ignored
-from preklic_producers.feedback.reports import jobs_of
+from preklic_producers.feedback.reports import Report, jobs_of
 from preklic_producers.gateway.bodies import read_body
 from preklic_producers.gateway.clients import within
 from preklic_producers.gateway.context import Gateway, gateway_of
@@ -50,7 +49,7 @@ async def webhook(request: Request) -> Response:
         raise _away(name) from None
     taken = False
     try:
-        taken = await _hand_over(gateway, _parcels(name, told, gateway.drafts))
+        taken = await _take(gateway, name, told)
     finally:
         source.settle(posted, taken=taken)
     if not taken:
@@ -66,28 +65,26 @@ def over_tls(request: Request) -> bool:
     return within(peer, gateway_of(request).trusted) and request.headers.get("x-forwarded-proto", "").lower() == "https"
 
 
-def _parcels(source: str, told: Sequence[Heard], drafts: Drafter) -> list[Parcel]:
-    parcels: list[Parcel] = []
-    for one in told:
-        if isinstance(one, Aside):
-            parcels.append(set_aside(drafts, source, one.reason, one.raw))
-        elif not isinstance(one, Ignored):
-            parcels += jobs_of(one, drafts)
-    return parcels
+async def _take(gateway: Gateway, source: str, told: Sequence[Heard]) -> bool:
+    """Whether all of it is safe. What is a no goes first and waits for nothing else; it alone may fill the outbox."""
+    drafts = gateway.drafts
+    jobs = [job for one in told if isinstance(one, Report) for job in jobs_of(one, drafts)]
+    noes = [job for job in jobs if job.actor == RevokeJob.KIND]
+    others = [job for job in jobs if job.actor != RevokeJob.KIND]
+    if not (await _hand_over(gateway, noes, 1.0) and await _hand_over(gateway, others, TRACK_SHARE)):
+        return False
+    strange = [set_aside(drafts, source, one.reason, one.raw) for one in told if isinstance(one, Aside)]
+    return await _hand_over(gateway, strange, TRACK_SHARE)
 
 
-async def _hand_over(gateway: Gateway, parcels: Sequence[Parcel]) -> bool:
-    """Whether all of them are safe. Those of a no go first, and only they may fill the outbox."""
-    noes = [parcel for parcel in parcels if parcel.actor == RevokeJob.KIND]
-    others = [parcel for parcel in parcels if parcel.actor != RevokeJob.KIND]
-    for group, share in ((noes, 1.0), (others, TRACK_SHARE)):
-        for begin in range(0, len(group), ABREAST):
-            calls = [gateway.delivery.hand_over(one, share=share) for one in group[begin : begin + ABREAST]]
-            ends = await asyncio.gather(*calls, return_exceptions=True)
-            for error in [end for end in ends if isinstance(end, BaseException)]:
-                if not isinstance(error, Unavailable):
-                    raise error
+async def _hand_over(gateway: Gateway, parcels: Sequence[Parcel], share: float) -> bool:
+    for begin in range(0, len(parcels), ABREAST):
+        calls = [gateway.delivery.hand_over(one, share=share) for one in parcels[begin : begin + ABREAST]]
+        for error in await asyncio.gather(*calls, return_exceptions=True):
+            if isinstance(error, Unavailable):
                 return False
+            if isinstance(error, BaseException):
+                raise error
     return True
 
 
