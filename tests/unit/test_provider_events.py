@@ -145,3 +145,25 @@ def test_a_code_is_found_and_an_address_of_the_net_is_none():
         "soft",
     ]
     assert doctest.testmod(severity).failed == doctest.testmod(documents).failed == 0
+
+
+def test_the_vector_that_sendgrid_publishes_for_its_own_libraries_verifies():
+    key = sendgrid.key_of(
+        "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE83T4O/n84iotIvIW4mdBgQ/7dAfSmpqIM8kF9mN1flpVKS3GRqe62gw+2fNNRaINXvVpiglSI8eN"
+        "Ec6wEA3F+g=="
+    )
+    signature = "MEUCIGHQVtGj+Y3LkG9fLcxf3qfI10QysgDWmMOVmxG0u6ZUAiEAyBiXDWzM+uOe5W0JuG+luQAbPIqHh89M15TluLtEZtM="
+    event = {
+        "email": "hello@world.com",
+        "event": "dropped",
+        "reason": "Bounced Address",
+        "sg_event_id": "ZHJvcC0xMDk5NDkxOS1MUnpYbF9OSFN0T0doUTRrb2ZTbV9BLTA",
+        "sg_message_id": "LRzXl_NHStOGhQ4kofSm_A.filterdrecv-p3mdw1-756b745b58-kmzbl-18-5F5FC76C-9.0",
+        "smtp-id": "<LRzXl_NHStOGhQ4kofSm_A@ismtpd0039p1iad1.sendgrid.net>",
+        "timestamp": 1600112492,
+    }
+    body = json.dumps([event], separators=(",", ":")).encode() + b"\r\n"
+    assert sendgrid.signed(key, "1600112502", body, signature)
+    assert not sendgrid.signed(key, "1600112503", body, signature)
+    assert not sendgrid.signed(key, "1600112502", body.strip(), signature)
+    assert documents.document(body) == [event]
