@@ -493,6 +493,8 @@ def test_wrong_keys_are_said_before_anything_is_served(settings, free_port, tmp_
     open_with(settings, settings.webhooks)
     with pytest.raises(SettingsError, match="chmod 600"):
         open_with(changed(settings, environment="production"), settings.webhooks)
+    with pytest.raises(SettingsError, match="PREKLIC_TRUSTED_PROXIES"):
+        open_with(changed(settings, environment="production"), Webhooks(postmark=settings.webhooks.postmark))
 
 
 def open_with(settings, webhooks):

@@ -28,6 +28,10 @@ def open_sources(settings: Settings, keys: TokenKeys) -> dict[str, Source]:
         secret = _secret(hooks.mailgun.signing_key_file, "MAILGUN__SIGNING_KEY_FILE", private=production)
         sources[mailgun.SOURCE] = Mailgun(secret.encode(), ours)
     if hooks.postmark is not None:
+        if production and not settings.trusted_proxies:
+            raise SettingsError(
+                "TRUSTED_PROXIES", "Postmark's password must come over TLS: name the proxy that ends it"
+            )
         secret = _secret(hooks.postmark.password_file, "POSTMARK__PASSWORD_FILE", private=production)
         sources[postmark.SOURCE] = Postmark(hooks.postmark.username, secret, ours, tls=production)
     return sources
