@@ -208,6 +208,13 @@ class Drafter:
         """A job that holds nothing personal, so nothing sealed; its actor is named as its kind."""
         return parcel(checked(self._job(kind, life, idempotency_key, fields)), kind.KIND)
 
+    def sealed(
+        self, kind: type[J], payload: Payload, life: timedelta, idempotency_key: str | None, fields: dict[str, Any]
+    ) -> Parcel:
+        """A job that seals `payload` to the role of its queue; its actor is named as its kind."""
+        job = self._job(kind, life, idempotency_key, {"key": "", "sealed": "", **fields})
+        return self._sealed(job, kind.KIND, payload)
+
     def _mail_purpose(self, purpose: object, template: object) -> Purpose:
         known = self.registry.get(purpose) if isinstance(purpose, str) else None
         if known is None or not known.mail:
@@ -221,8 +228,7 @@ class Drafter:
         return key == ENGAGEMENT or key in self.registry.switches or (purpose is not None and purpose.mail)
 
     def _record(self, kind: type[J], payload: Payload, idempotency_key: str | None, **fields: Any) -> Parcel:
-        job = self._job(kind, RECORD_LIFE, idempotency_key, {"key": "", "sealed": "", **fields})
-        return self._sealed(job, kind.KIND, payload)
+        return self.sealed(kind, payload, RECORD_LIFE, idempotency_key, fields)
 
     def _revocation(self, purposes: object, idempotency_key: str | None, **fields: Any) -> RevokeJob:
         keys = "all" if purposes == "all" else purposes_of(purposes, "purposes", self.registry.revocable.__contains__)

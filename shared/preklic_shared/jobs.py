@@ -22,6 +22,7 @@ Day = Annotated[str, Meta(pattern=rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{_END}")]
 Pid = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{32}}{_END}")]
 Enhanced = Annotated[str, Meta(pattern=rf"^[245]\.[0-9]{{1,3}}\.[0-9]{{1,3}}{_END}")]  # RFC 3463
 Text = Annotated[str, Meta(max_length=1000)]
+Word = Annotated[str, Meta(pattern=rf"^[a-z][a-z0-9_]{{0,39}}{_END}")]
 Short = Annotated[str, Meta(min_length=1, max_length=200)]
 Purposes = Annotated[tuple[Purpose, ...], Meta(min_length=1, max_length=64)]
 FieldName = Annotated[str, Meta(pattern=rf"^[A-Za-z][A-Za-z0-9_-]{{0,63}}{_END}")]
@@ -81,7 +82,8 @@ class TrackJob(Job, frozen=True, kw_only=True):
 class RevokeJob(Job, frozen=True, kw_only=True):
     """A withdrawal: of one person by `person` (from a token), or by the address or ref that is sealed.
 
-    With neither it is of whom `message` was sent to; `mail` among the purposes names that mail's own.
+    With neither it is of whom `message` was sent to; `mail` among the purposes names that mail's own. `said` is when
+    the person said so, where that is known to be before the job: what was permitted well after it stands (law 5).
     """
 
     KIND: ClassVar[str] = "revoke"
@@ -91,6 +93,7 @@ class RevokeJob(Job, frozen=True, kw_only=True):
     reason: Text = ""
     person: Pid | None = None
     message: JobId | None = None
+    said: Millis | None = None
     erase: bool = False
     key: KeyId | None = None
     sealed: Sealed | None = None
@@ -113,6 +116,17 @@ class EnrichJob(Job, frozen=True, kw_only=True):
     KIND: ClassVar[str] = "enrich"
 
     group: Literal["profile", "service", "payments", "recovery", "court"]
+    key: KeyId
+    sealed: Sealed
+
+
+class AsideJob(Job, frozen=True, kw_only=True):
+    """Something that came back about a mail and could not be matched or read: kept, sealed, for a person to look at."""
+
+    KIND: ClassVar[str] = "aside"
+
+    source: Word
+    reason: Word
     key: KeyId
     sealed: Sealed
 
@@ -184,13 +198,19 @@ class EnrichPayload(_Payload, frozen=True, kw_only=True):
     source: Short
 
 
+class AsidePayload(_Payload, frozen=True, kw_only=True):
+    """The beginning of what came, base64."""
+
+    raw: Annotated[str, Meta(max_length=88_000, pattern=rf"^[A-Za-z0-9+/]*={{0,2}}{_END}")]
+
+
 class AskPayload(_Payload, frozen=True, kw_only=True):
     """What a question seals."""
 
     address: Annotated[str, Meta(max_length=320)]
 
 
-Payload = SendPayload | RevokePayload | GrantPayload | EnrichPayload | AskPayload
+Payload = SendPayload | RevokePayload | GrantPayload | EnrichPayload | AsidePayload | AskPayload
 
 # actor -> (kind, queue). One actor for each queue that takes a kind.
 ACTORS: dict[str, tuple[type[Job], str]] = {
@@ -200,6 +220,7 @@ ACTORS: dict[str, tuple[type[Job], str]] = {
     "revoke": (RevokeJob, "revoke"),
     "grant": (GrantJob, "record"),
     "enrich": (EnrichJob, "record"),
+    "aside": (AsideJob, "record"),
     "ask": (AskJob, "ask"),
 }
 PAYLOADS: dict[type[Job], type[Payload]] = {
@@ -207,6 +228,7 @@ PAYLOADS: dict[type[Job], type[Payload]] = {
     RevokeJob: RevokePayload,
     GrantJob: GrantPayload,
     EnrichJob: EnrichPayload,
+    AsideJob: AsidePayload,
     AskJob: AskPayload,
 }
 

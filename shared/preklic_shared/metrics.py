@@ -108,6 +108,15 @@ TRACK_DROPPED: Final = Counter(
     "Opens and clicks that a gateway dropped because its outbox was half full. Page when it grows at all.",
     registry=REGISTRY,
 )
+WEBHOOK_EVENTS: Final = Counter(
+    "preklic_webhook_events",
+    "Events that providers reported to this gateway, by source and verdict: taken, ignored (opens, clicks, what says "
+    "nothing about a mail's end), set_aside (kept for a person to look at), repeated, forged, away (the provider tries "
+    "again). Page when forged grows for 10 minutes (a key was turned on one side alone, or somebody tries), or when "
+    "set_aside is over 5 % of taken.",
+    ("source", "verdict"),
+    registry=REGISTRY,
+)
 REVIEW_DUE: Final = Gauge(
     "preklic_review_due",
     "Persons of whom nothing was heard for as long as the registry keeps an address (preklic subject review), "

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from preklic_shared.webhook_settings import Webhooks
+
 PREFIX = "PREKLIC_"
 Right = Literal["hold", "disclose", "breakglass"]
 
@@ -94,6 +96,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     processors: tuple[Processor, ...] = ()
     tokens: tuple[ApiToken, ...] = ()
     officers: tuple[Officer, ...] = ()
+    webhooks: Webhooks = Webhooks()
     officer_key: Path | None = None
     environment: Literal["development", "production"] = "development"
 
@@ -155,6 +158,10 @@ def _lists(values: dict[str, Any]) -> dict[str, Any]:
     for name in ("trusted_proxies", "own_hosts"):
         if isinstance(values.get(name), str):
             values[name] = [part for part in values[name].split(",") if part]
+    hooks = values.get("webhooks")
+    ses = hooks.get("ses") if isinstance(hooks, dict) else None
+    if isinstance(ses, dict) and isinstance(ses.get("topics"), str):
+        ses["topics"] = ses["topics"].split(",")
     return values
 
 

@@ -112,7 +112,7 @@ def revoke_duty(means: Means) -> Duty:
 def record_duty(means: Means) -> Duty:
     """Grants and profiles."""
     record = Record(means.store, means.registry, means.ring.blind)
-    return Duty({"grant": record.grant, "enrich": record.enrich})
+    return Duty({"grant": record.grant, "enrich": record.enrich, "aside": record.aside})
 
 
 def answer_duty(means: Means) -> Duty:

@@ -147,7 +147,9 @@ def stopped_by(source: str, purposes: Sequence[str] | Literal["all"], registry: 
         return registry.marketing
     if source == "bounce":
         return frozenset()
-    return registry.revocable if purposes == "all" else registry.revocable & _with_switches(purposes)
+    if isinstance(purposes, str):
+        return registry.revocable if purposes == "all" else frozenset()
+    return registry.revocable & _with_switches(purposes)
 
 
 def suppression_by(source: str, *, erase: bool) -> Suppression | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from preklic_shared.addresses import Address, BadAddress, parse
-from preklic_shared.jobs import EnrichJob, EnrichPayload, GrantJob, GrantPayload, Job
+from preklic_shared.jobs import AsideJob, EnrichJob, EnrichPayload, GrantJob, GrantPayload, Job
 from preklic_shared.joined import NoIpAddress, shortened
 from preklic_shared.registry import ENGAGEMENT, SWITCHES, Purpose, Registry
 from preklic_workers import backoff
@@ -40,6 +40,11 @@ class Record:
     async def enrich(self, opened: Opened) -> Outcome:
         """Fields of one group, joined to a known person with their provenance."""
         return await self._judged(opened, "enrich", self._enrich)
+
+    async def aside(self, opened: Opened) -> Outcome:
+        """What nobody could match to a mail: a dead letter with its reason, for a person to look at."""
+        job: AsideJob = opened.job
+        return Dead(f"{job.source}_{job.reason}", "sealed")
 
     async def _judged(self, opened: Opened, kind: str, handle: _Handle) -> Outcome:
         job: Job = opened.job

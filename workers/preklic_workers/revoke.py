@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from preklic_shared.addresses import BadAddress, parse
 from preklic_shared.jobs import RevokeJob, RevokePayload
 from preklic_shared.metrics import WITHDRAWAL_EFFECT
@@ -27,6 +29,7 @@ DRAIN_SECONDS: Final = 30.0
 _LOOK_EVERY: Final = 0.1
 # A ref may be withdrawn before its grant arrives; a person looks when it is still unknown after so many attempts.
 _UNKNOWN_REF_TRIES: Final = 8
+SAID_BEFORE: Final = 7 * 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,7 @@ class Revoke:
             self.progress.closed(opened)
 
     async def _handle(self, opened: Opened) -> Outcome:
-        job: RevokeJob = opened.job
+        job = await self._named(opened.job)
         subjects = await self._subjects(job, opened)
         if not isinstance(subjects, list):
             return subjects
@@ -71,6 +74,13 @@ class Revoke:
             await self.store.erasures.erase(job.id, no.subject, no.at, kept)
         return await self._end(job, Done())
 
+    async def _named(self, job: RevokeJob) -> RevokeJob:
+        """The job with the purpose of its mail where it says `mail`."""
+        if job.purposes != "mail" or job.message is None:
+            return job
+        purpose = (await self.store.messages.show(job.message) or {}).get("purpose")
+        return job if purpose is None else msgspec.structs.replace(job, purposes=(purpose,))
+
     def _noes(self, job: RevokeJob, subjects: Sequence[str]) -> list[Withdraw]:
         noes = [withdrawal_of(job, subject, self.registry) for subject in subjects]
         return [no for no in noes if no is not None]
@@ -87,6 +97,8 @@ class Revoke:
             person = await self.store.persons.by_pid(bytes.fromhex(job.person))
             return [person.id] if person else await self._end(job, Refused("unknown"))
         payload = opened.payload
+        if payload is None and job.message is not None:
+            return await self._by_message(job, job.message)
         if not isinstance(payload, RevokePayload) or (payload.address is None) == (payload.ref is None):
             return Dead("malformed", "sealed")
         if payload.ref is not None:
@@ -95,6 +107,11 @@ class Revoke:
             return [self.blind.subject(parse(payload.address or ""))]
         except BadAddress:
             return Dead("malformed", "address")
+
+    async def _by_message(self, job: RevokeJob, message: str) -> list[str] | Outcome:
+        """Whom the mail was claimed for, which is on disk before its first octet leaves: nobody has to wait for it."""
+        owner = (await self.store.messages.owners([message])).get(message)
+        return [owner] if owner is not None else await self._end(job, Refused("unknown"))
 
     async def _by_ref(self, job: RevokeJob, ref: str, attempt: int) -> list[str] | Outcome:
         if subjects := await self.store.persons.all_by_ref(ref):
@@ -138,10 +155,15 @@ def withdrawal_of(job: RevokeJob, subject: str, registry: Registry) -> Withdraw 
         subject=subject,
         purposes=sorted(ended),
         reason=source,
-        at=moment(job.at),
+        at=moment(said(job)),
         objected=frozenset(interests) | named & registry.profiling,
         suppress=suppress,
     )
+
+
+def said(job: RevokeJob) -> int:
+    """When the no was said (milliseconds): not after its job and, doubt is a no, at most SAID_BEFORE earlier. Pure."""
+    return job.at if job.said is None else min(job.at, max(job.said, job.at - SAID_BEFORE))
 
 
 def kept_groups(person: Person, registry: Registry, *, asked: bool) -> frozenset[str] | None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from preklic_shared.jobs import TrackJob
 from preklic_shared.metrics import TRACK_EVENTS
-from preklic_workers import backoff, doubt
+from preklic_workers import backoff, doubt, returns
 from preklic_workers.moments import moment
 from preklic_workers.outcomes import Done, Outcome, Refused, RetryLater
 from preklic_workers.permission import Person, may_track
@@ -24,6 +24,7 @@ from preklic_workers.verdicts import VERSION, bursts, judge
 SWITCH_OF: Final[Mapping[str, str]] = {"opened": "engagement.opens", "clicked": "engagement.clicks"}
 # The same link twice within a minute is one click: a double click, a reload, a job that came again.
 BUCKET_MILLIS: Final = 60_000
+EARLY_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +45,22 @@ class Track:
 
     async def _handle(self, batch: Sequence[Opened]) -> list[Outcome]:
         people = await self._people([opened.job for opened in batch])
+        outcomes: list[Refused | RetryLater | None]
         outcomes = [refusal(opened, people.get(opened.job.id)) for opened in batch]
         wanted = [opened.job for opened, refused in zip(batch, outcomes, strict=True) if refused is None]
-        await self._record(wanted, people)
+        early = await self._record(wanted, people)
         for opened, refused in zip(batch, outcomes, strict=True):
             if refused is not None:
                 TRACK_EVENTS.labels(opened.job.event, "refused").inc()
-        ends = [ended(opened.job, refused) for opened, refused in zip(batch, outcomes, strict=True)]
-        await self.store.messages.note_many(ends)
-        return [refused or Done() for refused in outcomes]
+        outcomes = [outcome or _later(opened.job, early) for opened, outcome in zip(batch, outcomes, strict=True)]
+        over = [
+            (opened.job, end) for opened, end in zip(batch, outcomes, strict=True) if not isinstance(end, RetryLater)
+        ]
+        if over:
+            await self.store.messages.note_many(
+                [ended(job, end if isinstance(end, Refused) else None) for job, end in over]
+            )
+        return [outcome or Done() for outcome in outcomes]
 
     async def _people(self, jobs: Sequence[TrackJob]) -> dict[str, Person]:
         """Whom each job is about, by its id; what a report names by the message alone is looked up there."""
@@ -66,7 +74,8 @@ class Track:
             found |= {job: known[owners[of]] for job, of in bare.items() if owners.get(of) in known}
         return found
 
-    async def _record(self, jobs: Sequence[TrackJob], people: Mapping[str, Person]) -> None:
+    async def _record(self, jobs: Sequence[TrackJob], people: Mapping[str, Person]) -> set[str]:
+        """Record them; the mails that are still with a worker, so that what came back of them is to be told again."""
         events = events_of(jobs, people)
         fresh = await self.store.events.record(events)
         # Between the reading of the persons and this record somebody may have been erased.
@@ -76,8 +85,10 @@ class Track:
         if awake := alive(events, people, now):
             await self.store.signs.of_life(awake, now)
         await doubt.heard(self.store, events)
+        early = await returns.follow(self.store, events)
         for event, new in zip(events, fresh, strict=True):
             TRACK_EVENTS.labels(event.kind, event.verdict if new else "repeated").inc()
+        return early
 
 
 def refusal(opened: Opened, person: Person | None) -> Refused | None:
@@ -107,10 +118,18 @@ def events_of(jobs: Iterable[TrackJob], people: Mapping[str, Person]) -> list[Ev
             at=moment(job.at),
             link=job.link,
             rules=VERSION,
+            bounce=job.bounce if job.event == "bounced" else None,
+            code=(job.code or "") if job.event in {"bounced", "deferred"} else "",
         )
         for job in listed
     }
     return list(events.values())
+
+
+def _later(job: TrackJob, early: set[str]) -> RetryLater | None:
+    """A report that was faster than the worker that sent the mail comes again, when that one has recorded its end."""
+    waits = job.event in returns.RETURNS and job.message in early
+    return RetryLater(EARLY_SECONDS, "under_way", count=False) if waits else None
 
 
 def overtaken(events: Iterable[Event], erased: Mapping[str, bool]) -> list[str]:

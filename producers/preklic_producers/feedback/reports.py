@@ -19,7 +19,8 @@ class Report:
     """What `source` (`smtp`, `ses`, `sendgrid`, `postmark`, `mailgun`) says of the mail `message`, our job id.
 
     `code` is an enhanced status code (RFC 3463) or empty; `bounce` is there for `bounced` and `deferred`. `key` makes
-    a report that comes twice one: the source's own event id where it has one.
+    a report that comes twice one: the source's own event id where it has one. `at` is when it happened (milliseconds)
+    where the source says so: a report that comes late or again ends nothing that the person permitted since.
     """
 
     source: str
@@ -28,6 +29,7 @@ class Report:
     bounce: Bounced | None = None
     code: str = ""
     key: str = ""
+    at: int | None = None
 
 
 def jobs_of(report: Report, drafts: Drafter) -> list[Parcel]:
@@ -40,7 +42,7 @@ def jobs_of(report: Report, drafts: Drafter) -> list[Parcel]:
     parcels = []
     if (source := _NO.get(report.word)) is not None and (report.word != "bounced" or report.bounce == "hard"):
         fields: dict[str, Any] = {"purposes": "mail" if source == "one_click" else "all", "source": source}
-        fields["message"] = report.message
+        fields |= {"message": report.message, "said": report.at}
         parcels.append(drafts.bare(RevokeJob, REVOKE_LIFE, key, fields))
     if report.word != "unsubscribed":
         fields = {"event": report.word, "message": report.message, "bounce": report.bounce, "code": report.code or None}

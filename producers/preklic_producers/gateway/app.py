@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from preklic_producers.courier import Unavailable
 from preklic_producers.drafts import Drafter
 from preklic_producers.fields import Rejected
-from preklic_producers.gateway import health, intake, openapi, partners, preferences, public
+from preklic_producers.gateway import health, intake, openapi, partners, preferences, public, webhooks
 from preklic_producers.gateway.ask import Asker
 from preklic_producers.gateway.clients import MISSES_A_MINUTE, Ceiling, Network, networks
 from preklic_producers.gateway.context import Gateway
@@ -26,6 +26,7 @@ from preklic_producers.gateway.errors import ApiError
 from preklic_producers.gateway.marker import Marker
 from preklic_producers.gateway.shield import Shield
 from preklic_producers.gateway.tokens_auth import Bearers
+from preklic_producers.gateway.webhooks_setup import open_sources
 from preklic_producers.outbox import Outbox
 from preklic_producers.seals import Seals
 from preklic_shared.publisher import Publisher
@@ -83,6 +84,7 @@ ROUTES: Final = [
     Route("/v1/events", intake.events, methods=["POST"]),
     Route("/v1/customers/check", intake.check, methods=["POST"]),
     Route("/v1/partners/statistics", partners.statistics, methods=["GET"]),
+    Route("/webhooks/{source}", webhooks.webhook, methods=["POST"]),
     Route("/openapi.json", openapi.openapi, methods=["GET"]),
     Route("/healthz", health.healthz, methods=["GET"]),
     Route("/readyz", health.readyz, methods=["GET"]),
@@ -157,6 +159,7 @@ def _builder(settings: Settings) -> Callable[[Ceiling], Gateway]:
             bearers=bearers,
             trusted=_trusted(settings),
             processors=settings.processors,
+            sources=open_sources(settings, keys),
             misses=misses,
         )
 

@@ -28,7 +28,7 @@ def client_of(peer: str, forwarded: str, trusted: Sequence[Network]) -> str:
     '198.51.100.7'
     """
     for hop in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
-        if not _within(peer, trusted):
+        if not within(peer, trusted):
             break
         peer = hop
     return peer
@@ -74,7 +74,8 @@ class Ceiling:
         return (begun, count) if now - begun < _MINUTE else (now, 0)
 
 
-def _within(address: str, trusted: Sequence[Network]) -> bool:
+def within(address: str, trusted: Sequence[Network]) -> bool:
+    """Whether the address lies in one of these networks."""
     try:
         parsed = ip_address(address)
     except ValueError:

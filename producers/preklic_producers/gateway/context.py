@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +16,7 @@ from preklic_producers.gateway.delivery import Delivery
 from preklic_producers.gateway.idempotency import Answers
 from preklic_producers.gateway.marker import Marker
 from preklic_producers.gateway.tokens_auth import Bearers
+from preklic_producers.gateway.webhook_source import Source
 from preklic_producers.outbox import Parcel
 from preklic_producers.seals import Seals
 from preklic_shared.publisher import Publisher
@@ -54,6 +56,7 @@ class Gateway:
     bearers: Bearers
     trusted: tuple[Network, ...]
     processors: tuple[Processor, ...] = ()
+    sources: Mapping[str, Source] = field(default_factory=dict)
     misses: Ceiling = field(default_factory=lambda: Ceiling(MISSES_A_MINUTE))
     checks: Ceiling = field(default_factory=lambda: Ceiling(CHECKS_A_MINUTE))
     answers: Answers = field(default_factory=Answers)

@@ -7,6 +7,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from preklic_producers.gateway import webhooks_openapi
 from preklic_producers.gateway.requests import (
     BatchRequest,
     CheckRequest,
@@ -67,6 +68,7 @@ def document() -> dict[str, Any]:
     }
     paths["/v1/messages/{id}"] = {"get": _status()}
     paths["/v1/partners/statistics"] = {"get": _statistics()}
+    paths |= webhooks_openapi.paths(_error_content())
     return {
         "openapi": "3.1.0",
         "info": {"title": "Preklic gateway", "version": "1"},
@@ -74,7 +76,10 @@ def document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": {**components, "Error": _ERROR},
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "postmark": {"type": "http", "scheme": "basic"},
+            },
         },
     }
 
@@ -130,5 +135,8 @@ def _data(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _errors() -> dict[str, Any]:
-    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    return {code: {"description": text, "content": content} for code, text in _ERRORS.items()}
+    return {code: {"description": text, **_error_content()} for code, text in _ERRORS.items()}
+
+
+def _error_content() -> dict[str, Any]:
+    return {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}}

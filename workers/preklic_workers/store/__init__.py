@@ -31,6 +31,7 @@ from preklic_workers.store.persons import Persons, TooManyFields
 from preklic_workers.store.profiles import Profiles
 from preklic_workers.store.proofs import Proofs
 from preklic_workers.store.requests import Requests
+from preklic_workers.store.returned import Returned
 from preklic_workers.store.signs import Signs, Silent
 from preklic_workers.store.statistics import Statistics
 from preklic_workers.store.vault import Vault
@@ -95,6 +96,7 @@ __all__ = [
     "Proofs",
     "Purposes",
     "Requests",
+    "Returned",
     "Signs",
     "Silent",
     "Standalone",
@@ -153,6 +155,7 @@ class Store:
     exports: Exports
     holds: Holds
     requests: Requests
+    returned: Returned
     statistics: Statistics
 
     async def handed(self, message: str, epoch: int) -> bool:
@@ -202,5 +205,6 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         exports=Exports(mongo, persons, vault),
         holds=Holds(mongo, vault),
         requests=Requests(mongo),
+        returned=Returned(mongo),
         statistics=Statistics(mongo),
     )

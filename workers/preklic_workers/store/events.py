@@ -18,7 +18,8 @@ _AFTER: Final = chr(ord(SEPARATOR) + 1)
 class Event:
     """What happened to a mail. `id` is the key that makes it one; it begins with the mail's id and SEPARATOR.
 
-    `verdict` is `human`, `prefetch`, `scanner` or `unknown`, by version `rules` of the table of `verdicts`.
+    `verdict` is `human`, `prefetch`, `scanner` or `unknown`, by version `rules` of the table of `verdicts`. Of a
+    bounce, `bounce` is `hard`, `soft` or `policy`, and `code` its enhanced status code, or empty.
     """
 
     id: str
@@ -29,6 +30,8 @@ class Event:
     at: dt.datetime
     link: int | None = None
     rules: int = 0
+    bounce: str | None = None
+    code: str = ""
 
 
 class Events:
@@ -62,6 +65,10 @@ class Events:
             docs += await self._events.find({"$or": [_about(each) for each in messages[start : start + _ASKED]]})
         return sorted(map(_event, docs), key=lambda event: event.at)
 
+    async def of_person(self, person: str, since: dt.datetime) -> list[Event]:
+        """What happened to a person's mails since then, by time."""
+        return list(map(_event, await self._events.find({"person": person, "at": {"$gte": since}}, sort=[("at", 1)])))
+
     async def _record_group(self, events: list[Event]) -> list[bool | Exception]:
         now = self._mongo.now()
         result = await self._events.insert_many([_doc(event, now) for event in events])
@@ -77,7 +84,8 @@ def _about(message: str) -> Doc:
 
 
 def _event(d: Doc) -> Event:
-    return Event(d["_id"], d["message"], d["person"], d["kind"], d["verdict"], d["at"], d.get("link"), d["rules"])
+    fixed = (d["_id"], d["message"], d["person"], d["kind"], d["verdict"], d["at"])
+    return Event(*fixed, d.get("link"), d["rules"], d.get("bounce"), d.get("code", ""))
 
 
 def _doc(event: Event, now: dt.datetime) -> Doc:
@@ -91,4 +99,5 @@ def _doc(event: Event, now: dt.datetime) -> Doc:
         "rules": event.rules,
         "recorded": now,
     }
-    return doc if event.link is None else doc | {"link": event.link}
+    optional = {"link": event.link, "bounce": event.bounce, "code": event.code or None}
+    return doc | {name: value for name, value in optional.items() if value is not None}

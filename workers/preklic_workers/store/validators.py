@@ -88,7 +88,7 @@ _REPLY: Final = object_of([], code=WHOLE, enhanced=WORD)
 MESSAGE: Final = object_of(
     ["_id", "kind", "state", "producer", "created", "expires", "at"],
     _id=JOB,
-    kind={"enum": ["send", "track", "revoke", "grant", "enrich", "ask"]},
+    kind={"enum": ["send", "track", "revoke", "grant", "enrich", "aside", "ask"]},
     state={"enum": sorted(STATES | {"deferred"})},
     epoch=WHOLE,
     lease=DATE,
@@ -126,7 +126,7 @@ WITHDRAWAL: Final = object_of(
 EVENT: Final = object_of(
     ["_id", "message", "person", "kind", "verdict", "at", "rules", "recorded"],
     _id=TEXT, message=JOB, person=TEXT, kind=WORD, link=WHOLE, verdict=WORD, at=DATE, rules=WHOLE,
-    recorded=DATE,
+    recorded=DATE, bounce={"enum": ["hard", "soft", "policy"]}, code=WORD,
 )  # fmt: skip
 PERMISSION: Final = object_of(
     ["_id", "person", "purpose", "action", "at", "proof", "recorded"],
