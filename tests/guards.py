@@ -185,6 +185,7 @@ PERMISSIVE = {
     # Nobody was merged into anybody, and nobody was erased meanwhile.
     "preklic_workers.store.merges:Merges.into": _nobody,
     "preklic_workers.store.erasures:Erasures.among": _nobody_erased,
+    "preklic_producers.feedback.judging:automatic": lambda _mail: False,
     "preklic_workers.smtp.conversation:deadline": lambda _seconds: asyncio.timeout(None),
     "preklic_workers.smtp.pool:verifying": lambda _context: ssl._create_unverified_context(),
     "preklic_shared.topology:keys_of": lambda _role: ".*",

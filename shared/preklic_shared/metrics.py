@@ -117,6 +117,14 @@ WEBHOOK_EVENTS: Final = Counter(
     ("source", "verdict"),
     registry=REGISTRY,
 )
+FEEDBACK: Final = Counter(
+    "preklic_feedback_mails",
+    "Mails that came back to the feedback listener, by verdict: a word (bounced, deferred, delivered, complained, "
+    "unsubscribed), ignored (out of office), set_aside (kept for a person to look at), refused (no such address, or a "
+    "wrong seal), away (the sender tries again). Page when bounced is over 5 % of what was sent, or away grows.",
+    ("verdict",),
+    registry=REGISTRY,
+)
 REVIEW_DUE: Final = Gauge(
     "preklic_review_due",
     "Persons of whom nothing was heard for as long as the registry keeps an address (preklic subject review), "

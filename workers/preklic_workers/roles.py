@@ -9,12 +9,12 @@ import dramatiq
 from preklic_shared import telemetry
 from preklic_shared.broker import PreklicBroker
 from preklic_shared.collector import spare_the_collector
+from preklic_shared.health import Health
 from preklic_shared.jobs import ACTORS
 from preklic_shared.registry import load_registry
 from preklic_shared.settings import Settings
 from preklic_workers.duties import DUTIES, Means, Part
 from preklic_workers.engine import Engine
-from preklic_workers.health import Health
 from preklic_workers.holding import Holding
 from preklic_workers.measured import as_actor, observe_job
 from preklic_workers.rings import ring_of

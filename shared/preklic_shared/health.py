@@ -1,4 +1,4 @@
-"""`/healthz`, `/readyz` and `/metrics` of a worker, on a port of its own, in a thread of its own."""
+"""`/healthz`, `/readyz` and `/metrics` of a worker or listener, on a port of its own, in a thread of its own."""
 
 import json
 import threading

@@ -1,0 +1,72 @@
+"""Opens what the feedback listener needs and runs it until SIGTERM."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from preklic_producers.drafts import Drafter
+from preklic_producers.feedback.listener import Listener, Taker
+from preklic_producers.feedback.ours import Ours
+from preklic_producers.gateway.delivery import Delivery
+from preklic_producers.outbox import Outbox
+from preklic_producers.seals import Seals
+from preklic_shared import telemetry
+from preklic_shared.health import Health
+from preklic_shared.publisher import Publisher
+from preklic_shared.registry import load_registry
+from preklic_shared.settings import Settings, SettingsError
+from preklic_shared.token_keys import load_token_keys
+
+PUBLISH_SECONDS: Final = 5.0
+
+log = telemetry.logger(__name__)
+
+
+async def serve(settings: Settings, host: str, port: int, *, lmtp: bool = False) -> None:
+    """Listen until SIGTERM or SIGINT. SettingsError (KEY_DIR, SEALING_KEYS, OUTBOX) before anything is served."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with listening(settings, host, port, lmtp=lmtp) as (at, publisher):
+        health = None
+        if settings.metrics_port is not None:
+            health = Health(settings.metrics_port, lambda: {"broker": publisher.connected})
+        log.info("feedback listener started", port=at)
+        await stopping.wait()
+        if health is not None:
+            health.close()
+    log.info("feedback listener stopped")
+
+
+@asynccontextmanager
+async def listening(settings: Settings, host: str, port: int, *, lmtp: bool) -> AsyncIterator[tuple[int, Publisher]]:
+    """A listener at work: its port, and what it publishes with. What waits in the outbox goes out at the next start."""
+    key_dir, sealing_keys, outbox = _files(settings)
+    keys = load_token_keys(key_dir)
+    seals = Seals(sealing_keys, None if settings.sealing_pin is None else bytes.fromhex(settings.sealing_pin))
+    drafts = Drafter(settings.producer, load_registry(settings.registry), seals)
+    box = Outbox(outbox)
+    publisher = Publisher(settings.amqp_url, deadline=PUBLISH_SECONDS, name="preklic feedback")
+    delivery = Delivery(publisher, box)
+    listener = Listener(Taker(Ours(settings.mail_domain, keys), drafts, delivery), settings.mail_domain, lmtp)
+    try:
+        yield await listener.start(host, port), publisher
+    finally:
+        await listener.close()
+        await delivery.close()
+        await publisher.close()
+
+
+def _files(settings: Settings) -> tuple[Path, Path, Path]:
+    """The token keys' directory, the public sealing keys and the outbox."""
+    if settings.key_dir is None:
+        raise SettingsError("KEY_DIR", "the feedback listener needs its directory of token keys")
+    if settings.sealing_keys is None:
+        raise SettingsError("SEALING_KEYS", "the feedback listener needs the file that `preklic keys publish` writes")
+    if settings.outbox is None:
+        raise SettingsError("OUTBOX", "reports wait on disk while the broker is away: name a file")
+    below = settings.key_dir / "feedback"
+    return below if below.is_dir() else settings.key_dir, settings.sealing_keys, settings.outbox
