@@ -16,7 +16,7 @@ WAIT_SECONDS: Final = 15.0  # with connecting and MAIL/RCPT still inside the cla
 
 
 class RelayAway(Exception):
-    """No session: `reason` is relay_away, relay_tls, relay_auth, relay_busy or relay_rate."""
+    """No session: `reason` is relay_away, relay_tls, relay_auth or relay_busy."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -25,13 +25,12 @@ class RelayAway(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of a pool: sessions at once, mails for each session, seconds of idleness, mails a second (0: any)."""
+    """Bounds of a pool: sessions at once, mails for each session, seconds of idleness."""
 
     sessions: int = 32
     mails: int = 100
     idle_seconds: float = 20.0
     connect_seconds: float = 10.0
-    rate: float = 0.0
     patience: Patience = field(default_factory=Patience)
 
 
@@ -56,15 +55,13 @@ class RelayPool:
         self._context = verifying(tls_context) if target.tls == "required" else None
         self._slots = asyncio.Semaphore(self._limits.sessions)
         self._idle: deque[tuple[Connection, float]] = deque()
-        self._next_turn = 0.0
 
     def session(self) -> "Session":
         """A slot of the pool, to hold one conversation in (`async with`); RelayAway when none is free in time."""
         return Session(self)
 
     async def take_slot(self) -> None:
-        """Wait for this mail's turn and for a free slot."""
-        await self._pace()
+        """Wait for a free slot."""
         await self._slot()
 
     def free_slot(self, connection: Connection | None) -> None:
@@ -135,17 +132,6 @@ class RelayPool:
                 await self._slots.acquire()
         except TimeoutError:
             raise RelayAway("relay_busy") from None
-
-    async def _pace(self) -> None:
-        """Wait for this mail's turn at `rate` mails a second."""
-        if not self._limits.rate:
-            return
-        now = asyncio.get_running_loop().time()
-        turn = max(now, self._next_turn)
-        if turn - now > WAIT_SECONDS:
-            raise RelayAway("relay_rate")
-        self._next_turn = turn + 1 / self._limits.rate
-        await asyncio.sleep(turn - now)
 
 
 def greeted(client: aiosmtplib.SMTP, patience: Patience) -> Connection:

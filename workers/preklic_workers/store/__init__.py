@@ -21,6 +21,7 @@ from preklic_workers.store.holding import Hold
 from preklic_workers.store.holds import Holds, NothingToHold
 from preklic_workers.store.import_docs import ListGrant, ListState
 from preklic_workers.store.imports import Answers, Granted, Imports, Purposes
+from preklic_workers.store.leases import Leases
 from preklic_workers.store.marks import Marked, Marks
 from preklic_workers.store.merge_docs import Merge, Merged
 from preklic_workers.store.merges import Merges
@@ -154,6 +155,7 @@ class Store:
     holds: Holds
     requests: Requests
     statistics: Statistics
+    leases: Leases
 
     async def handed(self, message: str, epoch: int) -> bool:
         """Whether an epoch before `epoch` left its hand-over open: a body may be out, and no no is plain (law 1e)."""
@@ -203,4 +205,5 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         holds=Holds(mongo, vault),
         requests=Requests(mongo),
         statistics=Statistics(mongo),
+        leases=Leases(mongo),
     )

@@ -194,6 +194,10 @@ STATISTICS: Final = object_of(
         object_of([*_KEY_OF_CELL, "id", "person", "day"], **_KEY_OF_CELL, id=JOB, person=HASH, day=DATE), MOST_WAITING
     ),
 )  # fmt: skip
+_NUMBER: Final[Doc] = {"bsonType": "number"}
+LEASE: Final = object_of(
+    ["_id", "at", "granted"], _id=WORD, at=DATE, granted=WHOLE, now=_NUMBER, since=_NUMBER, next=_NUMBER, count=WHOLE
+)
 KEY: Final = object_of(
     ["_id", "wrapped", "epoch"],
     _id=object_of(["p", "g"], p=HASH, g={"enum": list(GROUPS)}),
@@ -217,4 +221,5 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "held_mails": HELD_MAIL,
     "holders": HOLDER,
     "statistics": STATISTICS,
+    "leases": LEASE,
 }
