@@ -9,11 +9,12 @@ from typing import Final, Protocol
 from preklic_shared import telemetry
 from preklic_shared.registry import Registry
 from preklic_shared.settings import Settings, SettingsError
-from preklic_workers import audit, days, rounds, send
+from preklic_workers import audit, complaints, days, rounds, send
 from preklic_workers.again import Again
 from preklic_workers.answer import Answer
 from preklic_workers.audit import Audit
 from preklic_workers.burials import Burials
+from preklic_workers.complaints import Complaints
 from preklic_workers.compose.composer import SHIPPED, Composer, House
 from preklic_workers.compose.dkim import Signers
 from preklic_workers.compose.templates import Templates
@@ -134,6 +135,7 @@ def upkeep_duty(means: Means) -> Duty:
     url = means.settings.amqp_url
     again = [
         Again("round", Rounds(upkeep, means.store, url).once, rounds.EVERY),
+        Again("complaints", Complaints(means.store, means.registry).once, complaints.EVERY),
         Again("account", Audit(url, means.store).once, audit.EVERY, later=True),
         Again("statistics", Days(means.store).once, days.EVERY),
         *Custody(means.settings, means.store, means.ring).rounds(),

@@ -31,6 +31,7 @@ from preklic_workers.store.mongo import Doc, Duplicate, Mongo, Standalone, Unava
 from preklic_workers.store.persons import Persons, TooManyFields
 from preklic_workers.store.profiles import Profiles
 from preklic_workers.store.proofs import Proofs
+from preklic_workers.store.reputation import Reputation
 from preklic_workers.store.requests import Requests
 from preklic_workers.store.signs import Signs, Silent
 from preklic_workers.store.statistics import Statistics
@@ -156,6 +157,7 @@ class Store:
     requests: Requests
     statistics: Statistics
     leases: Leases
+    reputation: Reputation
 
     async def handed(self, message: str, epoch: int) -> bool:
         """Whether an epoch before `epoch` left its hand-over open: a body may be out, and no no is plain (law 1e)."""
@@ -206,4 +208,5 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         requests=Requests(mongo),
         statistics=Statistics(mongo),
         leases=Leases(mongo),
+        reputation=Reputation(mongo),
     )
