@@ -36,9 +36,9 @@ class WarmUp(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Relay(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An SMTP server; `processor` names the company behind it.
 
-    `rate` is mails a second over all workers together (0: no limit); `connections` are of each worker process, and
-    each carries at most `messages_per_connection` mails. `weight` is this relay's share of the mails that several may
-    carry; with `purposes` it carries those alone.
+    `rate` is mails a second over all workers together (0: no limit). `connections` are of each worker process,
+    `connections_total` of all together; each carries at most `messages_per_connection` mails. `weight` is this relay's
+    share of the mails that several may carry; with `purposes` it carries those alone.
     """
 
     name: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,64}$")]
@@ -50,6 +50,7 @@ class Relay(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     processor: str
     rate: Rate = 0
     connections: Annotated[int, Meta(ge=1, le=1000)] = 64
+    connections_total: Annotated[int, Meta(ge=1, le=100_000)] | None = None
     messages_per_connection: Annotated[int, Meta(ge=1, le=100_000)] = 100
     weight: Annotated[float, Meta(gt=0, le=1_000_000)] = 1
     purposes: tuple[str, ...] | None = None

@@ -9,9 +9,12 @@ import pytest
 
 from preklic_shared.settings import WarmUp
 from preklic_workers.outcomes import Done, RetryLater
+from preklic_workers.seats import Seats
 from preklic_workers.smtp.breaker import OPENS_AT
 from preklic_workers.smtp.conversation import Patience
 from preklic_workers.smtp.meter import Meter
+from preklic_workers.smtp.pool import RelayAway
+from preklic_workers.smtp.slots import Slots
 from preklic_workers.store import Unavailable
 from preklic_workers.store.mongo import Collection
 from scripted import OK, scripted
@@ -208,3 +211,64 @@ async def test_eight_workers_together_take_no_more_than_there_is(stores):
     assert sum(await asyncio.gather(*asked)) == 120
     assert (await stores[0].leases.all())["warm:x:2026-12-01"]["count"] == 120
     assert await stores[0].leases.take("warm:x:2026-12-01", 121)
+
+
+async def test_all_workers_together_have_no_more_sessions_than_the_relay_gives(stores, sink):
+    pools = [route(sink.port, sessions=64).pool for _ in range(4)]
+    seats = [Seats(store.leases, "main", 10, pool) for store, pool in zip(stores, pools, strict=False)]
+
+    async def most():
+        (doc,) = [doc for key, doc in (await stores[0].leases.all()).items() if key == "seats:main"]
+        return sum(one["seats"] for one in doc["held"])
+
+    await seats[0].once()
+    busy = [pools[0].session() for _ in range(10)]
+    for session in busy:
+        await session.__aenter__()
+    assert (pools[0].sessions, pools[0]._slots.free) == (10, 0)
+    for _ in range(3):
+        for each in seats:
+            await each.once()
+            assert await most() <= 10
+            assert sum(pool.sessions + pool._slots.free for pool in pools) <= 10
+    assert [pool._slots.free for pool in pools] == [0, 0, 0, 0]  # the first still uses them all
+    for session in busy:
+        await session.__aexit__(None, None, None)
+    for _ in range(3):
+        for each in seats:
+            await each.once()
+            assert await most() <= 10
+    assert sorted(pool._slots.free for pool in pools) == [1, 3, 3, 3]
+    await asyncio.gather(*(each.close() for each in seats[1:]))
+    await seats[0].once()
+    await seats[0].once()
+    assert pools[0]._slots.free == 10
+
+
+async def test_who_cannot_renew_its_part_begins_no_session_and_the_dead_ones_part_comes_back(stores, sink, monkeypatch):
+    monkeypatch.setattr("preklic_workers.seats.HELD", 0.3)
+    monkeypatch.setattr("preklic_workers.smtp.pool.WAIT_SECONDS", 0.05)
+    dead, alive = (route(sink.port).pool for _ in range(2))
+    await Seats(stores[0].leases, "main", 4, dead).once()
+    other = Seats(stores[1].leases, "main", 4, alive)
+    await other.once()
+    assert alive._slots.free == 0
+    await asyncio.sleep(0.35)
+    with pytest.raises(RelayAway, match="relay_busy"):
+        await dead.take_slot()
+    await other.once()
+    await other.once()
+    assert alive._slots.free == 4
+
+
+async def test_a_slot_whose_waiter_gave_up_goes_to_the_next_one():
+    slots = Slots(1)
+    await slots.acquire()
+    first, second = (asyncio.create_task(slots.acquire()) for _ in range(2))
+    await asyncio.sleep(0)
+    slots.release()  # it is the first one's now, who is cancelled before it runs
+    first.cancel()
+    await second
+    assert (slots.taken, first.cancelled()) == (1, True)
+    slots.release()
+    assert slots.free == 1

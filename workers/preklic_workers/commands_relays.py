@@ -13,13 +13,26 @@ from preklic_workers.smtp.meter import planned, rate_key, warm_key
 from preklic_workers.smtp.routes import contracted
 
 ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
-_LISTED = ("name", "processor", "state", "weight", "purposes", "rate", "ahead", "connections", "warm_up", "providers")
+_LISTED = (
+    "name",
+    "processor",
+    "state",
+    "weight",
+    "purposes",
+    "rate",
+    "ahead",
+    "connections",
+    "seats",
+    "warm_up",
+    "providers",
+)
 
 
 def relays(*, as_json: Json = False) -> None:
     """Each relay with its processor, switches, limits, and how much of them is used.
 
-    `ahead`: for so many seconds its turns are given out already. `warm_up`: mails of today, of how many. Ends with 1
+    `ahead`: for so many seconds its turns are given out already. `seats`: sessions that all workers together hold, of
+    how many. `warm_up`: mails of today, of how many. Ends with 1
     when a relay carries nothing (stopped, or no contract). A circuit breaker belongs to one worker: see its metric
     `preklic_relay_open`.
 
@@ -54,6 +67,7 @@ def row(
         "rate": relay.rate or None,
         "ahead": round(max(0.0, given - now.timestamp()), 1),
         "connections": relay.connections,
+        "seats": _seats(relay, leases, now),
         "warm_up": _warm(relay, leases, now.date()),
         "providers": {one.provider: one.rate for one in config.limits if one.relay in (None, relay.name)},
     }
@@ -66,11 +80,19 @@ def _warm(relay: Relay, leases: Mapping[str, Mapping[str, Any]], today: dt.date)
     return {"used": leases.get(warm_key(relay.name, today), {}).get("count", 0), "most": most}
 
 
+def _seats(relay: Relay, leases: Mapping[str, Mapping[str, Any]], now: dt.datetime) -> dict[str, int] | None:
+    if relay.connections_total is None:
+        return None
+    held = leases.get(f"seats:{relay.name}", {}).get("held", ())
+    return {"held": sum(one["seats"] for one in held if one["until"] > now), "most": relay.connections_total}
+
+
 def _flat(one: dict[str, Any]) -> dict[str, Any]:
-    warm = one["warm_up"]
+    warm, seats = one["warm_up"], one["seats"]
     return one | {
         "purposes": "all" if one["purposes"] is None else ", ".join(one["purposes"]),
         "rate": one["rate"] or "-",
+        "seats": f"{seats['held']} of {seats['most']}" if seats else "-",
         "warm_up": f"{warm['used']} of {warm['most']}" if warm else "-",
         "providers": ", ".join(f"{name} {rate:g}/s" for name, rate in one["providers"].items()) or "-",
     }

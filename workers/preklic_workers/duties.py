@@ -27,6 +27,7 @@ from preklic_workers.measured import Handler, observe_reply
 from preklic_workers.record import Record
 from preklic_workers.revoke import Revoke
 from preklic_workers.rounds import Rounds
+from preklic_workers.seats import EVERY, Seats
 from preklic_workers.send_plan import SendDeps
 from preklic_workers.smtp.routes import open_routes
 from preklic_workers.store import Store
@@ -92,7 +93,12 @@ def send_duty(means: Means) -> Duty:
         bulk_closes_after=settings.bulk_closes_after,
     )
     handle = partial(send.handle, deps=deps)
-    return Duty({"send_now": handle, "send_bulk": handle}, close=[route.pool.close for route in routes])
+    seats = [Seats(means.store.leases, one.name, one.seats, one.pool) for one in routes if one.seats is not None]
+    return Duty(
+        {"send_now": handle, "send_bulk": handle},
+        beside=[Again("seats", each.once, EVERY) for each in seats],
+        close=[*(route.pool.close for route in routes), *(each.close for each in seats)],
+    )
 
 
 def signers_for(registry: Registry, keys: Sequence[DkimKey]) -> Signers:

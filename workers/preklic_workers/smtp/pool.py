@@ -11,6 +11,7 @@ import aiosmtplib
 from preklic_workers.smtp.conversation import CLOSING, Connection, Lost, Patience, Rejected, deadline
 from preklic_workers.smtp.dialogue import Dialogue
 from preklic_workers.smtp.replies import Phase
+from preklic_workers.smtp.slots import Slots
 
 WAIT_SECONDS: Final = 15.0  # with connecting and MAIL/RCPT still inside the claim's lease of 60 s
 
@@ -53,7 +54,7 @@ class RelayPool:
         self._target = target
         self._limits = limits or Limits()
         self._context = verifying(tls_context) if target.tls == "required" else None
-        self._slots = asyncio.Semaphore(self._limits.sessions)
+        self._slots = Slots(self._limits.sessions)
         self._idle: deque[tuple[Connection, float]] = deque()
 
     def session(self) -> "Session":
@@ -68,6 +69,25 @@ class RelayPool:
         """The next mail may have the slot, and the session if it can still be used."""
         self._keep(connection)
         self._slots.release()
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions are open, or may be at any moment: a slot that is taken counts as one."""
+        return self._slots.taken + len(self._idle)
+
+    def resize(self, most: int, until: float) -> None:
+        """At most so many sessions from now on, and never more than the limits say; none begins after `until`."""
+        self._slots.resize(min(most, self._limits.sessions), until)
+        self._close_idle(most)
+
+    def shrink(self, most: int) -> None:
+        """No more than so many from now on."""
+        self._slots.shrink(most)
+        self._close_idle(most)
+
+    def _close_idle(self, most: int) -> None:
+        while self._idle and self.sessions > most:
+            self._idle.popleft()[0].close()
 
     async def close(self) -> None:
         """QUIT every idle session."""
@@ -124,7 +144,7 @@ class RelayPool:
         self._idle.append((connection, asyncio.get_running_loop().time()))
 
     async def _slot(self) -> None:
-        if not self._slots.locked():
+        if self._slots.free:
             await self._slots.acquire()
             return
         try:

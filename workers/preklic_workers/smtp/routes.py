@@ -19,7 +19,7 @@ INVALID: Final = "processor_invalid"
 class Route:
     """A relay's pool of sessions and the company behind it; its share of the mails, and what it may carry.
 
-    `purposes`: those alone, None for all.
+    `purposes`: those alone, None for all. `seats`: sessions of all workers together, None for any number.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Route:
     weight: float = 1.0
     purposes: frozenset[str] | None = None
     meter: Meter = field(default_factory=Meter)
+    seats: int | None = None
     breaker: Breaker = field(default_factory=Breaker)
 
 
@@ -48,7 +49,8 @@ def open_routes(settings: Settings, on: dt.date) -> tuple[Route, ...]:
             raise SettingsError("PROCESSORS", f"the processor {processor.name} has no contract today")
         pool = RelayPool(*_pool(relay, settings.mail_domain))
         purposes = None if relay.purposes is None else frozenset(relay.purposes)
-        routes.append(Route(relay.name, processor, pool, relay.weight, purposes, meter_of(relay, settings.limits)))
+        meter = meter_of(relay, settings.limits)
+        routes.append(Route(relay.name, processor, pool, relay.weight, purposes, meter, relay.connections_total))
     return tuple(routes)
 
 

@@ -39,6 +39,11 @@ class Leases:
             self._takes[key] = Grouper(partial(self._take_group, key), forsake=True)
         return await self._takes[key](most)
 
+    async def share(self, key: str, by: str, wanted: int, most: int, seconds: float) -> tuple[int, int]:
+        """How many of `most` seats `by` holds for so many seconds, up to `wanted`, and how many hold or want some."""
+        doc = await self._change(key, share_update(by, wanted, most, seconds))
+        return doc["granted"], len(doc["held"])
+
     async def all(self) -> dict[str, Doc]:
         """Every lease by key: `next` is until when turns are given out (seconds since 1970), `count` what is used."""
         return {doc["_id"]: doc for doc in await self._leases.find({}, sort=[("_id", 1)])}
@@ -86,4 +91,17 @@ def takes_update(asked: int, most: int) -> list[Doc]:
     return [
         {"$set": {"at": "$$NOW", "granted": left}},
         {"$set": {"count": {"$add": [used, "$granted"]}}},
+    ]
+
+
+def share_update(by: str, wanted: int, most: int, seconds: float) -> list[Doc]:
+    """What `by` holds, in place of what it held: `wanted` or what the others, whose time is not over, leave. Pure."""
+    held = {"$ifNull": ["$held", []]}
+    live = {"$and": [{"$ne": ["$$one.by", by]}, {"$gt": ["$$one.until", "$$NOW"]}]}
+    left = {"$subtract": [most, {"$sum": "$held.seats"}]}
+    mine = {"by": by, "seats": "$granted", "until": {"$add": ["$$NOW", round(seconds * 1000)]}}
+    return [
+        {"$set": {"at": "$$NOW", "held": {"$filter": {"input": held, "as": "one", "cond": live}}}},
+        {"$set": {"granted": {"$max": [0, {"$min": [wanted, left]}]}}},
+        {"$set": {"held": {"$concatArrays": ["$held", [mine]]}}},
     ]

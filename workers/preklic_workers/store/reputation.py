@@ -39,7 +39,9 @@ class Reputation:
         for start in range(0, len(ids), _ASKED):
             page = {"_id": {"$in": ids[start : start + _ASKED]}, "purpose": {"$exists": True}}
             docs += await self._messages.find(page, {"purpose": 1, "sent_at": 1, "at": 1})
-        return [Complaint(d["_id"], d["purpose"], d.get("sent_at", d["at"]), told[d["_id"]]) for d in docs]
+        return [
+            Complaint(d["_id"], d["purpose"], d["sent_at"] if "sent_at" in d else d["at"], told[d["_id"]]) for d in docs
+        ]
 
     async def delivered(self, purpose: str, since: dt.datetime, most: int) -> int:
         """How many mails of this purpose a relay took since then and did not bounce; counted up to `most`."""
