@@ -24,7 +24,6 @@ from preklic_workers.smtp.meter import TIERS
 from preklic_workers.smtp.routes import Route
 from preklic_workers.store import CERTAIN, Busy, Claim, Claimed, Conflict, Ended, Store, Unavailable, moment, switches
 from preklic_workers.store.message_states import LEASE, UNDER_WAY
-from preklic_workers.store.providers import provider_of
 
 UNKNOWN_SECONDS: Final = 30.0  # an unknown person's grant may still be on its way
 SOON_SECONDS: Final = 5.0
@@ -73,7 +72,7 @@ def _sooner(outcome: Outcome, plan: Plan, route: Route, now: float) -> Outcome:
     """What this relay could not take, and surely did not, need not wait for it: another one is there."""
     if not isinstance(outcome, RetryLater) or outcome.reason not in _RELAYS_FAULT:
         return outcome
-    if not elsewhere(plan.routes, plan.purpose.key, provider_of(plan.address.domain), route, now):
+    if not elsewhere(plan.routes, plan.purpose.key, plan.provider, route, now):
         return outcome
     return replace(outcome, seconds=min(outcome.seconds, SOON_SECONDS))
 
@@ -129,7 +128,7 @@ async def _route(mail: str, plan: Plan, deps: SendDeps) -> Route | str:
     routes = [route for route in plan.routes if await stopped(*held, f"relay:{route.name}") is None]
     if not routes:
         return "stopped"
-    return choose(routes, plan.purpose.key, provider_of(plan.address.domain), mail, deps.clock())
+    return choose(routes, plan.purpose.key, plan.provider, mail, deps.clock())
 
 
 async def _claim(opened: Opened, deps: SendDeps, plan: Plan, route: Route) -> Attempt | Outcome:
