@@ -138,6 +138,13 @@ RELAY_REPLIES: Final = Counter(
     ("relay", "class"),
     registry=REGISTRY,
 )
+RELAY_OPEN: Final = Gauge(
+    "preklic_relay_open",
+    "Relays that this process has set aside because they do not answer (1), and those that answer again (0). "
+    "Page when it is 1 for 10 minutes.",
+    ("relay",),
+    registry=REGISTRY,
+)
 
 
 def exposition() -> bytes:

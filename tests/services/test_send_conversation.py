@@ -83,8 +83,9 @@ async def test_patience_ends(desk, sink):
 
 @pytest.mark.attack(38, guard="preklic_workers.smtp.replies:classify")
 @pytest.mark.parametrize("phase", ["RCPT", "body"])
-async def test_an_objection_to_us_stops_the_purpose_and_spares_the_person(desk, phase):
-    answer = b"550 5.7.26 unauthenticated mail is not accepted\r\n"
+@pytest.mark.parametrize("code", ["5.7.26", "5.7.515"])
+async def test_an_objection_to_us_stops_the_purpose_and_spares_the_person(desk, phase, code):
+    answer = f"550 {code} unauthenticated mail is not accepted\r\n".encode()
     async with scripted(**{phase: answer}) as relay:
         job = send_job()
         routes = [route(relay.port)]
@@ -93,6 +94,7 @@ async def test_an_objection_to_us_stops_the_purpose_and_spares_the_person(desk, 
     assert (person.suppressed, person.open) == ({}, ())
     assert await desk.store.controls.stopped("purpose:newsletter") is not None
     assert await desk.send(send_job(), TO) == RetryLater(120, "stopped", count=False)
+    assert await desk.send(send_job("payment"), TO) == Done()
 
 
 @pytest.mark.attack(37, guard="preklic_workers.attempts:certain")

@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import time
 from dataclasses import replace
+from itertools import chain, repeat
 
 import pytest
 
@@ -90,7 +91,7 @@ async def test_a_no_after_the_gate_finds_the_hand_over(desk, sink):
 
 @pytest.mark.parametrize(("late", "reason"), [("clock", "gate_late"), ("channel", "channel_gone")])
 async def test_too_late_for_data_gives_the_hand_over_back(desk, sink, late, reason):
-    ticks = iter([0.0, 0.0, 2.0, 2.0])
+    ticks = chain([0.0] * 4, repeat(2.0))  # begun, relay, turn, asked; and then the gate's answer
     still_there = iter([True, False])
     how = {"deps": {"clock": lambda: next(ticks)}} if late == "clock" else {"alive": lambda: next(still_there)}
     before = sink.counts()

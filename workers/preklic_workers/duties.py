@@ -9,11 +9,12 @@ from typing import Final, Protocol
 from preklic_shared import telemetry
 from preklic_shared.registry import Registry
 from preklic_shared.settings import Settings, SettingsError
-from preklic_workers import audit, days, rounds, send
+from preklic_workers import audit, complaints, days, rounds, send
 from preklic_workers.again import Again
 from preklic_workers.answer import Answer
 from preklic_workers.audit import Audit
 from preklic_workers.burials import Burials
+from preklic_workers.complaints import Complaints
 from preklic_workers.compose.composer import SHIPPED, Composer, House
 from preklic_workers.compose.dkim import Signers
 from preklic_workers.compose.templates import Templates
@@ -26,6 +27,7 @@ from preklic_workers.measured import Handler, observe_reply
 from preklic_workers.record import Record
 from preklic_workers.revoke import Revoke
 from preklic_workers.rounds import Rounds
+from preklic_workers.seats import EVERY, Seats
 from preklic_workers.send_plan import SendDeps
 from preklic_workers.smtp.routes import open_routes
 from preklic_workers.store import Store
@@ -91,7 +93,12 @@ def send_duty(means: Means) -> Duty:
         bulk_closes_after=settings.bulk_closes_after,
     )
     handle = partial(send.handle, deps=deps)
-    return Duty({"send_now": handle, "send_bulk": handle}, close=[route.pool.close for route in routes])
+    seats = [Seats(means.store.leases, one.name, one.seats, one.pool) for one in routes if one.seats is not None]
+    return Duty(
+        {"send_now": handle, "send_bulk": handle},
+        beside=[Again("seats", each.once, EVERY) for each in seats],
+        close=[*(route.pool.close for route in routes), *(each.close for each in seats)],
+    )
 
 
 def signers_for(registry: Registry, keys: Sequence[DkimKey]) -> Signers:
@@ -134,6 +141,7 @@ def upkeep_duty(means: Means) -> Duty:
     url = means.settings.amqp_url
     again = [
         Again("round", Rounds(upkeep, means.store, url).once, rounds.EVERY),
+        Again("complaints", Complaints(means.store, means.registry).once, complaints.EVERY),
         Again("account", Audit(url, means.store).once, audit.EVERY, later=True),
         Again("statistics", Days(means.store).once, days.EVERY),
         *Custody(means.settings, means.store, means.ring).rounds(),

@@ -8,15 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, assert_never
 
+from preklic_shared import telemetry
 from preklic_shared.registry import Purpose
 from preklic_workers.attempts import STOPPED_SECONDS, Attempt
 from preklic_workers.compose.mime import Mail
 from preklic_workers.outcomes import Outcome
 from preklic_workers.permission import rests_on_choice
 from preklic_workers.smtp.conversation import Accepted, Connection, Lost, Rejected, stuff
+from preklic_workers.smtp.meter import TIERS
 from preklic_workers.smtp.pool import RelayAway, Session
 from preklic_workers.smtp.routes import INVALID, Route, lapsed
+from preklic_workers.smtp.standing import failed, heard
 from preklic_workers.store import GateBusy, GateLost, GatePassed, GateRefused, Handover, Store, moment
+from preklic_workers.store.providers import provider_of
+
+log = telemetry.logger(__name__)
 
 GATE_SECONDS: Final = 2.0  # law 1c: an older answer of the gate is none
 BULK_CLOSES_AFTER: Final = 60.0
@@ -66,11 +72,19 @@ class Conversed:
 
 async def hand_over(attempt: Attempt, mail: Mail, route: Route, watch: Watch) -> Outcome:
     """Hand `mail` to the relay of `route` if the gate says so, and record what became of it."""
+    provider = provider_of(mail.recipient.rpartition("@")[2].lower())
+    if (full := await route.meter.turn(attempt.store.leases, provider, watch.clock())) is not None:
+        return await attempt.later(TIERS[full], full, count=False)
     try:
         async with route.pool.session() as session:
             ended = await _converse(session, attempt, mail, route, watch)
     except RelayAway as away:
         return await _no_session(attempt, away.reason, route, watch)
+    heard(route, ended.answer, watch.clock())
+    return await _recorded(ended, attempt, route, watch)
+
+
+async def _recorded(ended: Conversed, attempt: Attempt, route: Route, watch: Watch) -> Outcome:
     match ended.answer:
         case Accepted() as accepted:
             watch.observe(route.name, "2xx")
@@ -149,8 +163,11 @@ async def _late(attempt: Attempt, reason: str, *, handed: bool) -> Outcome:
 
 
 async def _no_session(attempt: Attempt, reason: str, route: Route, watch: Watch) -> Outcome:
-    if reason in {"relay_busy", "relay_rate"}:
+    if reason == "relay_busy":
         return await attempt.later(_SOON, reason, count=False)
+    failed(route, watch.clock())
+    if reason == "relay_tls":
+        log.error("a relay cannot prove itself: it gets no mail", relay=route.name)
     watch.observe(route.name, "tls" if reason == "relay_tls" else "lost")
     return await attempt.relay_away(reason)
 

@@ -19,6 +19,8 @@ from preklic_workers.outcomes import Done, Outcome, Refused, RetryLater
 from preklic_workers.permission import Person, may, rests_on_choice
 from preklic_workers.runtime import Opened
 from preklic_workers.send_plan import Plan, SendDeps, claim_of, patience, plan_of, subject_of
+from preklic_workers.smtp.choice import choose, elsewhere
+from preklic_workers.smtp.meter import TIERS
 from preklic_workers.smtp.routes import Route
 from preklic_workers.store import CERTAIN, Busy, Claim, Claimed, Conflict, Ended, Store, Unavailable, moment, switches
 from preklic_workers.store.message_states import LEASE, UNDER_WAY
@@ -26,6 +28,8 @@ from preklic_workers.store.message_states import LEASE, UNDER_WAY
 UNKNOWN_SECONDS: Final = 30.0  # an unknown person's grant may still be on its way
 SOON_SECONDS: Final = 5.0
 EARLIER: Final = "earlier_hand_over"
+# Reasons that leave no doubt (law 2): no body went out, and the next attempt may take another relay.
+_RELAYS_FAULT: Final = frozenset({"relay_away", "relay_tls", "relay_auth", "relay_lost", "deferred", *TIERS})
 AFTER_FAILED: Final = frozenset({"refused", "expired", "cancelled", "dead", "discarded", "failed"})
 
 
@@ -54,14 +58,23 @@ async def _send(opened: Opened, deps: SendDeps) -> Outcome:
         return await _refuse(opened, deps, plan)
     if (reason := await _after(opened, deps)) is not None:
         return await _refuse(opened, deps, reason) if isinstance(reason, str) else reason
-    route = await _route(plan, deps)
+    route = await _route(f"{opened.job.id}/{opened.attempt // 2}", plan, deps)
     if isinstance(route, str):
-        return RetryLater(STOPPED_SECONDS, route, count=False)
+        return RetryLater(TIERS.get(route, STOPPED_SECONDS), route, count=False)
     attempt = await _claim(opened, deps, plan, route)
     if not isinstance(attempt, Attempt):
         return attempt
     watch = Watch(opened.alive, deps.clock, deps.observe, deps.bulk_closes_after)
-    return await _deliver(attempt, plan, route, watch, deps.composer)
+    return _sooner(await _deliver(attempt, plan, route, watch, deps.composer), plan, route, deps.clock())
+
+
+def _sooner(outcome: Outcome, plan: Plan, route: Route, now: float) -> Outcome:
+    """What this relay could not take, and surely did not, need not wait for it: another one is there."""
+    if not isinstance(outcome, RetryLater) or outcome.reason not in _RELAYS_FAULT:
+        return outcome
+    if not elsewhere(plan.routes, plan.purpose.key, plan.provider, route, now):
+        return outcome
+    return replace(outcome, seconds=min(outcome.seconds, SOON_SECONDS))
 
 
 async def _deliver(attempt: Attempt, plan: Plan, route: Route, watch: Watch, composer: Composer) -> Outcome:
@@ -103,15 +116,19 @@ async def _after(opened: Opened, deps: SendDeps) -> RetryLater | str | None:
     return RetryLater(patience((time.time() * 1000 - job.at) / 1000), "after", count=False)
 
 
-async def _route(plan: Plan, deps: SendDeps) -> Route | str:
-    """The first relay that no kill switch holds, or why there is none now: stopped, or withdrawals are late."""
+async def _route(mail: str, plan: Plan, deps: SendDeps) -> Route | str:
+    """The relay for `mail` among those that no kill switch holds, or why there is none now.
+
+    Two attempts in turn go by the same relay if nothing is wrong with it: a greylisting host asks for that.
+    """
     if (late := await withheld(deps.store, plan.purpose, deps.bulk_closes_after)) is not None:
         return late
     stopped = deps.store.controls.stopped
-    for route in plan.routes:
-        if await stopped(*switches(plan.purpose), f"relay:{route.name}") is None:
-            return route
-    return "stopped"
+    held = switches(plan.purpose)
+    routes = [route for route in plan.routes if await stopped(*held, f"relay:{route.name}") is None]
+    if not routes:
+        return "stopped"
+    return choose(routes, plan.purpose.key, plan.provider, mail, deps.clock())
 
 
 async def _claim(opened: Opened, deps: SendDeps, plan: Plan, route: Route) -> Attempt | Outcome:

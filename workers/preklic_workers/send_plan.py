@@ -16,6 +16,7 @@ from preklic_workers.permission import may_begin
 from preklic_workers.runtime import Opened
 from preklic_workers.smtp.routes import Route, today, valid_routes
 from preklic_workers.store import Claim, Store, moment
+from preklic_workers.store.providers import provider_of
 
 # How old a job is (seconds) -> how long it waits before it asks again for the job that it stands on.
 _PATIENCE: Final = ((60.0, 5.0), (600.0, 30.0), (3600.0, 120.0))
@@ -45,6 +46,11 @@ class Plan:
     address: Address
     subject: str
     routes: Sequence[Route]
+
+    @property
+    def provider(self) -> str:
+        """The class of the recipient's mailbox provider, which limits may name."""
+        return provider_of(self.address.domain)
 
 
 def plan_of(opened: Opened, deps: SendDeps) -> Plan | str:

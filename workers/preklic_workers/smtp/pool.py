@@ -11,12 +11,13 @@ import aiosmtplib
 from preklic_workers.smtp.conversation import CLOSING, Connection, Lost, Patience, Rejected, deadline
 from preklic_workers.smtp.dialogue import Dialogue
 from preklic_workers.smtp.replies import Phase
+from preklic_workers.smtp.slots import Slots
 
 WAIT_SECONDS: Final = 15.0  # with connecting and MAIL/RCPT still inside the claim's lease of 60 s
 
 
 class RelayAway(Exception):
-    """No session: `reason` is relay_away, relay_tls, relay_auth, relay_busy or relay_rate."""
+    """No session: `reason` is relay_away, relay_tls, relay_auth or relay_busy."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -25,13 +26,12 @@ class RelayAway(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of a pool: sessions at once, mails for each session, seconds of idleness, mails a second (0: any)."""
+    """Bounds of a pool: sessions at once, mails for each session, seconds of idleness."""
 
     sessions: int = 32
     mails: int = 100
     idle_seconds: float = 20.0
     connect_seconds: float = 10.0
-    rate: float = 0.0
     patience: Patience = field(default_factory=Patience)
 
 
@@ -54,23 +54,40 @@ class RelayPool:
         self._target = target
         self._limits = limits or Limits()
         self._context = verifying(tls_context) if target.tls == "required" else None
-        self._slots = asyncio.Semaphore(self._limits.sessions)
+        self._slots = Slots(self._limits.sessions)
         self._idle: deque[tuple[Connection, float]] = deque()
-        self._next_turn = 0.0
 
     def session(self) -> "Session":
         """A slot of the pool, to hold one conversation in (`async with`); RelayAway when none is free in time."""
         return Session(self)
 
     async def take_slot(self) -> None:
-        """Wait for this mail's turn and for a free slot."""
-        await self._pace()
+        """Wait for a free slot."""
         await self._slot()
 
     def free_slot(self, connection: Connection | None) -> None:
         """The next mail may have the slot, and the session if it can still be used."""
         self._keep(connection)
         self._slots.release()
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions are open, or may be at any moment: a slot that is taken counts as one."""
+        return self._slots.taken + len(self._idle)
+
+    def resize(self, most: int, until: float) -> None:
+        """At most so many sessions from now on, and never more than the limits say; none begins after `until`."""
+        self._slots.resize(min(most, self._limits.sessions), until)
+        self._close_idle(most)
+
+    def shrink(self, most: int) -> None:
+        """No more than so many from now on."""
+        self._slots.shrink(most)
+        self._close_idle(most)
+
+    def _close_idle(self, most: int) -> None:
+        while self._idle and self.sessions > most:
+            self._idle.popleft()[0].close()
 
     async def close(self) -> None:
         """QUIT every idle session."""
@@ -127,7 +144,7 @@ class RelayPool:
         self._idle.append((connection, asyncio.get_running_loop().time()))
 
     async def _slot(self) -> None:
-        if not self._slots.locked():
+        if self._slots.free:
             await self._slots.acquire()
             return
         try:
@@ -135,17 +152,6 @@ class RelayPool:
                 await self._slots.acquire()
         except TimeoutError:
             raise RelayAway("relay_busy") from None
-
-    async def _pace(self) -> None:
-        """Wait for this mail's turn at `rate` mails a second."""
-        if not self._limits.rate:
-            return
-        now = asyncio.get_running_loop().time()
-        turn = max(now, self._next_turn)
-        if turn - now > WAIT_SECONDS:
-            raise RelayAway("relay_rate")
-        self._next_turn = turn + 1 / self._limits.rate
-        await asyncio.sleep(turn - now)
 
 
 def greeted(client: aiosmtplib.SMTP, patience: Patience) -> Connection:

@@ -3,11 +3,13 @@
 import datetime as dt
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from preklic_shared.settings import Processor, Relay, Settings, SettingsError
+from preklic_workers.smtp.breaker import Breaker
+from preklic_workers.smtp.meter import Meter, meter_of
 from preklic_workers.smtp.pool import Limits, RelayPool, Target
 
 INVALID: Final = "processor_invalid"
@@ -15,11 +17,19 @@ INVALID: Final = "processor_invalid"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A relay's pool of sessions and the company behind it."""
+    """A relay's pool of sessions and the company behind it; its share of the mails, and what it may carry.
+
+    `purposes`: those alone, None for all. `seats`: sessions of all workers together, None for any number.
+    """
 
     name: str
     processor: Processor
     pool: RelayPool
+    weight: float = 1.0
+    purposes: frozenset[str] | None = None
+    meter: Meter = field(default_factory=Meter)
+    seats: int | None = None
+    breaker: Breaker = field(default_factory=Breaker)
 
 
 def open_routes(settings: Settings, on: dt.date) -> tuple[Route, ...]:
@@ -37,7 +47,10 @@ def open_routes(settings: Settings, on: dt.date) -> tuple[Route, ...]:
             raise SettingsError("RELAYS", f"the relay {relay.name} belongs to no registered processor")
         if not contracted(processor, on):
             raise SettingsError("PROCESSORS", f"the processor {processor.name} has no contract today")
-        routes.append(Route(relay.name, processor, RelayPool(*_pool(relay, settings.mail_domain))))
+        pool = RelayPool(*_pool(relay, settings.mail_domain))
+        purposes = None if relay.purposes is None else frozenset(relay.purposes)
+        meter = meter_of(relay, settings.limits)
+        routes.append(Route(relay.name, processor, pool, relay.weight, purposes, meter, relay.connections_total))
     return tuple(routes)
 
 
@@ -76,4 +89,4 @@ def _pool(relay: Relay, helo: str) -> tuple[Target, Limits, ssl.SSLContext | Non
     except (OSError, UnicodeError) as error:
         raise SettingsError("RELAYS", f"the relay {relay.name}: {type(error).__name__}") from None
     target = Target(relay.host, relay.port, helo, relay.tls, relay.username, password)
-    return target, Limits(sessions=relay.connections, rate=relay.rate), context
+    return target, Limits(sessions=relay.connections, mails=relay.messages_per_connection), context

@@ -21,6 +21,7 @@ from preklic_workers.store.holding import Hold
 from preklic_workers.store.holds import Holds, NothingToHold
 from preklic_workers.store.import_docs import ListGrant, ListState
 from preklic_workers.store.imports import Answers, Granted, Imports, Purposes
+from preklic_workers.store.leases import Leases
 from preklic_workers.store.marks import Marked, Marks
 from preklic_workers.store.merge_docs import Merge, Merged
 from preklic_workers.store.merges import Merges
@@ -30,6 +31,7 @@ from preklic_workers.store.mongo import Doc, Duplicate, Mongo, Standalone, Unava
 from preklic_workers.store.persons import Persons, TooManyFields
 from preklic_workers.store.profiles import Profiles
 from preklic_workers.store.proofs import Proofs
+from preklic_workers.store.reputation import Reputation
 from preklic_workers.store.requests import Requests
 from preklic_workers.store.returned import Returned
 from preklic_workers.store.signs import Signs, Silent
@@ -157,6 +159,8 @@ class Store:
     requests: Requests
     returned: Returned
     statistics: Statistics
+    leases: Leases
+    reputation: Reputation
 
     async def handed(self, message: str, epoch: int) -> bool:
         """Whether an epoch before `epoch` left its hand-over open: a body may be out, and no no is plain (law 1e)."""
@@ -207,4 +211,6 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         requests=Requests(mongo),
         returned=Returned(mongo),
         statistics=Statistics(mongo),
+        leases=Leases(mongo),
+        reputation=Reputation(mongo),
     )

@@ -50,11 +50,13 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     "events": (
         Index("age", (("recorded", 1),), {"expireAfterSeconds": KEEP_SECONDS}),
         Index("person", (("person", 1),)),  # an erasure deletes them
+        Index("complaints", (("recorded", 1),), {"partialFilterExpression": {"kind": "complained"}}),
     ),
     "permissions": (Index("person", (("person", 1), ("at", 1))),),
     "marks": (
         Index("left", (("seen", 1),), {"expireAfterSeconds": 86_400, "partialFilterExpression": {"left": True}}),
     ),
+    "leases": (Index("age", (("at", 1),), {"expireAfterSeconds": 172_800}),),
     "holders": (Index("age", (("seen", 1),), {"expireAfterSeconds": 86_400}),),
     "acts": (
         Index("person", (("person", 1), ("at", 1)), {"sparse": True}),

@@ -194,6 +194,12 @@ STATISTICS: Final = object_of(
         object_of([*_KEY_OF_CELL, "id", "person", "day"], **_KEY_OF_CELL, id=JOB, person=HASH, day=DATE), MOST_WAITING
     ),
 )  # fmt: skip
+_NUMBER: Final[Doc] = {"bsonType": "number"}
+_SEATS: Final = object_of(["by", "seats", "until"], by=JOB, seats=WHOLE, until=DATE)
+LEASE: Final = object_of(
+    ["_id", "at", "granted"], _id=WORD, at=DATE, granted=WHOLE, now=_NUMBER, since=_NUMBER, next=_NUMBER, count=WHOLE,
+    held=list_of(_SEATS, 10_000),
+)  # fmt: skip
 KEY: Final = object_of(
     ["_id", "wrapped", "epoch"],
     _id=object_of(["p", "g"], p=HASH, g={"enum": list(GROUPS)}),
@@ -217,4 +223,5 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "held_mails": HELD_MAIL,
     "holders": HOLDER,
     "statistics": STATISTICS,
+    "leases": LEASE,
 }
