@@ -53,7 +53,7 @@ def letter_of(mail: dict[str, Any]) -> Letter:
         to=mail["to"][0],
         subject=str(message["Subject"]),
         html=part.get_content() if part is not None else "",
-        one_click=header.strip("<>") or None,
+        one_click=header.partition(",")[0].strip("<>") or None,
     )
 
 

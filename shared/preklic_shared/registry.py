@@ -97,6 +97,12 @@ class Registry:
         return purpose is not None and group in purpose.groups
 
     @cached_property
+    def sender_domains(self) -> frozenset[str]:
+        """The domains that mails come from, in lower case: their Message-IDs end in them."""
+        senders = [purpose.sender for purpose in self.purposes.values() if purpose.sender is not None]
+        return frozenset(sender.address.rpartition("@")[2].lower() for sender in senders)
+
+    @cached_property
     def revocable(self) -> frozenset[str]:
         """Every key and switch that a person can stop."""
         return frozenset(purpose.key for purpose in self.purposes.values() if purpose.revocable) | self.switches

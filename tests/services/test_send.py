@@ -5,6 +5,7 @@ import email.policy
 
 import pytest
 
+from preklic_shared import return_paths
 from preklic_shared.ids import new_id
 from preklic_shared.tokens import Click, Confirm, Unsubscribe
 from preklic_workers.outcomes import Dead, Done, Refused, RetryLater
@@ -39,7 +40,9 @@ async def test_a_permitted_mail_is_sent_once_and_recorded(desk, sink):
     assert message["To"] == TO
     assert message["Message-ID"].startswith(f"<{job.id}@")
     assert message["List-Id"] == "<novice.lucrum.example>"
-    url = message["List-Unsubscribe"].strip("<>")
+    (mail,) = sink.mails()
+    assert return_paths.check(RING.tokens, mail["sender"].rpartition("@")[0], return_paths.Bounce).message == job.id
+    url = message["List-Unsubscribe"].partition(",")[0].strip("<>")
     token = RING.tokens.check(url.rpartition("/")[2], Unsubscribe)
     person = await desk.person(TO)
     assert (token.message, token.pid, token.purpose) == (job.id, person.pid, "newsletter")

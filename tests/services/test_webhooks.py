@@ -503,7 +503,7 @@ def test_wrong_keys_are_said_before_anything_is_served(settings, free_port, tmp_
 
 
 def open_with(settings, webhooks):
-    return open_sources(changed(settings, webhooks=webhooks), load_token_keys(settings.key_dir))
+    return open_sources(changed(settings, webhooks=webhooks), load_token_keys(settings.key_dir), frozenset())
 
 
 def test_the_settings_come_from_a_file_or_the_environment(tmp_path):

@@ -6,9 +6,8 @@ import msgspec
 import pytest
 
 from commanding import points
-from preklic_shared import cli, command, jobs
+from preklic_shared import cli, command, health, jobs
 from preklic_shared.cli import Code, Stop
-from preklic_workers import health
 from preklic_workers.commands_respond import clear_header
 from preklic_workers.joblog import Entry, within
 

@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+from preklic_shared import return_paths
 from preklic_shared.addresses import parse
 from preklic_shared.jobs import SendPayload
 from preklic_shared.registry import load_registry
@@ -37,7 +38,11 @@ def test_marketing_says_who_what_and_how_to_stop():
     assert message["Reply-To"] == "pomoc@lucrum.example"
     assert "Auto-Submitted" not in message
     text = message.get_body(("plain",)).get_content()
-    assert message["List-Unsubscribe"].strip("<>") in text
+    one_click, by_mail = (way.strip("<>") for way in message["List-Unsubscribe"].split(", "))
+    assert one_click in text
+    leave = return_paths.check(RING.tokens, by_mail.removeprefix("mailto:").rpartition("@")[0], return_paths.Leave)
+    assert leave.message in message["Message-ID"]
+    assert message["CFBL-Address"] == "fbl@lucrum.example; report=arf"
 
 
 def test_a_payment_mail_is_no_list_mail():

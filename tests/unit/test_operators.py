@@ -56,6 +56,7 @@ def header(actor):
         "revoke": {"purposes": "all", "source": "api", "person": "0" * 32},
         "grant": {"key": "record-1", "sealed": "AAAA"},
         "enrich": {"group": "profile", "key": "record-1", "sealed": "AAAA"},
+        "aside": {"source": "smtp", "reason": "unmatched", "key": "record-1", "sealed": "AAAA"},
         "ask": {"question": "status", "message": str(uuid.uuid4())},
     }
     return kind(**fields, **given[kind.KIND])

@@ -65,13 +65,7 @@ async def by_log(store: Store, proofs: Mapping[str, str], *, by: str, why: str) 
 
 def proofs_of(file: Path, registry: Registry) -> dict[str, str]:
     """What a relay's log proves of our mails, by job id. Raises relaylog's Unreadable, UnknownFormat, TooMuch."""
-    return relaylog.read(file, domains(registry))
-
-
-def domains(registry: Registry) -> frozenset[str]:
-    """The domains of our Message-IDs: those of the purposes' senders, in lower case."""
-    senders = [purpose.sender for purpose in registry.purposes.values() if purpose.sender is not None]
-    return frozenset(sender.address.rpartition("@")[2].lower() for sender in senders)
+    return relaylog.read(file, registry.sender_domains)
 
 
 def since(doc: Doc) -> dt.datetime:

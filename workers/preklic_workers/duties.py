@@ -103,8 +103,7 @@ def send_duty(means: Means) -> Duty:
 
 def signers_for(registry: Registry, keys: Sequence[DkimKey]) -> Signers:
     """What signs each sender's mail. Raises SettingsError when some senders' mail is signed and others' is not."""
-    domains = {p.sender.address.rpartition("@")[2] for p in registry.purposes.values() if p.sender is not None}
-    if keys and (bare := unsigned(domains, keys)):
+    if keys and (bare := unsigned(registry.sender_domains, keys)):
         raise SettingsError("KEY_DIR", f"no DKIM key for {', '.join(bare)} (preklic keys dkim make)")
     return Signers(keys)
 

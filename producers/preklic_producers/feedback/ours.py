@@ -19,11 +19,15 @@ _RETURN_PATH: Final = re.compile(rf"(?<![A-Za-z0-9_.-])(b-[A-Za-z2-7]{{{return_p
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """Our mail domain, the keys that sealed the return paths of our mails, and the clock (Unix seconds)."""
+    """Our mail domain, the keys that sealed the return paths of our mails, and the clock (Unix seconds).
+
+    `senders` are the domains that our mails come from: their Message-IDs end in those.
+    """
 
     domain: str
     keys: TokenKeys
     clock: Callable[[], float] = time.time
+    senders: frozenset[str] = frozenset()
 
     def past(self, at: int | None) -> bool:
         """Whether an event of that time (milliseconds) is too old to have any effect."""
@@ -35,10 +39,10 @@ class Ours:
             return tag
         for name in names:
             local, _, domain = _bare(name).rpartition("@")
+            if is_id(local.lower()) and domain.lower() in self.senders | {self.domain.lower()}:
+                return local.lower()
             if domain.lower() != self.domain.lower():
                 continue
-            if is_id(local.lower()):
-                return local.lower()
             if (token := return_paths.check(self.keys, local, return_paths.Bounce)) is not None:
                 return token.message
         return None

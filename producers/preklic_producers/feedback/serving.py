@@ -48,10 +48,11 @@ async def listening(settings: Settings, host: str, port: int, *, lmtp: bool) -> 
     keys = load_token_keys(key_dir)
     seals = Seals(sealing_keys, None if settings.sealing_pin is None else bytes.fromhex(settings.sealing_pin))
     drafts = Drafter(settings.producer, load_registry(settings.registry), seals)
+    ours = Ours(settings.mail_domain, keys)
     box = Outbox(outbox)
     publisher = Publisher(settings.amqp_url, deadline=PUBLISH_SECONDS, name="preklic feedback")
     delivery = Delivery(publisher, box)
-    listener = Listener(Taker(Ours(settings.mail_domain, keys), drafts, delivery), settings.mail_domain, lmtp)
+    listener = Listener(Taker(ours, drafts, delivery), settings.mail_domain, lmtp)
     try:
         yield await listener.start(host, port), publisher
     finally:

@@ -159,7 +159,7 @@ def _builder(settings: Settings) -> Callable[[Ceiling], Gateway]:
             bearers=bearers,
             trusted=_trusted(settings),
             processors=settings.processors,
-            sources=open_sources(settings, keys),
+            sources=open_sources(settings, keys, registry.sender_domains),
             misses=misses,
         )
 

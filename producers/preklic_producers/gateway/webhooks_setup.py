@@ -11,9 +11,9 @@ from preklic_shared.settings import Settings, SettingsError
 from preklic_shared.tokens import TokenKeys
 
 
-def open_sources(settings: Settings, keys: TokenKeys) -> dict[str, Source]:
+def open_sources(settings: Settings, keys: TokenKeys, senders: frozenset[str]) -> dict[str, Source]:
     """Each provider by its name in the path; SettingsError names the setting at fault."""
-    hooks, ours = settings.webhooks, Ours(settings.mail_domain, keys)
+    hooks, ours = settings.webhooks, Ours(settings.mail_domain, keys, senders=senders)
     production = settings.environment == "production"
     sources: dict[str, Source] = {}
     if hooks.ses is not None:

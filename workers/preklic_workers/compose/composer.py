@@ -11,6 +11,7 @@ from preklic_shared.addresses import Address, BadAddress, parse
 from preklic_shared.jobs import SendJob, SendPayload
 from preklic_shared.redirects import redirect_to
 from preklic_shared.registry import Purpose, Registry
+from preklic_shared.return_paths import Bounce, Leave, mint
 from preklic_shared.tokens import Click, Confirm, Open, Preference, TokenKeys, Unsubscribe
 from preklic_workers.compose.dkim import Signers
 from preklic_workers.compose.links import Tracking, host_of, link
@@ -151,12 +152,14 @@ class Composer:
             recipient=Mailbox(address.text),
             subject=subject,
             at=time.time(),
-            bounce=f"bounce@{self._house.mail_domain}",
+            bounce=mint(self._tokens, Bounce(job.id), self._house.mail_domain),
             reply_to=_reply_to(payload.reply_to),
             unsubscribe=unsubscribe,
             list_id=purpose.list_id or None,
             feedback=f"{purpose.key}:preklic",
             automatic=not purpose.list_id,
+            leave=mint(self._tokens, Leave(job.id), self._house.mail_domain) if unsubscribe is not None else None,
+            complaints=f"fbl@{self._house.mail_domain}" if purpose.marketing else None,
         )
 
     def _variant(self, job: SendJob, payload: SendPayload, purpose: Purpose) -> Template:

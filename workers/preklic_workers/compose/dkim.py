@@ -35,6 +35,8 @@ COVERED: Final = (
     "List-Unsubscribe-Post",
     "List-Id",
     "Feedback-ID",
+    "CFBL-Address",
+    "CFBL-Feedback-ID",
     "Auto-Submitted",
 )
 _BLANKS: Final = re.compile(rb"[ \t]{2,}|\t")

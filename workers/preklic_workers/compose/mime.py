@@ -46,7 +46,8 @@ class Letter:
     """What a mail's header says. `at` is in seconds since 1970; `unsubscribe` an https URL for one-click.
 
     `feedback` is the identifier that mailbox providers report complaints by (no person in it); `automatic` marks mail
-    that no list sends (RFC 3834).
+    that no list sends (RFC 3834). `bounce` is the envelope's sender; a mailed unsubscribe goes to `leave` (RFC 2369),
+    complaints to `complaints` (RFC 9477).
     """
 
     job: str
@@ -60,6 +61,8 @@ class Letter:
     list_id: str | None = None
     feedback: str | None = None
     automatic: bool = False
+    leave: str | None = None
+    complaints: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Mail:
     urls: tuple[str, ...]
     unsubscribe: str | None
     smtputf8: bool
+    leave: str | None = None
 
 
 def assemble(letter: Letter, text: str, html: str, urls: tuple[str, ...] = ()) -> Mail:
@@ -94,6 +98,7 @@ def assemble(letter: Letter, text: str, html: str, urls: tuple[str, ...] = ()) -
         urls=urls,
         unsubscribe=letter.unsubscribe,
         smtputf8=not letter.recipient.address.isascii(),
+        leave=letter.leave if letter.unsubscribe is not None else None,
     )
 
 
@@ -109,12 +114,15 @@ def _fields(letter: Letter) -> list[tuple[str, bytes]]:
     if letter.reply_to is not None:
         fields.append(("Reply-To", mailbox(letter.reply_to, "Reply-To")))
     if letter.unsubscribe is not None:
-        fields.append(("List-Unsubscribe", url(letter.unsubscribe, "List-Unsubscribe")))
+        fields.append(("List-Unsubscribe", ways_out(letter.unsubscribe, letter.leave)))
         fields.append(("List-Unsubscribe-Post", b"List-Unsubscribe=One-Click"))
     if letter.list_id is not None:
         fields.append(("List-Id", token(f"<{letter.list_id}>", "List-Id")))
     if letter.feedback is not None:
         fields.append(("Feedback-ID", token(letter.feedback, "Feedback-ID")))
+    if letter.complaints is not None:
+        fields.append(("CFBL-Address", token(f"{letter.complaints}; report=arf", "CFBL-Address")))
+        fields.append(("CFBL-Feedback-ID", token(letter.bounce, "CFBL-Feedback-ID")))
     if letter.automatic:
         fields.append(("Auto-Submitted", b"auto-generated"))
     return fields
@@ -193,6 +201,18 @@ def url(value: str, field: str) -> bytes:
     if not _URL.fullmatch(value) or len(field) + len(value) + 4 > MAX_LINE:
         raise BadContent(field)
     return b"<" + value.encode("ascii") + b">"
+
+
+def ways_out(unsubscribe: str, leave: str | None) -> bytes:
+    """List-Unsubscribe: the one-click URL first (RFC 8058 3.1), then the address, on one line that nobody folds."""
+    first = url(unsubscribe, "List-Unsubscribe")
+    if leave is None:
+        return first
+    check_mailbox(leave, "List-Unsubscribe")
+    both = first + b", <mailto:" + leave.encode("ascii") + b">"
+    if len(both) + len("List-Unsubscribe: ") > MAX_LINE:
+        raise BadContent("List-Unsubscribe")
+    return both
 
 
 def token(value: str, field: str) -> bytes:

@@ -28,7 +28,7 @@ def verify(mail: Mail) -> str | None:
     if address_in(values.get("To", b"")) != mail.recipient.encode():
         return "to"
     boundary = values.get("Content-Type", b"").partition(b'boundary="')[2].rstrip(b'"')
-    return _one_click_fault(values, mail.unsubscribe) or _body_fault(body, boundary, mail.urls)
+    return _one_click_fault(values, mail.unsubscribe, mail.leave) or _body_fault(body, boundary, mail.urls)
 
 
 def split_header(head: bytes) -> list[tuple[str, bytes]] | None:
@@ -66,10 +66,11 @@ def _lines_fault(raw: bytes) -> str | None:
     return None
 
 
-def _one_click_fault(values: dict[str, bytes], unsubscribe: str | None) -> str | None:
+def _one_click_fault(values: dict[str, bytes], unsubscribe: str | None, leave: str | None) -> str | None:
     if unsubscribe is None:
         return "one-click" if "List-Unsubscribe" in values or "List-Unsubscribe-Post" in values else None
-    if values.get("List-Unsubscribe") != f"<{unsubscribe}>".encode("ascii"):
+    planned = f"<{unsubscribe}>" + (f", <mailto:{leave}>" if leave is not None else "")
+    if values.get("List-Unsubscribe") != planned.encode("ascii"):
         return "one-click"
     return None if values.get("List-Unsubscribe-Post") == _ONE_CLICK else "one-click"
 
