@@ -21,6 +21,7 @@ Sealed = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9+/]+={{0,2}}{_END}", max_leng
 Day = Annotated[str, Meta(pattern=rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{_END}")]
 Pid = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{32}}{_END}")]
 Enhanced = Annotated[str, Meta(pattern=rf"^[245]\.[0-9]{{1,3}}\.[0-9]{{1,3}}{_END}")]  # RFC 3463
+Word = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9][A-Za-z0-9_.:-]{{0,99}}{_END}")]
 Text = Annotated[str, Meta(max_length=1000)]
 Short = Annotated[str, Meta(min_length=1, max_length=200)]
 Purposes = Annotated[tuple[Purpose, ...], Meta(min_length=1, max_length=64)]
@@ -135,6 +136,30 @@ class AskJob(Job, frozen=True, kw_only=True):
     sealed: Sealed | None = None
 
 
+class WebhookJob(Job, frozen=True, kw_only=True):
+    """One event for one endpoint outside: ids, words and codes alone; no field of it has room for an address.
+
+    `happened` is when, `endpoint` for whom. The job's id is the receiver's `webhook-id`, the same at every repeat.
+    """
+
+    KIND: ClassVar[str] = "webhook"
+
+    endpoint: Word
+    event: Annotated[str, Meta(pattern=rf"^[a-z]{{1,32}}\.[a-z_]{{1,32}}{_END}")]
+    happened: Millis
+    message: JobId | None = None
+    withdrawal: JobId | None = None
+    grant: JobId | None = None
+    person: Pid | None = None
+    purposes: Purposes | None = None
+    template: Word | None = None
+    campaign: Word | None = None
+    reason: Word | None = None
+    code: Annotated[int, Meta(ge=100, le=999)] | None = None
+    enhanced: Enhanced | None = None
+    control: Word | None = None
+
+
 class _Payload(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     pass
 
@@ -201,6 +226,7 @@ ACTORS: dict[str, tuple[type[Job], str]] = {
     "grant": (GrantJob, "record"),
     "enrich": (EnrichJob, "record"),
     "ask": (AskJob, "ask"),
+    "webhook": (WebhookJob, "webhooks"),
 }
 PAYLOADS: dict[type[Job], type[Payload]] = {
     SendJob: SendPayload,

@@ -62,6 +62,7 @@ ROLES: Final[Mapping[str, Needs]] = {
     "answer": Needs(sealing=True, blind=("lookup",)),
     "upkeep": Needs(groups=GROUPS, blind=("lookup", "suppress"), root=True),
     "gateway": Needs(tokens=True),
+    "webhook": Needs(),
 }
 
 
