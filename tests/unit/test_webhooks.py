@@ -1,4 +1,4 @@
-"""Outgoing webhooks without I/O: signatures, what a change means, what can be in a body, which endpoints are allowed."""
+"""Outgoing webhooks without I/O: signatures, what a change means, what a body can hold, which endpoints may be."""
 
 import datetime as dt
 import re
@@ -193,7 +193,7 @@ def test_loopback_is_for_development_alone():
 
 
 def test_unknown_events_and_two_of_a_name_are_refused():
-    with pytest.raises(SettingsError, match="no event message.read"):
+    with pytest.raises(SettingsError, match=r"no event message\.read"):
         load_settings(environment(EVENTS="message.read"))
     twice = environment() | {name.replace("__0__", "__1__"): value for name, value in environment().items()}
     with pytest.raises(SettingsError, match="same name"):

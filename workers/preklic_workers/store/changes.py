@@ -20,8 +20,8 @@ BATCH: Final = 500
 WAIT_MS: Final = 500
 # A mail that bounces or is complained about later than this after its claim is not found again by `since`.
 _OLDEST_MAIL: Final = dt.timedelta(days=45)
-# The server's words for a place that it cannot find: history lost, fatal, bad token, token not found.
-_LOST: Final = frozenset({280, 286, 260, 40585, 50811})
+# The server's codes for a place that it cannot find: history lost, no such event, and tokens of another server.
+_LOST: Final = frozenset({260, 280, 286, 40585, 50795, 50811, 50816})
 _MAIL: Final = dict.fromkeys(("kind", "state", "purpose", "template", "campaign", "person", "reason", "reply"), 1)
 
 
