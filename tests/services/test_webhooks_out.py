@@ -169,9 +169,9 @@ async def test_a_place_that_the_log_has_forgotten_is_said_and_made_good_from_the
 
     second = Feed(store, [out()], url)
     task = asyncio.create_task(again_and_again(second))
-    await auntil(found, what="what was missed")
-    after = await claimed(store, subject(ANA))
+    after = await claimed(store, subject(ANA))  # the server finds out at the next event only
     await store.messages.settle(after, 1, "failed")
+    await auntil(found, what="what was missed")
     await auntil(lambda: jobs.extend(taken(queues)) or any(job.message == after for job in jobs))
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
