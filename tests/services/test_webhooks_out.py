@@ -128,7 +128,7 @@ async def test_every_change_of_many_mails_has_exactly_one_id_whatever_is_cut_off
             if state == "in_doubt" and chance.random() < 0.5:
                 assert await store.messages.resolve(message, "bounced", "relay_log")
                 expected.add((message, "message.bounced"))
-        await asyncio.sleep(chance.random() * 0.2)
+        await asyncio.sleep(chance.random() * 0.2)  # cut off at any moment: there is nothing to wait for
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         task = another()

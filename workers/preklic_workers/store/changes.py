@@ -22,7 +22,7 @@ WAIT_MS: Final = 500
 _OLDEST_MAIL: Final = dt.timedelta(days=45)
 # The server's codes for a place that it cannot find: history lost, no such event, and tokens of another server.
 _LOST: Final = frozenset({260, 280, 286, 40585, 50795, 50811, 50816})
-_MAIL: Final = dict.fromkeys(("kind", "state", "purpose", "template", "campaign", "person", "reason", "reply"), 1)
+_MAIL: Final[Doc] = dict.fromkeys(("kind", "state", "purpose", "template", "campaign", "person", "reason", "reply"), 1)
 
 
 class HistoryLost(Exception):
