@@ -225,9 +225,9 @@ class Hearing:
 
 
 @pytest.fixture
-async def hearing(store, tmp_path):
+async def hearing(emptied_store, tmp_path):
     with receiving() as receiver:
-        found = Hearing(receiver, store, tmp_path)
+        found = Hearing(receiver, emptied_store, tmp_path)
         yield found
         await found.post.close()
 
