@@ -3,7 +3,7 @@
 import msgspec
 from msgspec import Struct
 
-from preklic_shared.jobs import Millis, Producer
+from preklic_shared.job_fields import Millis, Producer
 from preklic_shared.wire import check_size, convert, strict_json
 
 

@@ -146,6 +146,18 @@ RELAY_OPEN: Final = Gauge(
     registry=REGISTRY,
 )
 
+WEBHOOK_GAPS: Final = Counter(
+    "preklic_webhook_gaps",
+    "Times that the reader of changes had lost its place in the database's own log, and read the records instead "
+    "(act webhook_gap). Page when it grows: changes in between that others overwrote were not told.",
+    registry=REGISTRY,
+)
+WEBHOOK_LAG: Final = Gauge(
+    "preklic_webhook_lag_seconds",
+    "How far the reader of changes is behind, in the upkeep that holds its lease. Page when over 600.",
+    registry=REGISTRY,
+)
+
 
 def exposition() -> bytes:
     """All metrics in Prometheus's text format, of the type CONTENT_TYPE."""

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from preklic_shared.webhook_settings import Webhooks
+from preklic_shared.webhooks_out import WebhookOut, fault_in
 
 PREFIX = "PREKLIC_"
 Right = Literal["hold", "disclose", "breakglass"]
@@ -129,6 +130,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     officers: tuple[Officer, ...] = ()
     webhooks: Webhooks = Webhooks()
     officer_key: Path | None = None
+    webhooks_out: tuple[WebhookOut, ...] = ()
     environment: Literal["development", "production"] = "development"
 
     @property
@@ -149,6 +151,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         raise SettingsError(*_fault(str(error))) from None
     check_officers(settings.officers)
     _check_relays(settings)
+    if fault := fault_in(settings.webhooks_out, production=settings.environment == "production"):
+        raise SettingsError("WEBHOOKS_OUT", fault)
     if settings.environment == "production":
         _check_production(settings)
     return settings
@@ -179,11 +183,11 @@ def _put(values: dict[str, Any], path: list[str], text: str) -> None:
 
 def _lists(values: dict[str, Any]) -> dict[str, Any]:
     # RELAYS__0__HOST arrives as {"relays": {"0": {"host": ...}}}: a list in the order of its numbers.
-    for name in ("relays", "limits", "processors", "tokens", "officers"):
+    for name in ("relays", "limits", "processors", "tokens", "officers", "webhooks_out"):
         group = values.get(name)
         if isinstance(group, dict):
             values[name] = [group[key] for key in sorted(group, key=lambda text: int(text) if text.isdigit() else 0)]
-    for group, name in (("tokens", "scopes"), ("officers", "may"), ("relays", "purposes")):
+    for group, name in (("tokens", "scopes"), ("officers", "may"), ("relays", "purposes"), ("webhooks_out", "events")):
         for one in values.get(group) or ():
             if isinstance(one, dict) and isinstance(one.get(name), str):
                 one[name] = one[name].split(",")

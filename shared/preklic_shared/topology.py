@@ -18,14 +18,16 @@ DEAD = "dead"
 LOG = "jobs.log"
 MARKS = "marks"
 
-QUEUES = ("send.now", "send.bulk", "track", "revoke", "record", "campaign", "ask")
+QUEUES = ("send.now", "send.bulk", "track", "revoke", "record", "campaign", "ask", "webhooks")
 # Seconds that each tier holds a job, by the value of its `tier` header.
 TIERS: Mapping[str, int] = {"5s": 5, "30s": 30, "2m": 120, "10m": 600, "1h": 3600, "6h": 21600}
 # A void says in the log that a publish was never confirmed: replay and the account skip that job.
 VOID = "void"
 # A gateway's mark: which withdrawals it has published. The key is bound to `marks` alone, so no log holds one.
 MARK = "mark"
-LOGGED = (*(queue for queue in QUEUES if queue != "ask"), VOID)
+# A question is over at once; a webhook says again what is recorded, and is made again from the record.
+UNLOGGED = ("ask", "webhooks")
+LOGGED = (*(queue for queue in QUEUES if queue not in UNLOGGED), VOID)
 
 DELIVERY_LIMIT = 50
 # No queue gets so long. But where a policy's limit is taken away and none is left, RabbitMQ never tells those whom it
@@ -93,7 +95,10 @@ ROLES: Mapping[str, Role] = {
     # Replies go to the default exchange, which cannot be limited by key: hence a user of its own.
     "answer": Role(write=r"^(retry|dead|amq\.default)$", read="^ask$"),
     "campaign": Role(write="^(jobs|retry|dead)$", read="^campaign$", keys=r"^(send\.now|send\.bulk|void)$"),
-    "upkeep": Role(write="^(jobs|retry|dead)$", read=r"^(dead|jobs\.log)$", keys=rf"^({_INTAKE}|campaign|void)$"),
+    "upkeep": Role(
+        write="^(jobs|retry|dead)$", read=r"^(dead|jobs\.log)$", keys=rf"^({_INTAKE}|campaign|webhooks|void)$"
+    ),
+    "webhook": Role(write=_SETTLE, read="^webhooks$"),
     "topology": Role(write=".*", read=".*", keys=".*", configure=".*", tags="administrator"),
 }
 

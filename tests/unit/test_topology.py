@@ -22,7 +22,7 @@ def test_every_actor_s_queue_exists_and_is_bound_by_its_name():
 
 def test_the_log_holds_every_kind_but_questions_and_nothing_twice():
     logged = {key for exchange, queue, key in BINDINGS if queue == "jobs.log"}
-    assert logged == {*topology.QUEUES, "void"} - {"ask"}
+    assert logged == {*topology.QUEUES, "void"} - {"ask", "webhooks"}
     assert {exchange for exchange, queue, _ in BINDINGS if queue == "jobs.log"} == {"jobs"}
     assert QUEUES["jobs.log"]["x-max-age"] == "14D"
 
@@ -92,7 +92,8 @@ def test_who_may_write_which_kind():
     assert not allowed("website", "ask")
     assert not allowed("feedback", "send.now")
     assert not allowed("campaign", "revoke")
-    for role in ("send", "track", "revoke", "record", "answer"):
+    assert [role for role in topology.ROLES if allowed(role, "webhooks")] == ["upkeep", "topology"]
+    for role in ("send", "track", "revoke", "record", "answer", "webhook"):
         assert not allowed(role, "send.now")
 
 
@@ -103,6 +104,7 @@ def test_who_may_read_which_queue():
     assert reads["website"] == reads["gateway"] == reads["feedback"] == set()
     assert reads["send"] == {"send.now", "send.bulk"}
     assert reads["answer"] == {"ask"}
+    assert reads["webhook"] == {"webhooks"}
     assert reads["revoke"] == {"revoke", "marks"}
     assert [role for role, read in reads.items() if "marks" in read] == ["revoke", "topology"]
     assert reads["upkeep"] == {"dead", "jobs.log"}

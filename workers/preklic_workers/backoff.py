@@ -12,6 +12,8 @@ TABLES: Final[Mapping[str, tuple[int, ...]]] = {
     "transactional": (5, 30, 120, 600, 3600, 3600, 21600, 21600, 21600, 21600, 21600, 21600, 21600, 21600),
     # A bug of ours or a service that answers oddly: five tries in about an hour, then a person looks.
     "unexpected": (5, 30, 120, 600, 3600),
+    # A receiver that is down for a day learns all of it: 13 tries in 23 hours, quick at first.
+    "webhook": (5, 30, 120, 600, 3600, 3600, 3600, 3600, 3600, 21600, 21600, 21600),
     # A withdrawal is tried until it is applied; the table only spaces the tries.
     "revoke": (5, 5, 30, 30, 120, 120, 600, 600, 600, 600),
 }

@@ -33,6 +33,11 @@ from preklic_workers.smtp.routes import open_routes
 from preklic_workers.store import Store
 from preklic_workers.track import Track
 from preklic_workers.upkeep import Upkeep
+from preklic_workers.webhooks import feed
+from preklic_workers.webhooks.endpoints import Endpoint
+from preklic_workers.webhooks.feed import Feed
+from preklic_workers.webhooks.posting import Poster
+from preklic_workers.webhooks.telling import Telling
 
 log = telemetry.logger(__name__)
 
@@ -145,7 +150,19 @@ def upkeep_duty(means: Means) -> Duty:
         Again("statistics", Days(means.store).once, days.EVERY),
         *Custody(means.settings, means.store, means.ring).rounds(),
     ]
-    return Duty(beside=[Burials(url, upkeep), *again])
+    told = Feed(means.store, means.settings.webhooks_out, url)
+    if means.settings.webhooks_out:
+        again.append(Again("webhooks", told.once, feed.EVERY))
+    return Duty(beside=[Burials(url, upkeep), *again], close=[told.close])
+
+
+def webhook_duty(means: Means) -> Duty:
+    """Webhooks out. Raises SettingsError for no endpoint or a bad secret_file, KeyDirError if others can read it."""
+    if not means.settings.webhooks_out:
+        raise SettingsError("WEBHOOKS_OUT", "the role webhook needs an endpoint ([[webhooks_out]])")
+    post = Poster()
+    endpoints = {one.name: Endpoint(one) for one in means.settings.webhooks_out}
+    return Duty({"webhook": Telling(means.store, endpoints, post).handle}, close=[post.close])
 
 
 DUTIES: Final[Mapping[str, Callable[[Means], Duty]]] = {
@@ -155,4 +172,5 @@ DUTIES: Final[Mapping[str, Callable[[Means], Duty]]] = {
     "record": record_duty,
     "answer": answer_duty,
     "upkeep": upkeep_duty,
+    "webhook": webhook_duty,
 }

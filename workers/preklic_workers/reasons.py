@@ -43,6 +43,10 @@ MEANINGS: Final[Mapping[str, str]] = {
     "too_many_fields": "the person has as many fields in this group as one person may have",
     "key_gone": "the key that the job was sealed to has been destroyed, or was never this role's",
     "tampered": "the job's clear header was changed after sealing",
+    "webhook_failed": "the receiver of this webhook did not take it within a day (preklic webhooks list)",
+    "endpoint_unknown": "no [[webhooks_out]] of that name is in the settings of this worker",
+    "endpoint_stopped": "the endpoint is stopped: by a person, or because it answered 410 Gone",
+    "endpoint_busy": "the endpoint has as many requests under way as it may have",
     "unexpected": "the handler failed in a way that nobody foresaw; the log names the exception and where",
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from preklic_shared.jobs import SendJob
+from preklic_shared.jobs import SendJob, WebhookJob
 from preklic_shared.metrics import ASKED, IN_DOUBT
 from preklic_shared.registry import Registry
 from preklic_shared.wire import Malformed, NewerVersion, decode
@@ -140,9 +140,14 @@ def letter_of(body: bytes, message_id: str, headers: Mapping[str, Any]) -> DeadL
 
 
 def job_of(letter: DeadLetter) -> tuple[str, str, dt.datetime] | None:
-    """Kind, producer and expiry of the job in a dead letter, None when it cannot be read. Pure."""
+    """Kind, producer and expiry of the job in a dead letter, None when it cannot be read. Pure.
+
+    None also for a webhook: it is in no log and in no account, its dead letter is all that is recorded of it.
+    """
     try:
         _, job = decode(letter.body, letter.queue)
     except (Malformed, NewerVersion):
+        return None
+    if isinstance(job, WebhookJob):
         return None
     return ("send" if isinstance(job, SendJob) else job.KIND), job.producer, moment(job.expires)

@@ -65,6 +65,11 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     ),
     "requests": (Index("kind", (("kind", 1), ("at", 1))),),
     "held_mails": (Index("hold", (("hold", 1),)), Index("person", (("person", 1),))),
+    # A webhook that is neither taken nor dead after its 14 days was thrown away with its queue.
+    "webhook_failures": (
+        Index("endpoint", (("endpoint", 1),)),
+        Index("age", (("last", 1),), {"expireAfterSeconds": 15 * 86_400}),
+    ),
     "dead": (
         Index("groups", (("state", 1), ("fingerprint", 1))),
         Index("job", (("job", 1),), {"sparse": True}),

@@ -222,6 +222,10 @@ class Mongo:
             cursor = await (self._keys if keys else self._db).list_collections()
             return {found["name"]: found["options"] async for found in cursor}
 
+    def changes(self, pipeline: Sequence[Doc], after: Doc | None, *, wait: int) -> Any:
+        """The driver's change stream of the database after that token (None: from now); `wait` ms for a change."""
+        return self._db.watch(list(pipeline), resume_after=after, max_await_time_ms=wait, batch_size=500)
+
     def close(self) -> None:
         """Close all connections."""
         self._client.close()

@@ -181,6 +181,14 @@ HELD_MAIL: Final = object_of(
     ["_id", "hold", "person", "mail"],
     _id={"bsonType": "string", "pattern": "^[0-9a-f-]{36}:[0-9a-f-]{36}$"}, hold=JOB, person=HASH, mail=MESSAGE,
 )  # fmt: skip
+FEED: Final = object_of(
+    ["_id", "holder", "lease"], _id=WORD, holder=JOB, lease=DATE, token={"bsonType": "object"}, at=DATE
+)
+WEBHOOK: Final = object_of(["_id"], _id=WORD, delivered=DATE, failed=DATE, reason=WORD)
+WEBHOOK_FAILURE: Final = object_of(
+    ["_id", "endpoint", "event", "attempts", "reason", "first", "last"],
+    _id=JOB, endpoint=WORD, event=WORD, attempts=WHOLE, reason=WORD, first=DATE, last=DATE,
+)  # fmt: skip
 _KEY_OF_CELL: Final[Doc] = {"purpose": PURPOSE} | dict.fromkeys(
     ("template", "provider", "state", "reason", "reads"), WORD
 )
@@ -224,4 +232,7 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "holders": HOLDER,
     "statistics": STATISTICS,
     "leases": LEASE,
+    "feeds": FEED,
+    "webhooks": WEBHOOK,
+    "webhook_failures": WEBHOOK_FAILURE,
 }
