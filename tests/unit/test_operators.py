@@ -57,6 +57,7 @@ def header(actor):
         "grant": {"key": "record-1", "sealed": "AAAA"},
         "enrich": {"group": "profile", "key": "record-1", "sealed": "AAAA"},
         "aside": {"source": "smtp", "reason": "unmatched", "key": "record-1", "sealed": "AAAA"},
+        "webhook": {"event": "message.bounced", "endpoint": "shop", "happened": now, "message": str(uuid.uuid4())},
         "ask": {"question": "status", "message": str(uuid.uuid4())},
     }
     return kind(**fields, **given[kind.KIND])
