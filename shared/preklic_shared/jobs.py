@@ -29,13 +29,20 @@ from preklic_shared.job_fields import Job as Job  # noqa: PLC0414 -- whoever tak
 
 
 class SendJob(Job, frozen=True, kw_only=True):
-    """One mail to one person. `after` names the job (a grant) that must be recorded first."""
+    """One mail to one person. `after` names the job (a grant) that must be recorded first.
+
+    With `person` no address travels: the worker that sends opens what is recorded. `variant` chooses among the
+    template's subjects.
+    """
 
     KIND: ClassVar[str] = "send"
 
     purpose: Purpose
     template: Template
     after: JobId | None = None
+    person: Pid | None = None
+    campaign: Word | None = None
+    variant: Annotated[int, Meta(ge=0, le=9)] | None = None
     key: KeyId
     sealed: Sealed
 
@@ -157,9 +164,12 @@ class _Payload(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class SendPayload(_Payload, frozen=True, kw_only=True):
-    """What a send seals. `data` holds JSON values; its keys hold neither `$` first nor `.` or NUL."""
+    """What a send seals; `to` unless its header names the person.
 
-    to: Annotated[str, Meta(max_length=320)]
+    `data` holds JSON values; its keys hold neither `$` first nor `.` or NUL.
+    """
+
+    to: Annotated[str, Meta(max_length=320)] | None = None
     data: dict[str, Any] = {}
     reply_to: Annotated[str, Meta(max_length=320)] | None = None
     ref: Short | None = None

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from preklic_shared import telemetry
 from preklic_shared.registry import Registry
 from preklic_shared.settings import Settings, SettingsError
-from preklic_workers import audit, complaints, days, rounds, send
+from preklic_workers import audit, complaints, days, rounds, scheduling, send
 from preklic_workers.again import Again
 from preklic_workers.answer import Answer
 from preklic_workers.audit import Audit
@@ -22,11 +22,13 @@ from preklic_workers.custody import Custody
 from preklic_workers.days import Days
 from preklic_workers.dkim_keys import DkimKey, unsigned
 from preklic_workers.keyring import KeyRing
+from preklic_workers.mailing import Mailer
 from preklic_workers.marks import MarksTaker
 from preklic_workers.measured import Handler, observe_reply
 from preklic_workers.record import Record
 from preklic_workers.revoke import Revoke
 from preklic_workers.rounds import Rounds
+from preklic_workers.scheduling import Scheduler
 from preklic_workers.seats import EVERY, Seats
 from preklic_workers.send_plan import SendDeps
 from preklic_workers.smtp.routes import open_routes
@@ -136,6 +138,13 @@ def track_duty(means: Means) -> Duty:
     return Duty({"track": Track(means.store).handle}, batch=frozenset({"track"}))
 
 
+def campaign_duty(means: Means) -> Duty:
+    """What is due in the schedule. Raises SettingsError without SEALING_KEYS, SealingError."""
+    mailer = Mailer(means.settings)
+    scheduler = Scheduler(means.store, means.registry, mailer)
+    return Duty(beside=[Again("schedule", scheduler.once, scheduling.EVERY)], close=[mailer.close])
+
+
 def upkeep_duty(means: Means) -> Duty:
     """Dead letters, the reaper, gauges, statistics, keys, and what notices a restore.
 
@@ -171,6 +180,7 @@ DUTIES: Final[Mapping[str, Callable[[Means], Duty]]] = {
     "revoke": revoke_duty,
     "record": record_duty,
     "answer": answer_duty,
+    "campaign": campaign_duty,
     "upkeep": upkeep_duty,
     "webhook": webhook_duty,
 }

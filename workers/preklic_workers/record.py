@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -19,6 +19,7 @@ from preklic_workers.outcomes import Dead, Done, Outcome, Refused, RetryLater
 from preklic_workers.permission import Person
 from preklic_workers.proving import proven, unproven
 from preklic_workers.runtime import Opened
+from preklic_workers.scheduling import confirmations
 from preklic_workers.store import Grant, GrantState, Store, TooManyFields, Unavailable
 
 _Handle = Callable[[Opened], Awaitable[Outcome]]
@@ -88,7 +89,17 @@ class Record:
             ref=payload.ref,
             proven=proven(payload.proof, job.producer, self.registry, self.blind),
         )
-        return outcome_of(await self.store.grants.grant(grant))
+        states = await self.store.grants.grant(grant)
+        await self._ask_to_confirm(grant, states, payload.proof.language)
+        return outcome_of(states)
+
+    async def _ask_to_confirm(self, grant: Grant, states: Mapping[str, GrantState], language: str) -> None:
+        """What is pending is followed by the mail that asks to confirm it (double opt-in)."""
+        if "pending" not in states.values() or grant.imported:
+            return
+        person = await self.store.persons.read(grant.subject)
+        if person is not None:
+            await self.store.schedule.put(confirmations(grant, person.pid, states, language, self.store.mongo.now()))
 
     async def _whom(self, pid: str | None, text: str | None) -> tuple[str, Address | None] | Dead | Refused:
         if pid is not None:

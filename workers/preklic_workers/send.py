@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, assert_never
 
+from preklic_workers.addressed import Unsendable, addressed
 from preklic_workers.attempts import STOPPED_SECONDS, Attempt
 from preklic_workers.compose.composer import Composer, NotComposed
 from preklic_workers.envelope import Altered, NoKey
@@ -53,12 +54,19 @@ async def _still_ours(opened: Opened, deps: SendDeps, outcome: Outcome) -> Outco
 
 
 async def _send(opened: Opened, deps: SendDeps) -> Outcome:
+    named = opened if opened.job.person is None else await addressed(opened, deps)
+    if isinstance(named, Unsendable):
+        return await _refuse(opened, deps, named.reason, named.subject)
+    return await _send_to(named, deps) if isinstance(named, Opened) else named
+
+
+async def _send_to(opened: Opened, deps: SendDeps) -> Outcome:
     plan = plan_of(opened, deps)
     if isinstance(plan, str):
         return await _refuse(opened, deps, plan)
     if (reason := await _after(opened, deps)) is not None:
         return await _refuse(opened, deps, reason) if isinstance(reason, str) else reason
-    route = await _route(f"{opened.job.id}/{opened.attempt // 2}", plan, deps)
+    route = await _route(f"{opened.job.id}/{opened.attempt // 2}", opened.job.campaign, plan, deps)
     if isinstance(route, str):
         return RetryLater(TIERS.get(route, STOPPED_SECONDS), route, count=False)
     attempt = await _claim(opened, deps, plan, route)
@@ -81,6 +89,8 @@ async def _deliver(attempt: Attempt, plan: Plan, route: Route, watch: Watch, com
     person = await _person(attempt, plan)
     if (no := may(person, plan.purpose, confirming=attempt.confirming)) is not None:
         return await _no(attempt, no)
+    if attempt.confirming and not await attempt.store.asking.may_ask(plan.subject, attempt.job.id):
+        return await attempt.refused("confirmation_limit")
     assert person is not None  # a contract has recorded its address, and all else is refused as unknown
     try:
         profile = await _profile(attempt, plan, person, composer)
@@ -116,7 +126,7 @@ async def _after(opened: Opened, deps: SendDeps) -> RetryLater | str | None:
     return RetryLater(patience((time.time() * 1000 - job.at) / 1000), "after", count=False)
 
 
-async def _route(mail: str, plan: Plan, deps: SendDeps) -> Route | str:
+async def _route(mail: str, campaign: str | None, plan: Plan, deps: SendDeps) -> Route | str:
     """The relay for `mail` among those that no kill switch holds, or why there is none now.
 
     Two attempts in turn go by the same relay if nothing is wrong with it: a greylisting host asks for that.
@@ -124,7 +134,7 @@ async def _route(mail: str, plan: Plan, deps: SendDeps) -> Route | str:
     if (late := await withheld(deps.store, plan.purpose, deps.bulk_closes_after)) is not None:
         return late
     stopped = deps.store.controls.stopped
-    held = switches(plan.purpose)
+    held = (*switches(plan.purpose), *((f"campaign:{campaign}",) if campaign is not None else ()))
     routes = [route for route in plan.routes if await stopped(*held, f"relay:{route.name}") is None]
     if not routes:
         return "stopped"
@@ -179,9 +189,9 @@ async def _unclaimed(answer: Busy | Ended | Conflict, claim: Claim, subject: str
             assert_never(answer)
 
 
-async def _refuse(opened: Opened, deps: SendDeps, reason: str) -> Outcome:
+async def _refuse(opened: Opened, deps: SendDeps, reason: str, subject: str | None = None) -> Outcome:
     """End a mail that never began: claimed all the same, so that its end is recorded once."""
-    claim = claim_of(opened, deps, None, None)
+    claim = claim_of(opened, deps, subject, None)
     answer = await deps.store.messages.claim(claim)
     if not isinstance(answer, Claimed):
         return await _unclaimed(answer, claim, subject_of(opened, deps), deps)

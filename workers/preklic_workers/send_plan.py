@@ -63,7 +63,7 @@ def plan_of(opened: Opened, deps: SendDeps) -> Plan | str:
     if no is not None or purpose is None:
         return no or "purpose_denied"
     try:
-        address = parse(payload.to)
+        address = parse(payload.to or "")
     except BadAddress:
         return "bad_address"
     return Plan(payload, purpose, address, deps.blind.subject(address), routes)
@@ -93,12 +93,14 @@ def claim_of(opened: Opened, deps: SendDeps, subject: str | None, route: Route |
         expires=moment(job.expires),
         relay=route.name if route else None,
         processor=route.processor.name if route else None,
+        campaign=job.campaign,
+        variant=job.variant,
     )
 
 
 def subject_of(opened: Opened, deps: SendDeps) -> str | None:
     """The suppression hash of the recipient, None where the job names no address."""
     try:
-        return deps.blind.subject(parse(opened.payload.to)) if isinstance(opened.payload, SendPayload) else None
+        return deps.blind.subject(parse(opened.payload.to or "")) if isinstance(opened.payload, SendPayload) else None
     except BadAddress:
         return None

@@ -9,7 +9,9 @@ from typing import Protocol
 from preklic_workers.keyring import KeyRing
 from preklic_workers.moments import millis, moment
 from preklic_workers.store.acts import Act, Acts, Fact
+from preklic_workers.store.asking import Asking
 from preklic_workers.store.claims import Busy, Claim, ClaimAnswer, Claimed, Conflict, Ended
+from preklic_workers.store.contacts import Contacts
 from preklic_workers.store.controls import ALL, MARKETING, RESTORED, Control, Controls, Mark, switches
 from preklic_workers.store.dead import DeadGroup, DeadLetter, DeadLetters
 from preklic_workers.store.erasures import Erased, Erasures
@@ -34,6 +36,7 @@ from preklic_workers.store.proofs import Proofs
 from preklic_workers.store.reputation import Reputation
 from preklic_workers.store.requests import Requests
 from preklic_workers.store.returned import Returned
+from preklic_workers.store.schedule import Schedule, Scheduled
 from preklic_workers.store.signs import Signs, Silent
 from preklic_workers.store.statistics import Statistics
 from preklic_workers.store.vault import Vault
@@ -47,12 +50,14 @@ __all__ = [
     "Act",
     "Acts",
     "Answers",
+    "Asking",
     "Busy",
     "Captured",
     "Claim",
     "ClaimAnswer",
     "Claimed",
     "Conflict",
+    "Contacts",
     "Control",
     "Controls",
     "DeadGroup",
@@ -99,6 +104,8 @@ __all__ = [
     "Purposes",
     "Requests",
     "Returned",
+    "Schedule",
+    "Scheduled",
     "Signs",
     "Silent",
     "Standalone",
@@ -158,6 +165,9 @@ class Store:
     holds: Holds
     requests: Requests
     returned: Returned
+    schedule: Schedule
+    asking: Asking
+    contacts: Contacts
     statistics: Statistics
     leases: Leases
     reputation: Reputation
@@ -210,6 +220,9 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         holds=Holds(mongo, vault),
         requests=Requests(mongo),
         returned=Returned(mongo),
+        schedule=Schedule(mongo),
+        asking=Asking(mongo),
+        contacts=Contacts(mongo, vault),
         statistics=Statistics(mongo),
         leases=Leases(mongo),
         reputation=Reputation(mongo),

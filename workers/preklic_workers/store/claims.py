@@ -24,6 +24,8 @@ class Claim:
     expires: dt.datetime
     relay: str | None = None
     processor: str | None = None
+    campaign: str | None = None
+    variant: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ def fixed_fields(claim: Claim) -> Doc:
         "created": claim.created,
         "expires": claim.expires,
     }
-    known = {"person": claim.person, "relay": claim.relay, "processor": claim.processor}
+    known: Doc = {"person": claim.person, "relay": claim.relay, "processor": claim.processor}
+    known |= {"campaign": claim.campaign, "variant": claim.variant}
     return fixed | {name: value for name, value in known.items() if value is not None}
 
 

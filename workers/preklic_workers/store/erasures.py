@@ -79,6 +79,7 @@ class Erasures:
             self._mongo["events"].delete(recorded_of(subject, kept)),
             self._empty_proofs(subject, kept),
             self._drop_dead(subject, kept),
+            self._mongo["schedule"].delete({"person": subject}),
         )
 
     async def finish(self, subject: str) -> None:

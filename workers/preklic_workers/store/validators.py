@@ -101,6 +101,8 @@ MESSAGE: Final = object_of(
     reason=WORD,
     relay=WORD,
     processor=TEXT,
+    campaign=WORD,
+    variant=WHOLE,
     reply=_REPLY,
     created=DATE,
     expires=DATE,
@@ -208,6 +210,11 @@ LEASE: Final = object_of(
     ["_id", "at", "granted"], _id=WORD, at=DATE, granted=WHOLE, now=_NUMBER, since=_NUMBER, next=_NUMBER, count=WHOLE,
     held=list_of(_SEATS, 10_000),
 )  # fmt: skip
+SCHEDULED: Final = object_of(
+    ["_id", "person", "pid", "purpose", "template", "language", "at", "expires"],
+    _id=JOB, person=HASH, pid=BYTES, purpose=PURPOSE, template=WORD, language=WORD, at=DATE, expires=DATE,
+)  # fmt: skip
+ASKING: Final = object_of(["_id", "at", "count", "messages"], _id=HASH, at=DATE, count=WHOLE, messages=list_of(JOB, 10))
 KEY: Final = object_of(
     ["_id", "wrapped", "epoch"],
     _id=object_of(["p", "g"], p=HASH, g={"enum": list(GROUPS)}),
@@ -232,6 +239,8 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "holders": HOLDER,
     "statistics": STATISTICS,
     "leases": LEASE,
+    "schedule": SCHEDULED,
+    "askings": ASKING,
     "feeds": FEED,
     "webhooks": WEBHOOK,
     "webhook_failures": WEBHOOK_FAILURE,
