@@ -9,11 +9,12 @@ from typing import Final, Protocol
 from preklic_shared import telemetry
 from preklic_shared.registry import Registry
 from preklic_shared.settings import Settings, SettingsError
-from preklic_workers import audit, complaints, days, rounds, scheduling, send
+from preklic_workers import audit, campaigning, complaints, days, rounds, scheduling, send
 from preklic_workers.again import Again
 from preklic_workers.answer import Answer
 from preklic_workers.audit import Audit
 from preklic_workers.burials import Burials
+from preklic_workers.campaigning import Depth, FanOut
 from preklic_workers.complaints import Complaints
 from preklic_workers.compose.composer import SHIPPED, Composer, House
 from preklic_workers.compose.dkim import Signers
@@ -139,10 +140,13 @@ def track_duty(means: Means) -> Duty:
 
 
 def campaign_duty(means: Means) -> Duty:
-    """What is due in the schedule. Raises SettingsError without SEALING_KEYS, SealingError."""
+    """What is due in the schedule, and the fan-out of campaigns. Raises SettingsError (SEALING_KEYS), SealingError."""
     mailer = Mailer(means.settings)
     scheduler = Scheduler(means.store, means.registry, mailer)
-    return Duty(beside=[Again("schedule", scheduler.once, scheduling.EVERY)], close=[mailer.close])
+    depth = Depth(means.settings.amqp_url)
+    walk = FanOut(means.store, means.registry, mailer, depth)
+    again = [Again("schedule", scheduler.once, scheduling.EVERY), Again("campaigns", walk.once, campaigning.EVERY)]
+    return Duty(beside=again, close=[mailer.close, depth.close])
 
 
 def upkeep_duty(means: Means) -> Duty:

@@ -10,6 +10,7 @@ from preklic_workers.keyring import KeyRing
 from preklic_workers.moments import millis, moment
 from preklic_workers.store.acts import Act, Acts, Fact
 from preklic_workers.store.asking import Asking
+from preklic_workers.store.campaigns import Campaign, Campaigns
 from preklic_workers.store.claims import Busy, Claim, ClaimAnswer, Claimed, Conflict, Ended
 from preklic_workers.store.contacts import Contacts
 from preklic_workers.store.controls import ALL, MARKETING, RESTORED, Control, Controls, Mark, switches
@@ -52,6 +53,8 @@ __all__ = [
     "Answers",
     "Asking",
     "Busy",
+    "Campaign",
+    "Campaigns",
     "Captured",
     "Claim",
     "ClaimAnswer",
@@ -166,6 +169,7 @@ class Store:
     requests: Requests
     returned: Returned
     schedule: Schedule
+    campaigns: Campaigns
     asking: Asking
     contacts: Contacts
     statistics: Statistics
@@ -221,6 +225,7 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         requests=Requests(mongo),
         returned=Returned(mongo),
         schedule=Schedule(mongo),
+        campaigns=Campaigns(mongo),
         asking=Asking(mongo),
         contacts=Contacts(mongo, vault),
         statistics=Statistics(mongo),

@@ -18,6 +18,7 @@ class Index:
 
 
 _STUCK: Final = {"partialFilterExpression": {"state": {"$in": ["claimed", "in_doubt", "deferred", "dead"]}}}
+_OF_CAMPAIGN: Final = {"partialFilterExpression": {"campaign": {"$exists": True}}}
 _DOUBT: Final = {"partialFilterExpression": {"state": {"$in": ["in_doubt", "asked"]}}}
 INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     "persons": (
@@ -35,6 +36,8 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("doubt", (("state", 1), ("at", 1)), _DOUBT),
         Index("retried", (("at", 1),), {"partialFilterExpression": {"epoch": {"$gte": 2}}}),
         Index("age", (("created", 1),), {"expireAfterSeconds": KEEP_SECONDS}),
+        Index("campaign", (("campaign", 1), ("state", 1)), _OF_CAMPAIGN),
+        Index("cap", (("person", 1), ("created", 1)), _OF_CAMPAIGN),
     ),
     "accounts": (
         Index("unsettled", (("settled", 1), ("at", 1))),

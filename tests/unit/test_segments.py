@@ -1,0 +1,83 @@
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preklic_workers.segments import BadSegment, Term, parse
+
+JUNE = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+ANA = {
+    "_id": "a",
+    "provider": "gmail",
+    "alive": JUNE,
+    "permissions": {"newsletter": {"at": dt.datetime(2026, 1, 5, tzinfo=dt.UTC), "source": "import"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("provider = gmail", True),
+        ("provider != gmail", False),
+        ("granted >= 2026-01-05 and granted < 2026-01-06", True),
+        ("alive < 2026-06-01 or provider = gmail", True),
+        ("not (alive < 2026-06-01 or provider = gmail)", False),
+        ("source = import", True),
+        ("provider=gmail and not provider=gmail", False),
+    ],
+)
+def test_a_segment_says_whom_it_means(text, fits):
+    assert parse(text).matches(ANA, "newsletter") is fits
+
+
+def test_what_is_not_recorded_fits_nothing_but_the_opposite():
+    assert parse("alive != 2026-01-01").matches({"_id": "b"}, "newsletter")
+    assert not parse("alive < 2026-01-01").matches({"_id": "b"}, "newsletter")
+    assert parse("not alive < 2026-01-01").matches({"_id": "b"}, "newsletter")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "too early"),
+        ("provider", "too early"),
+        ("provider gmail x", "comes one of"),
+        ("first_name = ana", "there are: provider, granted, alive, source"),
+        ("granted = gmail", "2026-12-31"),
+        ("provider < gmail", "= or !="),
+        ("provider = gmail provider = siol", "comes `and`, `or` or the end"),
+        ("(provider = gmail", "not closed"),
+        ("provider = {$ne:1}", "at character"),
+        ("$where = 1", "at character"),
+        ("not " * 40 + "provider = gmail", "too deep"),
+        (" and ".join(["provider = gmail"] * 33), "at most"),
+        ("provider = gmail" + " " * 600, "at most 500"),
+    ],
+)
+def test_what_is_no_segment_is_refused_and_says_why(text, says):
+    with pytest.raises(BadSegment, match=says.replace("(", "[(]").replace("$", "[$]")):
+        parse(text)
+
+
+@pytest.mark.attack(65, guard="preklic_workers.segments:_tokens")
+@given(st.text(max_size=60) | st.text("()=!<> $.{}:'\"agmilorndtpve0123456789-", max_size=60))
+def test_no_text_ever_becomes_an_operator(text):
+    try:
+        segment = parse(text)
+    except BadSegment:
+        return
+    for value in values(segment.filter("newsletter")):
+        assert isinstance(value, dt.datetime) or (isinstance(value, str) and value.islower() and "$" not in value)
+
+
+def values(found):
+    if isinstance(found, dict):
+        return [value for item in found.values() for value in values(item)]
+    if isinstance(found, list):
+        return [value for item in found for value in values(item)]
+    return [found]
+
+
+def test_a_term_is_typed():
+    assert parse("alive = 2026-06-01") == Term("alive", "=", JUNE)
