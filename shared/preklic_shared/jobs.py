@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct
 
+from preklic_shared.attachments import Attachment
 from preklic_shared.job_fields import (
     END,
     Day,
@@ -173,6 +174,7 @@ class SendPayload(_Payload, frozen=True, kw_only=True):
     data: dict[str, Any] = {}
     reply_to: Annotated[str, Meta(max_length=320)] | None = None
     ref: Short | None = None
+    attachments: list[Attachment] = []
 
 
 class RevokePayload(_Payload, frozen=True, kw_only=True):

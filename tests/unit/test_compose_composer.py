@@ -11,7 +11,8 @@ from preklic_shared.registry import load_registry
 from preklic_shared.tokens import Preference
 from preklic_workers.compose import composer as module
 from preklic_workers.compose.composer import SHIPPED, Composer, House, NotComposed
-from preklic_workers.compose.templates import TemplateError, Templates
+from preklic_workers.compose.content import TemplateError
+from preklic_workers.compose.templates import Templates
 from preklic_workers.permission import Person
 from sending import DATA, HOUSE, REGISTRY, RING, composer, send_job
 

@@ -10,7 +10,8 @@ from preklic_shared.addresses import parse
 from preklic_shared.jobs import SendPayload
 from preklic_workers import individual as rules
 from preklic_workers.compose.composer import SHIPPED, Composer, NotComposed
-from preklic_workers.compose.templates import TemplateError, Templates
+from preklic_workers.compose.content import TemplateError
+from preklic_workers.compose.templates import Templates
 from preklic_workers.permission import Permission, Person
 from preklic_workers.store.person_docs import reached
 from sending import HOUSE, REGISTRY, RING, send_job

@@ -13,7 +13,8 @@ from preklic_shared.addresses import parse
 from preklic_shared.jobs import SendPayload
 from preklic_shared.tokens import Click
 from preklic_workers.compose.composer import SHIPPED, Composer, House, NotComposed
-from preklic_workers.compose.templates import TemplateError, Templates
+from preklic_workers.compose.content import TemplateError
+from preklic_workers.compose.templates import Templates
 from preklic_workers.permission import Permission, Person
 from preklic_workers.store import moment
 from sending import HOUSE, REGISTRY, RING, composer, send_job

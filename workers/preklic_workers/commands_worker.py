@@ -9,7 +9,7 @@ import uvloop
 from preklic_shared import telemetry
 from preklic_shared.cli import Code, Stop, ends_with, settings
 from preklic_workers import roles, store
-from preklic_workers.compose.templates import TemplateError
+from preklic_workers.compose.content import TemplateError
 from preklic_workers.duties import DUTIES
 from preklic_workers.keydir import KeyDirError
 

@@ -16,8 +16,10 @@ from preklic_shared.tokens import Click, Confirm, Open, Preference, TokenKeys, U
 from preklic_workers.compose.dkim import Signers
 from preklic_workers.compose.links import Tracking, host_of, link
 from preklic_workers.compose.mime import BadContent, Letter, Mail, Mailbox, assemble
+from preklic_workers.compose.parts import beside
 from preklic_workers.compose.partners import targets_of
-from preklic_workers.compose.templates import PROFILE, Template, TemplateError, Templates
+from preklic_workers.compose.content import PROFILE, TemplateError
+from preklic_workers.compose.templates import Template, Templates
 from preklic_workers.compose.verify import verify
 from preklic_workers.permission import Person, may_track
 
@@ -129,12 +131,12 @@ class Composer:
         unsubscribe = self._unsubscribe(job, purpose, person)
         surroundings = {**self._surroundings(job, purpose, person, unsubscribe), PROFILE: profile}
         template = self._variant(job, payload, purpose)
-        content = template.render(payload.data, surroundings)
+        content = template.render(payload.data, surroundings, job.variant)
         hosts = self._own_hosts if purpose.partners else None
         tracking = self._tracking(job, purpose, person, self._targets.get(template.name, frozenset()))
         linked = link(content, tracking, hosts)
         letter = self._letter(job, payload, purpose, address, content.subject, unsubscribe)
-        return assemble(letter, linked.text, linked.html, linked.urls)
+        return assemble(letter, linked.text, linked.html, linked.urls, beside(template.images, payload.attachments))
 
     def _letter(
         self,

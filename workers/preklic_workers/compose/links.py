@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
-from preklic_workers.compose.content import Content
-from preklic_workers.compose.templates import TemplateError
+from preklic_workers.compose.content import Content, TemplateError
 
 # Templates are held to `name="value"` when they load, and data cannot write a quote: so this finds every one of them.
 # (A literal beginning makes the search ten times as fast as one for the names.)
 ATTRIBUTE: Final = re.compile(r'="([^"]*)"')
 NAMES: Final = ("href", "src", "srcset", "background", "action", "poster", "cite")
 _LONGEST: Final = max(map(len, NAMES))
-_ALLOWED: Final = re.compile(r"(?:https?://[^\s\\\"'<>]+|mailto:[^\s\"'<>]+|tel:\+?[0-9 -]+|#[\w-]*)", re.IGNORECASE)
+_ALLOWED: Final = re.compile(r"(?:https?://[^\s\\\"'<>]+|mailto:[^\s\"'<>]+|tel:\+?[0-9 -]+|#[\w-]*|cid:[\w.@-]+)", re.IGNORECASE)
 BARE: Final = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
 _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
 
@@ -89,7 +88,7 @@ def redirected(text: str, tracking: Tracking) -> str:
 
 
 def check_link(url: str) -> None:
-    """Refuse every scheme but http, https, mailto and tel: a `javascript:` or `data:` URL raises TemplateError."""
+    """Refuse every scheme but http, https, mailto, tel and cid (an image in the mail itself): a `javascript:` or `data:` URL raises TemplateError."""
     if not _ALLOWED.fullmatch(url):
         raise TemplateError("link")
 

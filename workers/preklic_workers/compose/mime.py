@@ -7,6 +7,7 @@ List-Unsubscribe into an encoded word, which breaks one-click. Nothing here fold
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
@@ -23,6 +24,9 @@ _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _WORDS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*", re.ASCII)
 _URL: Final = re.compile(r"https?://[!-;=?-~]+", re.ASCII | re.IGNORECASE)
 _MAILBOX: Final = re.compile(r'(?!.*=\?)[^\s<>"(),:;\\@]+@[a-z0-9.-]+')
+
+
+_HEAD: Final = b"Content-Type: text/%s; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
 
 
 class BadContent(ValueError):
@@ -66,8 +70,30 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One whole part as it stands in a mail, and the octets that it must give again when it is read back."""
+
+    raw: bytes
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a mail holds beside its text: images that its HTML shows, and files that go with it."""
+
+    images: tuple[Part, ...] = ()
+    attachments: tuple[Part, ...] = ()
+
+
+NOTHING: Final = Beside()
+
+
+@dataclass(frozen=True, slots=True)
 class Mail:
-    """Composed bytes (CRLF, dots not yet doubled) and what was planned, for `verify` to compare."""
+    """Composed bytes (CRLF, dots not yet doubled) and what was planned, for `verify` to compare.
+
+    `images` and `attachments` are the octets of each, in order.
+    """
 
     sender: str
     recipient: str
@@ -77,19 +103,18 @@ class Mail:
     unsubscribe: str | None
     smtputf8: bool
     leave: str | None = None
+    images: tuple[bytes, ...] = ()
+    attachments: tuple[bytes, ...] = ()
 
 
-def assemble(letter: Letter, text: str, html: str, urls: tuple[str, ...] = ()) -> Mail:
+def assemble(letter: Letter, text: str, html: str, urls: tuple[str, ...] = (), beside: Beside = NOTHING) -> Mail:
     """The mail; BadContent names the header that cannot stand."""
-    # `=_` never occurs in quoted-printable, so no body can hold this boundary.
-    boundary = b"=_" + letter.job.replace("-", "").encode("ascii")
+    kind, body = _body(letter.job.replace("-", "").encode("ascii"), text, html, beside)
     fields = _fields(letter)
     fields.append(("MIME-Version", b"1.0"))
-    fields.append(("Content-Type", b'multipart/alternative; boundary="' + boundary + b'"'))
+    fields.append(("Content-Type", kind))
     lines = [name.encode("ascii") + b": " + value + b"\r\n" for name, value in fields]
-    part = b"\r\n--" + boundary + b"\r\nContent-Type: text/%s; charset=utf-8\r\n"
-    part += b"Content-Transfer-Encoding: quoted-printable\r\n\r\n"
-    lines += [part % b"plain", quoted(text), part % b"html", quoted(html), b"\r\n--" + boundary + b"--\r\n"]
+    lines.append(body)
     return Mail(
         sender=letter.bounce,
         recipient=letter.recipient.address,
@@ -99,7 +124,29 @@ def assemble(letter: Letter, text: str, html: str, urls: tuple[str, ...] = ()) -
         unsubscribe=letter.unsubscribe,
         smtputf8=not letter.recipient.address.isascii(),
         leave=letter.leave if letter.unsubscribe is not None else None,
+        images=tuple(part.content for part in beside.images),
+        attachments=tuple(part.content for part in beside.attachments),
     )
+
+
+def _body(job: bytes, text: str, html: str, beside: Beside) -> tuple[bytes, bytes]:
+    """Content-Type and body: alternative(text, related(html, images)), and in mixed where files go with it."""
+    # `=_` never occurs in quoted-printable or base64, so no body can hold these boundaries.
+    page = _HEAD % b"html" + quoted(html)
+    if beside.images:
+        related = _multipart(b'related; type="text/html"', b"=_r" + job, [page, *(one.raw for one in beside.images)])
+        page = b"Content-Type: " + related[0] + b"\r\n" + related[1]
+    kind, body = _multipart(b"alternative", b"=_" + job, [_HEAD % b"plain" + quoted(text), page])
+    if not beside.attachments:
+        return kind, body
+    whole = b"Content-Type: " + kind + b"\r\n" + body
+    return _multipart(b"mixed", b"=_m" + job, [whole, *(one.raw for one in beside.attachments)])
+
+
+def _multipart(kind: bytes, boundary: bytes, parts: Sequence[bytes]) -> tuple[bytes, bytes]:
+    line = b"\r\n--" + boundary
+    body = b"".join([line + b"\r\n" + part for part in parts])
+    return b"multipart/" + kind + b'; boundary="' + boundary + b'"', body + line + b"--\r\n"
 
 
 def _fields(letter: Letter) -> list[tuple[str, bytes]]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from preklic_shared.redirects import redirect_to
 from preklic_workers.compose.links import ATTRIBUTE, BARE, NAMES, host_of, in_anchor
-from preklic_workers.compose.templates import TemplateError
+from preklic_workers.compose.content import TemplateError
 
 # Links to ourselves, which the surroundings of every template bring.
 _OURS: Final = re.compile(r"\{\{ *(?:unsubscribe_url|preferences_url|policy_url) *\}\}")
@@ -73,7 +73,7 @@ def _in_html(place: str, source: str, destinations: frozenset[str], own: frozens
         value = html.unescape(attribute[1])
         if not source[: attribute.start()].lower().endswith(NAMES) or _OURS.fullmatch(value):
             continue
-        if value.startswith(("mailto:", "tel:", "#")) and "{" not in value:
+        if value.startswith(("mailto:", "tel:", "#", "cid:")) and "{" not in value:
             continue
         reachable = destinations if in_anchor(source, attribute.start()) else frozenset[str]()
         if is_target(place, value, reachable, own):

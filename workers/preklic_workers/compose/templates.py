@@ -1,45 +1,37 @@
 """The template folder: everything is loaded, checked and compiled at start; rendering is pure.
 
-A template is a folder: `template.toml` (`Front`), `body.txt.j2` and `body.html.j2`. Folders whose name begins with
-`_` hold layouts. Templates run in Jinja's sandbox with strict undefined names; HTML is always escaped, and there is no
+A template is a folder: `template.toml` (`Front`), `body.html.j2`, `body.txt.j2` (it follows from the HTML where it is
+not there) and `images`. Folders whose name begins with `_` hold layouts. Templates run in Jinja's sandbox with strict undefined names; HTML is always escaped, and there is no
 way to switch that off from inside a template.
 """
 
-import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from jinja2 import FileSystemLoader, StrictUndefined, nodes
+from jinja2 import DictLoader, FileSystemLoader, StrictUndefined, TemplateNotFound
 from jinja2 import Template as Compiled
 from jinja2 import TemplateError as JinjaError
-from jinja2.meta import find_referenced_templates, find_undeclared_variables
+from jinja2.meta import find_referenced_templates
 from jinja2.sandbox import SandboxedEnvironment
+from msgspec import Meta
 
-from preklic_workers.compose.content import Content
+from preklic_workers.compose.content import PROFILE, Content, TemplateError
+from preklic_workers.compose.images import images_of, shown
+from preklic_workers.compose.inlining import inlined
+from preklic_workers.compose.mime import Part
+from preklic_workers.compose.refusals import refuse_odd, refuse_unknown
+from preklic_workers.compose.sources import text_of, tidy
 
 MAX_RENDERED: Final = 400_000  # characters of one body; a mail that is longer is a mistake
+_RIGHT_TO_LEFT: Final = frozenset({"ar", "dv", "fa", "he", "ps", "ug", "ur", "yi"})
 SURROUNDINGS: Final = frozenset(
-    {"company", "confirm_url", "language", "policy_url", "preferences_url", "preheader", "subject", "unsubscribe_url"}
+    {"company", "confirm_url", "direction", "language", "policy_url", "preferences_url", "preheader", "subject", "unsubscribe_url"}
 )
 """Names that every template may use beside its fields."""
-PROFILE: Final = "profile"
-
-_TAG: Final = re.compile(r"<[a-z][^<>]*>", re.IGNORECASE)
-_VALUE: Final = re.compile(r'"[^"]*"')
-_ODD: Final = re.compile(r'\s=|=(?!"")')
-_ACTIVE: Final = re.compile(r"<\s*(?:script|iframe|object|embed|form)\b|<[^>]*\son\w+\s*=", re.IGNORECASE)
-
-
-class TemplateError(Exception):
-    """A template is broken, or its data do not fit it. `field` names what is at fault, never a value."""
-
-    def __init__(self, field: str) -> None:
-        super().__init__(field)
-        self.field = field
 
 
 class Front(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,17 +39,24 @@ class Front(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `profile` names the fields of the person's profile that the mail is made individual with: the template finds them in
     `profile`, which is empty where the general variant must go out.
+    `subject`, or several `subjects` to find out which is opened more (A/B).
     `destinations`: the hosts of a partner that a partner's mail may lead to, through our redirect (U4).
     """
 
     purposes: list[str]
     language: str
-    subject: str
     preheader: str
+    subject: str | None = None
+    subjects: Annotated[list[str], Meta(max_length=10)] = []
     fields: list[str] = []
     optional: list[str] = []
     profile: list[str] = []
     destinations: list[str] = []
+
+    @property
+    def lines(self) -> list[str]:
+        """The subject, or those among which a mail's variant chooses."""
+        return self.subjects if self.subject is None else [self.subject]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,19 +65,25 @@ class Template:
 
     name: str
     front: Front
-    _subject: Compiled
+    _subjects: tuple[Compiled, ...]
     _preheader: Compiled
     _text: Compiled
     _html: Compiled
+    images: tuple[Part, ...] = ()
+    derived: bool = False
 
-    def render(self, data: Mapping[str, Any], surroundings: Mapping[str, Any]) -> Content:
-        """Fill in `data` (only the fields that are declared) among `surroundings`; TemplateError otherwise."""
+    def render(self, data: Mapping[str, Any], surroundings: Mapping[str, Any], variant: int | None = None) -> Content:
+        """Fill in `data` (only the fields that are declared) among `surroundings`; TemplateError otherwise.
+
+        `variant` chooses among several subjects.
+        """
         names: dict[str, Any] = {PROFILE: {}, **self._pick(data)}
-        names.update(surroundings, language=self.front.language)
+        names.update(surroundings, language=self.front.language, direction=direction(self.front.language))
         try:
-            names["subject"] = self._subject.render(names)
+            names["subject"] = self._subjects[(variant or 0) % len(self._subjects)].render(names)
             names["preheader"] = self._preheader.render(names)
-            content = Content(names["subject"], self._text.render(names), self._html.render(names))
+            text = self._text.render(names)
+            content = Content(names["subject"], tidy(text) if self.derived else text, self._html.render(names))
         # A filter raises what Python raises for data of the wrong type; the text of the error may hold data.
         except (JinjaError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             raise TemplateError(self.name) from None
@@ -90,6 +95,11 @@ class Template:
         if (field := missing_field(self.front, data)) is not None:
             raise TemplateError(field)
         return {field: data.get(field) for field in (*self.front.fields, *self.front.optional)}
+
+
+def direction(language: str) -> str:
+    """The direction in which a language is written: rtl or ltr (HTML's `dir`)."""
+    return "rtl" if language.partition("-")[0] in _RIGHT_TO_LEFT else "ltr"
 
 
 def missing_field(front: Front, data: Mapping[str, Any]) -> str | None:
@@ -108,7 +118,9 @@ class Templates:
 
     def __init__(self, folder: Path) -> None:
         """TemplateError names the template, and what it asks for, when one of them is broken."""
+        self._folder = folder
         self._environment = _environment(folder)
+        self._written = {path.parent.name for path in folder.glob("*/body.txt.j2")}
         self._by_name = {path.parent.name: self._load(path) for path in sorted(folder.glob("*/template.toml"))}
 
     def get(self, name: str) -> Template | None:
@@ -127,15 +139,28 @@ class Templates:
         return [one for key, one in self._by_name.items() if key == name or key.startswith(f"{name}-")]
 
     def sources(self, name: str) -> dict[str, str]:
-        """The source of the template's bodies and of the layouts that they stand on, by file."""
-        loader, found = self._environment.loader, dict[str, str]()
-        assert loader is not None
+        """The source of the template's bodies and of the layouts that they stand on, by file.
+
+        A text body that is not there follows from the HTML one.
+        """
+        found: dict[str, str] = {}
         ahead = [f"{name}/body.txt.j2", f"{name}/body.html.j2"]
         while ahead:
             file = ahead.pop()
-            found[file] = loader.get_source(self._environment, file)[0]
+            found[file] = self._source(file)
             ahead += [one for one in find_referenced_templates(self._environment.parse(found[file])) if one]
         return found
+
+    def _source(self, file: str) -> str:
+        loader = self._environment.loader
+        assert loader is not None
+        try:
+            return loader.get_source(self._environment, file)[0]
+        except TemplateNotFound:
+            if not file.endswith(".txt.j2"):
+                raise
+            page = f"{file.removesuffix('.txt.j2')}.html.j2"
+            return text_of(page, loader.get_source(self._environment, page)[0])
 
     def __iter__(self) -> Iterator[Template]:
         return iter(self._by_name.values())
@@ -144,38 +169,51 @@ class Templates:
         name = path.parent.name
         try:
             front = msgspec.convert(tomllib.loads(path.read_text("utf-8")), Front)
-            known = known_names(front)
-            if PROFILE in (*front.fields, *front.optional):
-                raise TemplateError(f"{name}: {PROFILE} is no field of the data")
-            environment = self._environment
+            self._check_front(name, front)
+            found = self.sources(name)
             for body in (f"{name}/body.txt.j2", f"{name}/body.html.j2"):
-                self._check(name, body, known)
-            for line in (front.subject, front.preheader):
-                _refuse_unknown(name, environment.parse(line), known - {"subject", "preheader"})
-            return Template(
-                name,
-                front,
-                _flat(environment.from_string(front.subject)),
-                _flat(environment.from_string(front.preheader)),
-                _flat(environment.get_template(f"{name}/body.txt.j2")),
-                _flat(environment.get_template(f"{name}/body.html.j2")),
-            )
+                self._check(name, body, found, known_names(front))
+            folders = {self._folder / Path(file).parent / "images" for file in found}
+            found, images = shown(found, images_of(name, sorted(folders)))
+            html = inlined(self._environment, f"{name}/body.html.j2", found)
+            return self._compiled(name, front, html, images)
+        except TemplateError as error:
+            raise TemplateError(error.field if error.field.startswith(name) else f"{name}: {error.field}") from None
         except (JinjaError, msgspec.ValidationError, tomllib.TOMLDecodeError, OSError) as error:
             raise TemplateError(f"{name}: {error}") from error
 
-    def _check(self, name: str, body: str, known: frozenset[str]) -> None:
+    def _compiled(self, name: str, front: Front, found: dict[str, str], images: tuple[Part, ...]) -> Template:
+        environment = self._environment.overlay(loader=DictLoader(found))
+        return Template(
+            name,
+            front,
+            tuple(_flat(environment.from_string(subject)) for subject in front.lines),
+            _flat(environment.from_string(front.preheader)),
+            _flat(environment.get_template(f"{name}/body.txt.j2")),
+            _flat(environment.get_template(f"{name}/body.html.j2")),
+            images,
+            derived=name not in self._written,
+        )
+
+    def _check_front(self, name: str, front: Front) -> None:
+        if PROFILE in (*front.fields, *front.optional):
+            raise TemplateError(f"{name}: {PROFILE} is no field of the data")
+        if (front.subject is None) == (not front.subjects):
+            raise TemplateError(f"{name}: exactly one of subject and subjects says what stands in the subject")
+        for line in (*front.lines, front.preheader):
+            refuse_unknown(name, self._environment.parse(line), known_names(front) - {"subject", "preheader"})
+
+    def _check(self, name: str, body: str, sources: Mapping[str, str], known: frozenset[str]) -> None:
         """Refuse what a file, or a layout it stands on, asks for beyond `known`, and what HTML in it must not do."""
-        loader = self._environment.loader
-        assert loader is not None
-        source, _, _ = loader.get_source(self._environment, body)
+        source = sources[body]
         tree = self._environment.parse(source, filename=body)
-        _refuse_unknown(name, tree, known)
+        refuse_unknown(name, tree, known)
         if body.endswith(".html.j2"):
-            _refuse_odd(f"{name}: {body}", source)
+            refuse_odd(f"{name}: {body}", source)
         for layout in find_referenced_templates(tree):
             if layout is None or not layout.startswith("_"):
                 raise TemplateError(f"{name}: {body}: only layouts of the folder can be referred to")
-            self._check(name, layout, known)
+            self._check(name, layout, sources, known)
 
 
 class Sandbox(SandboxedEnvironment):
@@ -213,34 +251,3 @@ def _flat(template: Compiled) -> Compiled:
 def escapes(name: str | None) -> bool:
     """Whether what data put into the file `name` is escaped: always in HTML."""
     return name is not None and name.endswith(".html.j2")
-
-
-def _refuse_odd(place: str, source: str) -> None:
-    """Refuse active content, and attributes that are not written name="value".
-
-    Without the quotes data could end the attribute, and `links` would not see it.
-    """
-    if _ACTIVE.search(source):
-        raise TemplateError(f"{place}: active content")
-    if any(_ODD.search(_VALUE.sub('""', tag)) for tag in _TAG.findall(source)):
-        raise TemplateError(f"{place}: an attribute without double quotes")
-
-
-def _refuse_unknown(name: str, tree: nodes.Template, known: frozenset[str]) -> None:
-    unknown = (find_undeclared_variables(tree) | _profile_fields(tree)) - known - {"range", "loop"}
-    if unknown:
-        raise TemplateError(f"{name}: undeclared {', '.join(sorted(unknown))}")
-    if next(tree.find_all((nodes.EvalContextModifier, nodes.ScopedEvalContextModifier)), None):
-        raise TemplateError(f"{name}: autoescape cannot be switched off")
-
-
-def _profile_fields(tree: nodes.Template) -> set[str]:
-    """The fields of the profile that a template names, each as `profile.<field>`."""
-    by_name = [(use.node, use.attr) for use in tree.find_all(nodes.Getattr)]
-    by_item = [(use.node, _text(use.arg)) for use in tree.find_all(nodes.Getitem)]
-    uses = [*by_name, *by_item]
-    return {f"{PROFILE}.{member}" for of, member in uses if isinstance(of, nodes.Name) and of.name == PROFILE}
-
-
-def _text(expression: nodes.Expr) -> str:
-    return str(expression.value) if isinstance(expression, nodes.Const) else "[...]"

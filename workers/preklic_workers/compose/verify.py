@@ -27,8 +27,7 @@ def verify(mail: Mail) -> str | None:
     values = dict(headers)
     if address_in(values.get("To", b"")) != mail.recipient.encode():
         return "to"
-    boundary = values.get("Content-Type", b"").partition(b'boundary="')[2].rstrip(b'"')
-    return _one_click_fault(values, mail.unsubscribe, mail.leave) or _body_fault(body, boundary, mail.urls)
+    return _one_click_fault(values, mail.unsubscribe, mail.leave) or _body_fault(values.get("Content-Type", b""), body, mail)
 
 
 def split_header(head: bytes) -> list[tuple[str, bytes]] | None:
@@ -75,13 +74,42 @@ def _one_click_fault(values: dict[str, bytes], unsubscribe: str | None, leave: s
     return None if values.get("List-Unsubscribe-Post") == _ONE_CLICK else "one-click"
 
 
-def _body_fault(body: bytes, boundary: bytes, urls: tuple[str, ...]) -> str | None:
-    """Exactly two parts, and in the HTML one each URL as a whole attribute, in order."""
-    parts = body.split(b"--" + boundary) if boundary else []
-    if len(parts) != len(("preamble", "text", "html", "end")) or parts[0] or parts[3] != b"--\r\n":
+def _body_fault(kind: bytes, body: bytes, mail: Mail) -> str | None:
+    """Exactly the parts that were planned, and in the HTML one each URL as a whole attribute, in order."""
+    if mail.attachments:
+        whole, *files = parts_of(kind, body) or [b""]
+        if not _are(files, mail.attachments):
+            return "attachments"
+        kind, body = _opened(whole)
+    parts = parts_of(kind, body)
+    if parts is None or len(parts) != len(("text", "html")):
         return "parts"
-    _, _, encoded = parts[2].partition(b"\r\n\r\n")
-    page = binascii.a2b_qp(encoded).decode()
+    page = parts[1]
+    if mail.images:
+        page, *images = parts_of(*_opened(page)) or [b""]
+        if not _are(images, mail.images):
+            return "images"
+    return _page_fault(binascii.a2b_qp(page.partition(b"\r\n\r\n")[2]).decode(), mail.urls)
+
+
+def parts_of(kind: bytes, body: bytes) -> list[bytes] | None:
+    """The parts between the boundaries that a Content-Type names; None where it names none, or they do not match."""
+    boundary = kind.partition(b'boundary="')[2].rstrip(b'"')
+    parts = body.split(b"--" + boundary) if boundary else []
+    return parts[1:-1] if len(parts) > 2 and not parts[0] and parts[-1] == b"--\r\n" else None
+
+
+def _opened(part: bytes) -> tuple[bytes, bytes]:
+    """Content-Type and body of a part that holds parts itself."""
+    head, _, body = part.partition(b"\r\n\r\n")
+    return head.partition(b"Content-Type: ")[2], body.removesuffix(b"\r\n")
+
+
+def _are(parts: list[bytes], planned: tuple[bytes, ...]) -> bool:
+    return tuple(binascii.a2b_base64(part.partition(b"\r\n\r\n")[2]) for part in parts) == planned
+
+
+def _page_fault(page: str, urls: tuple[str, ...]) -> str | None:
     at = 0
     for url in urls:
         at = max(_attribute_end(page, html.escape(url), at), _attribute_end(page, url, at))
