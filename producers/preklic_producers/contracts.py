@@ -8,10 +8,10 @@ import msgspec
 from preklic_producers.fields import Rejected, json_object
 from preklic_producers.outbox import Parcel
 from preklic_shared import wordings
-from preklic_shared.jobs import Job, Proof
+from preklic_shared.jobs import ACTORS, Job, Proof
 from preklic_shared.joined import NoIpAddress, shortened
 from preklic_shared.registry import Registry
-from preklic_shared.wire import BODY_LIMIT, Malformed, convert, encode
+from preklic_shared.wire import Malformed, convert, encode, limit_of
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -23,9 +23,9 @@ def now_millis() -> int:
 
 def parcel(job: Job, actor: str) -> Parcel:
     """The wire form; Rejected when the whole is larger than the broker takes."""
-    body = encode(job, actor)
-    if len(body) > BODY_LIMIT:
-        raise Rejected("data", f"makes the job larger than {BODY_LIMIT} octets")
+    body, limit = encode(job, actor), limit_of(ACTORS[actor][1])
+    if len(body) > limit:
+        raise Rejected("data", f"makes the job larger than {limit} octets")
     return Parcel(job.id, actor, body)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from preklic_producers.contracts import checked, joined, now_millis, parcel, proof_of
+from preklic_producers.enclosing import attachments_of
 from preklic_producers.fields import (
     Expires,
     Rejected,
@@ -82,8 +83,6 @@ class Drafter:
     ) -> Parcel:
         """One mail to one person."""
         known = self._mail_purpose(purpose, template)
-        if attachments:
-            raise Rejected("attachments", "are not supported yet")
         if send_at is not None:
             raise Rejected("send_at", "is not supported yet: send when it is time")
         payload = SendPayload(
@@ -91,6 +90,7 @@ class Drafter:
             data=json_object({} if data is None else data, "data"),
             reply_to=None if reply_to is None else address_of(reply_to, "reply_to"),
             ref=None if ref is None else text_of(ref, "ref", 200),
+            attachments=attachments_of(attachments) if attachments else [],
         )
         now = self._clock()
         actor = f"send_{known.lane}"

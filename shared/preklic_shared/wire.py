@@ -11,13 +11,15 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from preklic_shared.ids import is_id
-from preklic_shared.jobs import ACTORS, PAYLOADS, EnrichPayload, Job, Payload, SendPayload
+from preklic_shared.jobs import ACTORS, PAYLOADS, EnrichPayload, Job, Payload, SendJob, SendPayload
 
 _T = TypeVar("_T")
 
 BODY_LIMIT = 256 * 1024
+MAIL_LIMIT = 1024 * 1024  # a mail may bring files: preklic_shared.attachments
 MAX_DEPTH = 16
 
+_MAILS = frozenset(queue for kind, queue in ACTORS.values() if kind is SendJob)
 _ENVELOPE = {
     "queue_name": str,
     "actor_name": str,
@@ -66,7 +68,7 @@ def decode(body: bytes, queue: str) -> tuple[str, Job]:
 
     Raises Malformed (too_large, bad_envelope, bad_options, wrong_queue, unknown_actor, malformed) or NewerVersion.
     """
-    check_size(body)
+    check_size(body, limit_of(queue))
     envelope = strict_json(body)
     check_shape(envelope)
     check_options(envelope)
@@ -81,9 +83,14 @@ def decode(body: bytes, queue: str) -> tuple[str, Job]:
     return actor, job
 
 
-def check_size(body: bytes) -> None:
-    """Malformed for a body that is longer than any job."""
-    if len(body) > BODY_LIMIT:
+def limit_of(queue: str) -> int:
+    """The octets that a job of that queue may have."""
+    return MAIL_LIMIT if queue in _MAILS else BODY_LIMIT
+
+
+def check_size(body: bytes, limit: int = BODY_LIMIT) -> None:
+    """Malformed for a body that is longer than any job of its kind."""
+    if len(body) > limit:
         raise Malformed("too_large")
 
 

@@ -15,6 +15,7 @@ from preklic_producers.gateway.errors import ApiError
 from preklic_producers.gateway.requests import (
     BATCH_LIMIT,
     BODY_LIMIT,
+    MAIL_LIMIT,
     BatchRequest,
     CheckRequest,
     ConsentRequest,
@@ -35,7 +36,7 @@ Draft = Callable[[Drafter, bytes, str | None], Parcel]
 
 async def messages(request: Request) -> Response:
     """POST /v1/messages."""
-    return await _take(request, "messages", _message)
+    return await _take(request, "messages", _message, MAIL_LIMIT)
 
 
 async def consents(request: Request) -> Response:
@@ -112,10 +113,10 @@ async def status(request: Request) -> Response:
     return JSONResponse({"data": {"id": job, "status": answer["state"], "reason": answer.get("reason")}})
 
 
-async def _take(request: Request, scope: str, draft: Draft) -> Response:
+async def _take(request: Request, scope: str, draft: Draft, limit: int = BODY_LIMIT) -> Response:
     gateway = gateway_of(request)
     drafts = _drafts(gateway, gateway.bearers.admit(request, scope))
-    body = await read_body(request, BODY_LIMIT)
+    body = await read_body(request, limit)
 
     async def act() -> dict[str, str]:
         parcel = draft(drafts, body, _key(request))

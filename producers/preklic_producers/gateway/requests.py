@@ -7,10 +7,12 @@ import msgspec
 from msgspec import Meta, Struct
 
 from preklic_producers.gateway.errors import ApiError
+from preklic_shared.attachments import Attachment
 from preklic_shared.jobs import Proof
 from preklic_shared.wire import Malformed, convert, strict_json
 
 BODY_LIMIT: Final = 256 * 1024
+MAIL_LIMIT: Final = 1024 * 1024
 BATCH_LIMIT: Final = 4 * 1024 * 1024
 MAX_BATCH: Final = 500
 
@@ -22,7 +24,10 @@ class _Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class MessageRequest(_Request, frozen=True, kw_only=True):
-    """One mail to one person. `after` is the id of a job (a grant) that must be recorded first."""
+    """One mail to one person. `after` is the id of a job (a grant) that must be recorded first.
+
+    `attachments`: files with their content in base64.
+    """
 
     to: str
     purpose: str
@@ -33,7 +38,7 @@ class MessageRequest(_Request, frozen=True, kw_only=True):
     expires: datetime | None = None
     reply_to: str | None = None
     send_at: datetime | None = None
-    attachments: list[Any] = []
+    attachments: list[Attachment] = []
 
 
 class BatchRequest(_Request, frozen=True, kw_only=True):
