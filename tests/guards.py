@@ -192,7 +192,7 @@ PERMISSIVE = {
     # The store: a gate that asks for nothing, a claim that asks nobody, a ciphertext that belongs nowhere.
     "preklic_workers.store.person_docs:permitted": lambda _purpose, **_: {},
     "preklic_workers.store.person_docs:unobjected": lambda _purpose: {},
-    "preklic_workers.compose.templates:_profile_fields": lambda _tree: set(),
+    "preklic_workers.compose.refusals:_profile_fields": lambda _tree: set(),
     "preklic_workers.store.message_states:takeover": lambda message, _fixed, by: UpdateOne(
         {"_id": message}, [{"$set": {"state": "claimed", "epoch": {"$add": ["$epoch", 1]}, "by": by}}]
     ),

@@ -32,7 +32,9 @@ TYPES: Final[Mapping[str, str]] = MappingProxyType(
 """The types that may be attached, by the ending of the name: nothing that a mail program would run, and no archive."""
 
 # No path, no sign that a shell or a file system reads, no control, nothing that turns the reading direction.
-_NAME: Final = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff/\\:*?\"<>|\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
+_NAME: Final = re.compile(
+    r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff/\\:*?\"<>|\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]+"
+)
 
 
 class Attachment(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

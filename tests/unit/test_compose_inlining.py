@@ -58,7 +58,9 @@ def both(folder, name, data, monkeypatch):
         plain = Templates(folder).get(name).render(data, SURROUNDINGS).html
     assert ours != plain
     # html5ever adds what HTML lets one leave out (tbody): the same parser reads both.
-    return Seen(css_inline.CSSInliner(inline_style_tags=False, keep_style_tags=True).inline(ours)), Seen(INLINER.inline(plain))
+    return Seen(css_inline.CSSInliner(inline_style_tags=False, keep_style_tags=True).inline(ours)), Seen(
+        INLINER.inline(plain)
+    )
 
 
 def datasets(name, front):

@@ -75,7 +75,7 @@ def test_a_template_that_asks_for_a_field_that_is_not_allowed_does_not_load(tmp_
         composer(tmp_path, purpose=purpose, asked=asked, field=field, body="x")
 
 
-@pytest.mark.clause("U3", guard="preklic_workers.compose.templates:_profile_fields")
+@pytest.mark.clause("U3", guard="preklic_workers.compose.refusals:_profile_fields")
 @pytest.mark.parametrize("use", ["profile.employer", "profile['employer']", "profile[text]", "profile.items()"])
 def test_a_body_that_names_a_field_it_did_not_declare_does_not_compile(tmp_path, use):
     with pytest.raises(TemplateError, match=r"undeclared profile\."):

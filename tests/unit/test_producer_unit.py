@@ -47,6 +47,7 @@ def deep(levels):
     return {"a": deep(levels - 1)} if levels else {}
 
 
+FILE = {"name": "Račun 17.pdf", "type": "application/pdf", "content": b"%PDF"}
 GOOD = {"to": ANA, "purpose": "newsletter", "template": "newsletter"}
 
 
@@ -71,7 +72,11 @@ GOOD = {"to": ANA, "purpose": "newsletter", "template": "newsletter"}
         ("data", {"data": ["a"]}),
         ("ref", {"ref": ""}),
         ("ref", {"ref": "line\nend"}),
-        ("attachments", {"attachments": [b"file"]}),
+        ("attachments.0", {"attachments": [b"file"]}),
+        ("attachments.0.type", {"attachments": [{"name": "a.exe", "type": "application/pdf", "content": b""}]}),
+        ("attachments.1.name", {"attachments": [FILE, FILE | {"name": "../a.pdf"}]}),
+        ("attachments", {"attachments": [FILE] * 11}),
+        ("attachments", {"attachments": [FILE | {"content": b"x" * 500_001}]}),
         ("idempotency_key", {"idempotency_key": "x" * 201}),
         ("idempotency_key", {"idempotency_key": ""}),
         ("after", {"after": "no-id"}),

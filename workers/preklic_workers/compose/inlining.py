@@ -126,7 +126,9 @@ def _styles(environment: Environment, body: str, marked: Mapping[str, str]) -> d
         return _Everything().visit(Parser(environment, source, name, filename).parse())
 
     taking_all._parse = parse  # type: ignore[method-assign]  # noqa: SLF001 - Jinja's own hook for this
-    page = css_inline.CSSInliner(minify_css=True, load_remote_stylesheets=False).inline(taking_all.get_template(body).render())
+    page = css_inline.CSSInliner(minify_css=True, load_remote_stylesheets=False).inline(
+        taking_all.get_template(body).render()
+    )
     styles: dict[str, str] = {}
     for kind, tag in pieces(page):
         mark, own = _MARKED.search(tag) if is_start(kind, tag) else None, _OWN.search(tag)

@@ -14,7 +14,9 @@ from preklic_workers.compose.content import Content, TemplateError
 ATTRIBUTE: Final = re.compile(r'="([^"]*)"')
 NAMES: Final = ("href", "src", "srcset", "background", "action", "poster", "cite")
 _LONGEST: Final = max(map(len, NAMES))
-_ALLOWED: Final = re.compile(r"(?:https?://[^\s\\\"'<>]+|mailto:[^\s\"'<>]+|tel:\+?[0-9 -]+|#[\w-]*|cid:[\w.@-]+)", re.IGNORECASE)
+_ALLOWED: Final = re.compile(
+    r"(?:https?://[^\s\\\"'<>]+|mailto:[^\s\"'<>]+|tel:\+?[0-9 -]+|#[\w-]*|cid:[\w.@-]+)", re.IGNORECASE
+)
 BARE: Final = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
 _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
 

@@ -29,7 +29,17 @@ from preklic_workers.compose.sources import text_of, tidy
 MAX_RENDERED: Final = 400_000  # characters of one body; a mail that is longer is a mistake
 _RIGHT_TO_LEFT: Final = frozenset({"ar", "dv", "fa", "he", "ps", "ug", "ur", "yi"})
 SURROUNDINGS: Final = frozenset(
-    {"company", "confirm_url", "direction", "language", "policy_url", "preferences_url", "preheader", "subject", "unsubscribe_url"}
+    {
+        "company",
+        "confirm_url",
+        "direction",
+        "language",
+        "policy_url",
+        "preferences_url",
+        "preheader",
+        "subject",
+        "unsubscribe_url",
+    }
 )
 """Names that every template may use beside its fields."""
 

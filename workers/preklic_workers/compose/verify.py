@@ -27,7 +27,9 @@ def verify(mail: Mail) -> str | None:
     values = dict(headers)
     if address_in(values.get("To", b"")) != mail.recipient.encode():
         return "to"
-    return _one_click_fault(values, mail.unsubscribe, mail.leave) or _body_fault(values.get("Content-Type", b""), body, mail)
+    return _one_click_fault(values, mail.unsubscribe, mail.leave) or _body_fault(
+        values.get("Content-Type", b""), body, mail
+    )
 
 
 def split_header(head: bytes) -> list[tuple[str, bytes]] | None:
@@ -77,24 +79,24 @@ def _one_click_fault(values: dict[str, bytes], unsubscribe: str | None, leave: s
 def _body_fault(kind: bytes, body: bytes, mail: Mail) -> str | None:
     """Exactly the parts that were planned, and in the HTML one each URL as a whole attribute, in order."""
     if mail.attachments:
-        whole, *files = parts_of(kind, body) or [b""]
+        whole, *files = parts_of(b"mixed", kind, body) or [b""]
         if not _are(files, mail.attachments):
             return "attachments"
         kind, body = _opened(whole)
-    parts = parts_of(kind, body)
+    parts = parts_of(b"alternative", kind, body)
     if parts is None or len(parts) != len(("text", "html")):
         return "parts"
     page = parts[1]
     if mail.images:
-        page, *images = parts_of(*_opened(page)) or [b""]
+        page, *images = parts_of(b"related", *_opened(page)) or [b""]
         if not _are(images, mail.images):
             return "images"
     return _page_fault(binascii.a2b_qp(page.partition(b"\r\n\r\n")[2]).decode(), mail.urls)
 
 
-def parts_of(kind: bytes, body: bytes) -> list[bytes] | None:
-    """The parts between the boundaries that a Content-Type names; None where it names none, or they do not match."""
-    boundary = kind.partition(b'boundary="')[2].rstrip(b'"')
+def parts_of(planned: bytes, kind: bytes, body: bytes) -> list[bytes] | None:
+    """The parts between the boundaries of a Content-Type; None where it is not the planned one or they do not match."""
+    boundary = kind.partition(b'boundary="')[2].rstrip(b'"') if kind.startswith(b"multipart/" + planned + b";") else b""
     parts = body.split(b"--" + boundary) if boundary else []
     return parts[1:-1] if len(parts) > 2 and not parts[0] and parts[-1] == b"--\r\n" else None
 
