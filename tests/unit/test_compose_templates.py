@@ -3,9 +3,8 @@ from pathlib import Path
 import pytest
 
 import preklic_workers
-from preklic_workers.compose.content import Content
+from preklic_workers.compose.content import Content, TemplateError
 from preklic_workers.compose.links import Tracking, link
-from preklic_workers.compose.content import TemplateError
 from preklic_workers.compose.templates import Templates
 
 SHIPPED = Path(preklic_workers.__file__).parent / "templates"

@@ -13,12 +13,12 @@ from preklic_shared.redirects import redirect_to
 from preklic_shared.registry import Purpose, Registry
 from preklic_shared.return_paths import Bounce, Leave, mint
 from preklic_shared.tokens import Click, Confirm, Open, Preference, TokenKeys, Unsubscribe
+from preklic_workers.compose.content import PROFILE, TemplateError
 from preklic_workers.compose.dkim import Signers
 from preklic_workers.compose.links import Tracking, host_of, link
 from preklic_workers.compose.mime import BadContent, Letter, Mail, Mailbox, assemble
-from preklic_workers.compose.parts import beside
 from preklic_workers.compose.partners import targets_of
-from preklic_workers.compose.content import PROFILE, TemplateError
+from preklic_workers.compose.parts import beside
 from preklic_workers.compose.templates import Template, Templates
 from preklic_workers.compose.verify import verify
 from preklic_workers.permission import Person, may_track

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from preklic_shared.redirects import redirect_to
-from preklic_workers.compose.links import ATTRIBUTE, BARE, NAMES, host_of, in_anchor
 from preklic_workers.compose.content import TemplateError
+from preklic_workers.compose.links import ATTRIBUTE, BARE, NAMES, host_of, in_anchor
 
 # Links to ourselves, which the surroundings of every template bring.
 _OURS: Final = re.compile(r"\{\{ *(?:unsubscribe_url|preferences_url|policy_url) *\}\}")

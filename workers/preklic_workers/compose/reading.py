@@ -1,4 +1,4 @@
-"""A composed mail as its reader sees it, by Python's own parser: for previews and checks, never on the way of a mail."""
+"""A composed mail as its reader sees it, by Python's own parser: for previews and checks, not on the way of a mail."""
 
 import base64
 import email

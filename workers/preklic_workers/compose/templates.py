@@ -1,8 +1,8 @@
 """The template folder: everything is loaded, checked and compiled at start; rendering is pure.
 
 A template is a folder: `template.toml` (`Front`), `body.html.j2`, `body.txt.j2` (it follows from the HTML where it is
-not there) and `images`. Folders whose name begins with `_` hold layouts. Templates run in Jinja's sandbox with strict undefined names; HTML is always escaped, and there is no
-way to switch that off from inside a template.
+not there) and `images`. Folders whose name begins with `_` hold layouts. Templates run in Jinja's sandbox with strict
+undefined names; HTML is always escaped, and there is no way to switch that off from inside a template.
 """
 
 import tomllib

@@ -24,7 +24,7 @@ from preklic_workers.compose.links import BARE
 from preklic_workers.compose.mime import Mail
 from preklic_workers.compose.reading import Read, read
 from preklic_workers.compose.templates import Template, Templates
-from preklic_workers.permission import Person, Permission
+from preklic_workers.permission import Permission, Person
 
 MAX_PAGE: Final = 102_000  # octets of HTML: Gmail cuts what is longer, and the way out with it
 _SAMPLE: Final = "sample.json"
