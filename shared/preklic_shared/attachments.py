@@ -1,4 +1,4 @@
-"""Attachments of a mail, and what they must not be. Checked by who sends a job and by who makes the mail of it. Pure."""
+"""Attachments of a mail, and what they must not be. Who sends a job checks it, and who makes the mail of it. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence

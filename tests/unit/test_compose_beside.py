@@ -16,7 +16,7 @@ from preklic_shared.jobs import SendPayload
 from preklic_workers.compose import images
 from preklic_workers.compose.composer import NotComposed
 from preklic_workers.compose.content import TemplateError
-from preklic_workers.compose.mime import Beside
+from preklic_workers.compose.mails import Beside
 from preklic_workers.compose.parts import attached, part
 from preklic_workers.compose.reading import read
 from preklic_workers.compose.templates import Templates

@@ -44,7 +44,12 @@ HOSTILE = [
     "\0",
     "🎉",
 ]
-TEXT = st.one_of(st.text(max_size=60), st.sampled_from(HOSTILE), st.text("a ž\t.=?\"'<>&", max_size=1200))
+CLEAN = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=60)
+LONG = st.text("a ž.=?\"'<>&", max_size=900)
+# Most of it can stand in a header: what is refused proves nothing about a mail.
+TEXT = st.integers(0, 19).flatmap(
+    lambda n: st.text(max_size=60) if n == 0 else st.sampled_from(HOSTILE) if n == 1 else LONG if n < 4 else CLEAN
+)
 URL = st.one_of(
     st.just("https://lucrum.example/x?a=1&b=2"),
     st.builds("https://lucrum.example/{}".format, st.text("abž/?=&%.-", max_size=90)),
@@ -85,7 +90,7 @@ def mails(draw):
     template = draw(st.sampled_from(sorted(DATA)))
     files = draw(FILES) if draw(st.integers(0, 9)) == 0 else []
     data = draw(DATA[template]) | ({"language": "en"} if draw(st.booleans()) else {})
-    return template, data, draw(LOCALS), draw(st.one_of(st.none(), LOCALS)), files
+    return template, data, draw(LOCALS), draw(st.one_of(st.none(), st.just("pomoc@lucrum.example"), st.emails())), files
 
 
 @pytest.mark.attack(30, guard="preklic_workers.compose.mime:needs_words")
@@ -99,7 +104,7 @@ def test_whatever_is_composed_has_its_planned_header_short_lines_and_a_signature
         one_mail(ours[number() % 20 == 0], answers, *mail)
 
     each()
-    assert seen["composed"] > COUNT / 10
+    assert seen["composed"] > COUNT / 3
     assert seen["longest"] <= 998
     assert seen["marketing"]
 

@@ -10,7 +10,7 @@ from preklic_shared.cli import Code, Json, Stop, say, settings, show
 from preklic_shared.registry import load_registry
 from preklic_workers.compose.composer import SHIPPED, House, NotComposed
 from preklic_workers.compose.content import TemplateError
-from preklic_workers.compose.mime import Mail
+from preklic_workers.compose.mails import Mail
 from preklic_workers.compose.reading import read
 from preklic_workers.compose.templates import Template, Templates
 from preklic_workers.compose.trial import Trial

@@ -11,7 +11,7 @@ from typing import Final, assert_never
 from preklic_shared import telemetry
 from preklic_shared.registry import Purpose
 from preklic_workers.attempts import STOPPED_SECONDS, Attempt
-from preklic_workers.compose.mime import Mail
+from preklic_workers.compose.mails import Mail
 from preklic_workers.outcomes import Outcome
 from preklic_workers.permission import rests_on_choice
 from preklic_workers.smtp.conversation import Accepted, Connection, Lost, Rejected, stuff

@@ -16,7 +16,8 @@ from preklic_shared.tokens import Click, Confirm, Open, Preference, TokenKeys, U
 from preklic_workers.compose.content import PROFILE, TemplateError
 from preklic_workers.compose.dkim import Signers
 from preklic_workers.compose.links import Tracking, host_of, link
-from preklic_workers.compose.mime import BadContent, Letter, Mail, Mailbox, assemble
+from preklic_workers.compose.mails import Mail
+from preklic_workers.compose.mime import BadContent, Letter, Mailbox, assemble
 from preklic_workers.compose.partners import targets_of
 from preklic_workers.compose.parts import beside
 from preklic_workers.compose.templates import Template, Templates

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from preklic_workers.compose.mime import Mail
+from preklic_workers.compose.mails import Mail
 from preklic_workers.compose.verify import split_header
 from preklic_workers.dkim_keys import DkimKey
 

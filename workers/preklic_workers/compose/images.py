@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from preklic_workers.compose.content import TemplateError
-from preklic_workers.compose.mime import Part
+from preklic_workers.compose.mails import Part
 from preklic_workers.compose.parts import part
 
 MAX_IMAGES: Final = 10

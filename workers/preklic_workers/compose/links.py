@@ -90,7 +90,10 @@ def redirected(text: str, tracking: Tracking) -> str:
 
 
 def check_link(url: str) -> None:
-    """Refuse every scheme but http, https, mailto, tel and cid (an image in the mail itself): a `javascript:` or `data:` URL raises TemplateError."""
+    """Refuse every scheme but http, https, mailto, tel and cid (an image in the mail itself).
+
+    A `javascript:` or `data:` URL raises TemplateError.
+    """
     if not _ALLOWED.fullmatch(url):
         raise TemplateError("link")
 

@@ -13,6 +13,8 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import Final
 
+from preklic_workers.compose.mails import NOTHING, Beside, Mail
+
 MAX_LINE: Final = 998  # octets without CRLF, RFC 5322 2.1.1
 _MAX_SUBJECT: Final = 998  # characters
 _MAX_NAME: Final = 300
@@ -67,44 +69,6 @@ class Letter:
     automatic: bool = False
     leave: str | None = None
     complaints: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One whole part as it stands in a mail, and the octets that it must give again when it is read back."""
-
-    raw: bytes
-    content: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """What a mail holds beside its text: images that its HTML shows, and files that go with it."""
-
-    images: tuple[Part, ...] = ()
-    attachments: tuple[Part, ...] = ()
-
-
-NOTHING: Final = Beside()
-
-
-@dataclass(frozen=True, slots=True)
-class Mail:
-    """Composed bytes (CRLF, dots not yet doubled) and what was planned, for `verify` to compare.
-
-    `images` and `attachments` are the octets of each, in order.
-    """
-
-    sender: str
-    recipient: str
-    raw: bytes
-    names: tuple[str, ...]
-    urls: tuple[str, ...]
-    unsubscribe: str | None
-    smtputf8: bool
-    leave: str | None = None
-    images: tuple[bytes, ...] = ()
-    attachments: tuple[bytes, ...] = ()
 
 
 def assemble(letter: Letter, text: str, html: str, urls: tuple[str, ...] = (), beside: Beside = NOTHING) -> Mail:

@@ -7,7 +7,8 @@ from typing import Final
 from urllib.parse import quote
 
 from preklic_shared.attachments import Attachment, fault
-from preklic_workers.compose.mime import NOTHING, BadContent, Beside, Part
+from preklic_workers.compose.mails import NOTHING, Beside, Part
+from preklic_workers.compose.mime import BadContent
 
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._() -]+")
 _LINE: Final = 57  # octets that base64 makes a line of 76 of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from email.message import EmailMessage
 from typing import Final
 
-from preklic_workers.compose.mime import Mail
+from preklic_workers.compose.mails import Mail
 
 _CID: Final = re.compile(r'="cid:([^"]+)"')
 

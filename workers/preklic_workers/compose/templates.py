@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 from jinja2 import DictLoader, FileSystemLoader, StrictUndefined, TemplateNotFound
@@ -17,56 +17,16 @@ from jinja2 import Template as Compiled
 from jinja2 import TemplateError as JinjaError
 from jinja2.meta import find_referenced_templates
 from jinja2.sandbox import SandboxedEnvironment
-from msgspec import Meta
 
 from preklic_workers.compose.content import PROFILE, Content, TemplateError
+from preklic_workers.compose.front import Front, direction, known_names
 from preklic_workers.compose.images import images_of, shown
 from preklic_workers.compose.inlining import inlined
-from preklic_workers.compose.mime import Part
+from preklic_workers.compose.mails import Part
 from preklic_workers.compose.refusals import refuse_odd, refuse_unknown
 from preklic_workers.compose.sources import text_of, tidy
 
 MAX_RENDERED: Final = 400_000  # characters of one body; a mail that is longer is a mistake
-_RIGHT_TO_LEFT: Final = frozenset({"ar", "dv", "fa", "he", "ps", "ug", "ur", "yi"})
-SURROUNDINGS: Final = frozenset(
-    {
-        "company",
-        "confirm_url",
-        "direction",
-        "language",
-        "policy_url",
-        "preferences_url",
-        "preheader",
-        "subject",
-        "unsubscribe_url",
-    }
-)
-"""Names that every template may use beside its fields."""
-
-
-class Front(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The front matter in `template.toml`. `optional` fields are None where the data lack them.
-
-    `profile` names the fields of the person's profile that the mail is made individual with: the template finds them in
-    `profile`, which is empty where the general variant must go out.
-    `subject`, or several `subjects` to find out which is opened more (A/B).
-    `destinations`: the hosts of a partner that a partner's mail may lead to, through our redirect (U4).
-    """
-
-    purposes: list[str]
-    language: str
-    preheader: str
-    subject: str | None = None
-    subjects: Annotated[list[str], Meta(max_length=10)] = []
-    fields: list[str] = []
-    optional: list[str] = []
-    profile: list[str] = []
-    destinations: list[str] = []
-
-    @property
-    def lines(self) -> list[str]:
-        """The subject, or those among which a mail's variant chooses."""
-        return self.subjects if self.subject is None else [self.subject]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +67,9 @@ class Template:
         return {field: data.get(field) for field in (*self.front.fields, *self.front.optional)}
 
 
-def direction(language: str) -> str:
-    """The direction in which a language is written: rtl or ltr (HTML's `dir`)."""
-    return "rtl" if language.partition("-")[0] in _RIGHT_TO_LEFT else "ltr"
-
-
 def missing_field(front: Front, data: Mapping[str, Any]) -> str | None:
     """The first required field that `data` lacks."""
     return next((field for field in front.fields if field not in data), None)
-
-
-def known_names(front: Front) -> frozenset[str]:
-    """The names that a template may use; those of the profile, and it itself, only where it declares them."""
-    asked = {PROFILE, *(f"{PROFILE}.{field}" for field in front.profile)} if front.profile else set()
-    return SURROUNDINGS | {*front.fields, *front.optional} | asked
 
 
 class Templates:

@@ -21,7 +21,7 @@ from preklic_shared.registry import Purpose, Registry
 from preklic_shared.tokens import TokenKeys
 from preklic_workers.compose.composer import Composer, House, NotComposed
 from preklic_workers.compose.links import BARE
-from preklic_workers.compose.mime import Mail
+from preklic_workers.compose.mails import Mail
 from preklic_workers.compose.reading import Read, read
 from preklic_workers.compose.templates import Template, Templates
 from preklic_workers.permission import Permission, Person

@@ -8,7 +8,7 @@ import binascii
 import html
 from typing import Final
 
-from preklic_workers.compose.mime import Mail
+from preklic_workers.compose.mails import Mail
 
 _LONGEST: Final = 998
 _ONE_CLICK: Final = b"List-Unsubscribe=One-Click"
