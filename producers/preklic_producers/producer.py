@@ -96,7 +96,7 @@ class Producer:
         `after` is the receipt of a job (a grant) that must be recorded first; `ref` the website's own name for the
         person; `expires` a time span or an aware datetime (default: the purpose's own); the same
         `idempotency_key` is the same mail. `attachments` are `preklic_shared.attachments.Attachment`
-        or mappings of `name`, `type` and `content` (bytes): at most 10, 500,000 octets together, of the types that
+        or mappings of `name`, `type` and `content` (bytes): at most 10, 375,000 octets together, of the types that
         module lists. `send_at` is Rejected until it is built.
         """
         return self._hand_over(

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 MAX_COUNT: Final = 10
-MAX_OCTETS: Final = 500_000  # of all together; sealed in a job they take 1.8 times as much
+MAX_OCTETS: Final = 375_000  # of all together; sealed in a job they take 1.8 times as much
 MAX_NAME: Final = 80  # characters; in UTF-8 and percent-encoded (RFC 2231) they fit on one line
 
 TYPES: Final[Mapping[str, str]] = MappingProxyType(
@@ -61,7 +61,8 @@ def fault(attachments: Sequence[Attachment]) -> tuple[str, str] | None:
 
 def name_fault(name: str) -> str | None:
     """What is wrong with the name of a file; it must be a plain name that hides nothing."""
-    if len(name) > MAX_NAME or not _NAME.fullmatch(name) or name != name.strip(" .") or ".." in name:
+    odd = any(sign.isspace() for sign in name.replace(" ", "")) or name != name.strip(" .") or ".." in name
+    if odd or len(name) > MAX_NAME or not _NAME.fullmatch(name):
         return f"is no plain file name of at most {MAX_NAME} characters"
     return None
 

@@ -16,7 +16,7 @@ from preklic_shared.jobs import ACTORS, PAYLOADS, EnrichPayload, Job, Payload, S
 _T = TypeVar("_T")
 
 BODY_LIMIT = 256 * 1024
-MAIL_LIMIT = 1024 * 1024  # a mail may bring files: preklic_shared.attachments
+MAIL_LIMIT = 768 * 1024  # a mail may bring files: preklic_shared.attachments
 MAX_DEPTH = 16
 
 _MAILS = frozenset(queue for kind, queue in ACTORS.values() if kind is SendJob)

@@ -178,7 +178,8 @@ def test_what_is_no_strict_json_is_400(http, body):
 
 
 def test_a_body_that_is_too_large_is_413(http):
-    assert http.post("/v1/messages", content=b"x" * 300_000).status_code == 413
+    assert http.post("/v1/messages", content=b"x" * 800_000).status_code == 413
+    assert http.post("/v1/consents", content=b"x" * 300_000).status_code == 413
 
 
 def test_a_batch_is_checked_as_a_whole_and_answered_one_by_one(http, amqp_url):

@@ -2,6 +2,9 @@
 
 import email
 import email.policy
+import json
+import os
+import time
 from dataclasses import replace
 
 import msgspec
@@ -9,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from preklic_producers.drafts import Drafter
+from preklic_producers.seals import Seals
 from preklic_shared import wire
 from preklic_shared.addresses import parse
 from preklic_shared.attachments import MAX_OCTETS, TYPES, Attachment, fault, name_fault
@@ -22,6 +27,7 @@ from preklic_workers.compose.reading import read
 from preklic_workers.compose.templates import Templates
 from preklic_workers.compose.trial import Trial
 from preklic_workers.compose.verify import verify
+from producing import sealing
 from sending import DATA, HOUSE, REGISTRY, composer, send_job
 from unit.test_compose_composer import PERSON, TO
 from unit.test_compose_mime import assemble, letter
@@ -81,6 +87,7 @@ def test_any_name_and_any_octets_arrive_whole(files):
         "\u202efdp.exe.pdf",
         'a".pdf',
         " .pdf",
+        "\xa0.pdf",
         "a\u2028b.pdf",
         "x" * 90 + ".pdf",
     ],
@@ -193,3 +200,42 @@ def test_a_part_in_base64_has_short_lines():
     raw = part("image/png", "inline", PNG * 4, "a@image").raw
     assert max(map(len, raw.split(b"\r\n"))) <= 76
     assert parse(TO.text)
+
+
+def test_the_heaviest_mails_are_judged_within_50_ms_of_work():
+    numbers = json.dumps({str(n): n for n in range(60_000)})
+    bodies = [
+        b'{"a":' * (wire.MAIL_LIMIT // 5),
+        numbers.encode()[: wire.MAIL_LIMIT],
+        json.dumps({"queue_name": "send.now", "kwargs": {"job": json.loads(numbers)}}).encode()[: wire.MAIL_LIMIT],
+        b"{" + b",".join([b'"a":1'] * (wire.MAIL_LIMIT // 7)) + b"}",
+        b" " * (wire.MAIL_LIMIT + 1),
+    ]
+    for body in bodies:
+        taken = []
+        for _ in range(3):
+            began = time.process_time()
+            with pytest.raises(wire.Malformed):
+                wire.decode(body, "send.now")
+            taken.append(time.process_time() - began)
+        assert min(taken) < 0.05, body[:20]
+
+
+@pytest.mark.attack(7, guard="preklic_shared.wire:check_size")
+def test_only_a_mail_may_be_as_large_as_one_with_files():
+    with pytest.raises(wire.Malformed, match="too_large"):
+        wire.decode(b"[]" + b" " * wire.BODY_LIMIT, "track")
+    with pytest.raises(wire.Malformed, match="too_large"):
+        wire.decode(b"[]" + b" " * wire.MAIL_LIMIT, "send.bulk")
+
+
+def test_files_pass_from_the_producer_into_the_mail(tmp_path):
+    sealed = sealing(tmp_path)
+    drafter = Drafter("website", REGISTRY, Seals(sealed.path, bytes.fromhex(sealed.pin)))
+    file = {"name": PDF.name, "type": PDF.type, "content": PDF.content}
+    draft = drafter.send(TO.text, "payment", "payment", DATA["payment"], attachments=[file])
+    assert PDF.content not in draft.body
+    _, job = wire.decode(draft.body, "send.now")
+    assert job.purpose == "payment"
+    large = file | {"content": os.urandom(MAX_OCTETS)}
+    assert len(drafter.send(TO.text, "payment", "payment", DATA["payment"], attachments=[large]).body) < wire.MAIL_LIMIT

@@ -76,7 +76,7 @@ GOOD = {"to": ANA, "purpose": "newsletter", "template": "newsletter"}
         ("attachments.0.type", {"attachments": [{"name": "a.exe", "type": "application/pdf", "content": b""}]}),
         ("attachments.1.name", {"attachments": [FILE, FILE | {"name": "../a.pdf"}]}),
         ("attachments", {"attachments": [FILE] * 11}),
-        ("attachments", {"attachments": [FILE | {"content": b"x" * 500_001}]}),
+        ("attachments", {"attachments": [FILE | {"content": b"x" * 375_001}]}),
         ("idempotency_key", {"idempotency_key": "x" * 201}),
         ("idempotency_key", {"idempotency_key": ""}),
         ("after", {"after": "no-id"}),

@@ -16,11 +16,12 @@ from preklic_shared.ids import is_id, new_id
 from preklic_shared.publication import Publication, PublishError
 from preklic_shared.publisher import Publisher
 from preklic_shared.topology import DEAD, RETRY, tier_for
+from preklic_shared.wire import MAIL_LIMIT
 from preklic_workers.outcomes import Dead, Done, Kept, Outcome, Refused, RetryLater
 from preklic_workers.runtime import Delivery
 
 # A body too large for a job is no job: its beginning is kept for whoever looks at it.
-KEPT_BYTES = 256 * 1024
+KEPT_BYTES = MAIL_LIMIT
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 log = structlog.get_logger()

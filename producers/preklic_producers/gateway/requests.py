@@ -12,7 +12,7 @@ from preklic_shared.jobs import Proof
 from preklic_shared.wire import Malformed, convert, strict_json
 
 BODY_LIMIT: Final = 256 * 1024
-MAIL_LIMIT: Final = 1024 * 1024
+MAIL_LIMIT: Final = 768 * 1024
 BATCH_LIMIT: Final = 4 * 1024 * 1024
 MAX_BATCH: Final = 500
 
