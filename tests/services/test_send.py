@@ -6,6 +6,7 @@ import email.policy
 import pytest
 
 from preklic_shared import return_paths
+from preklic_shared.attachments import MAX_OCTETS, Attachment
 from preklic_shared.ids import new_id
 from preklic_shared.tokens import Click, Confirm, Unsubscribe
 from preklic_workers.outcomes import Dead, Done, Refused, RetryLater
@@ -53,6 +54,17 @@ async def test_a_permitted_mail_is_sent_once_and_recorded(desk, sink):
     assert desk.replies == [("sink", "2xx")]
     assert await desk.send(job, TO) == Done()
     assert phases(sink, job) == ["body", "accepted"]
+
+
+async def test_files_of_the_largest_size_arrive_and_a_hostile_name_ends_the_mail_before_any_conversation(desk, sink):
+    file = Attachment(name="Račun.pdf", type="application/pdf", content=b"\0.\r\n" * (MAX_OCTETS // 4))
+    assert await desk.send(send_job("payment"), TO, attachments=[file]) == Done()
+    (arrived,) = the_mail(sink).iter_attachments()
+    assert (arrived.get_filename(), arrived.get_payload(decode=True)) == (file.name, file.content)
+    hostile = send_job("payment")
+    ended = await desk.send(hostile, TO, attachments=[Attachment(name="../x.pdf", type=file.type, content=b"")])
+    assert ended == Dead("bad_content", "attachments.0.name")
+    assert phases(sink, hostile) == []
 
 
 async def test_a_redelivery_pulls_what_a_killed_worker_left_between_settle_and_pull(desk, sink, monkeypatch):

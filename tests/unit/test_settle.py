@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from preklic_shared.ids import is_id
+from preklic_shared.jobs import ACTORS
 from preklic_shared.publication import Refused as NotTaken
 from preklic_shared.publication import Unavailable
+from preklic_shared.wire import limit_of
 from preklic_workers import intake, runtime, settle
 from preklic_workers.intake import Intake
 from preklic_workers.outcomes import Dead, Done, Kept, Refused, RetryLater
@@ -47,6 +49,8 @@ def test_a_dead_letter_has_an_id_whatever_the_publisher_wrote():
 def test_a_dead_letter_of_a_body_that_is_too_large_keeps_its_beginning():
     dead = settle.publication_for(Dead("too_large"), delivery(body=b"x" * 10_000_000), "unknown")
     assert len(dead.body) == settle.KEPT_BYTES
+    # A job of the largest size is kept whole: cut, it could not be replayed.
+    assert max(limit_of(queue) for _, queue in ACTORS.values()) <= settle.KEPT_BYTES
 
 
 class Refusing:
