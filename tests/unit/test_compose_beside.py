@@ -34,6 +34,7 @@ from unit.test_compose_mime import assemble, letter
 from unit.test_compose_templates import folder
 from unit.test_compose_text import _only
 
+COMPOSER = composer()
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 3
 PDF = Attachment(name="Račun št. 17.pdf", type="application/pdf", content=b"%PDF-1.7\r\n.\r\n\0\xff" * 40)
 NAMES = st.builds(
@@ -45,7 +46,7 @@ NAMES = st.builds(
 
 def composed(*files):
     payload = SendPayload(to=TO.text, data=DATA["payment"], attachments=list(files))
-    return composer().compose(send_job("payment"), payload, REGISTRY.get("payment"), PERSON, TO)
+    return COMPOSER.compose(send_job("payment"), payload, REGISTRY.get("payment"), PERSON, TO)
 
 
 def files_of(mail):

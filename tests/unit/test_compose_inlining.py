@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import lru_cache
 from html.parser import HTMLParser
 
 import css_inline
@@ -50,12 +51,17 @@ class Seen(HTMLParser):
             self.all.append(re.sub(r"\s+", "", data))
 
 
+@lru_cache
+def loaded(folder, *, inlined=True):
+    return Templates(folder)
+
+
 def both(folder, name, data, monkeypatch):
     """The page as it goes out, and the one that css-inline makes of the mail when nothing was done before."""
-    ours = Templates(folder).get(name).render(data, SURROUNDINGS).html
+    ours = loaded(folder).get(name).render(data, SURROUNDINGS).html
     with monkeypatch.context() as patch:
         patch.setattr(module, "inlined", lambda _environment, _body, sources: sources)
-        plain = Templates(folder).get(name).render(data, SURROUNDINGS).html
+        plain = loaded(folder, inlined=False).get(name).render(data, SURROUNDINGS).html
     assert ours != plain
     # html5ever adds what HTML lets one leave out (tbody): the same parser reads both.
     return Seen(css_inline.CSSInliner(inline_style_tags=False, keep_style_tags=True).inline(ours)), Seen(
@@ -72,7 +78,7 @@ def datasets(name, front):
 
 @pytest.mark.parametrize("name", sorted(path.parent.name for path in SHIPPED.glob("*/template.toml")))
 def test_every_shipped_mail_is_what_css_inline_makes_of_it(name, monkeypatch):
-    for data in datasets(name, Templates(SHIPPED).get(name).front):
+    for data in datasets(name, loaded(SHIPPED).get(name).front):
         ours, theirs = both(SHIPPED, name, data, monkeypatch)
         assert ours.all == theirs.all
 
@@ -121,7 +127,7 @@ def test_what_cannot_be_told_before_there_are_data_is_refused(tmp_path, style, b
 
 
 def test_what_stays_in_the_style_sheet_is_its_at_rules_alone():
-    page = Templates(SHIPPED).get("newsletter").render(DATA, SURROUNDINGS).html
+    page = loaded(SHIPPED).get("newsletter").render(DATA, SURROUNDINGS).html
     (sheet,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
     assert sheet.strip().startswith("@media (prefers-color-scheme: dark)")
     assert "Georgia" not in sheet

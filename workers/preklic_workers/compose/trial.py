@@ -11,6 +11,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +33,7 @@ _TO: Final = "oseba@example.org"
 _HREF: Final = re.compile(r'\shref="(https?://[^"]*)"', re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Trial:
     """The means of a trial: where templates lie, what they are for, and whose house it is."""
 
@@ -41,10 +42,13 @@ class Trial:
     registry: Registry
     house: House
 
+    @cached_property
+    def composer(self) -> Composer:
+        """What makes the mails; TemplateError where templates and purposes do not go together."""
+        return Composer(self.templates, self.registry, TokenKeys({1: secrets.token_bytes(32)}, 1), self.house)
+
     def mail(self, template: Template, data: Mapping[str, Any]) -> Mail | NotComposed:
         """One mail of the template's first purpose."""
-        keys = TokenKeys({1: secrets.token_bytes(32)}, 1)
-        composer = Composer(self.templates, self.registry, keys, self.house)
         purpose = self.purpose(template)
         if purpose is None:
             return NotComposed("purpose_denied", "purposes")
@@ -63,7 +67,7 @@ class Trial:
         payload = SendPayload(to=_TO, data={**data, "language": template.front.language})
         pending = Permission("pending", now, job.id, 1)
         person = Person(id="", pid=secrets.token_bytes(16), permissions={purpose.key: pending})
-        return composer.compose(job, payload, purpose, person, parse(_TO), _profile(template, data))
+        return self.composer.compose(job, payload, purpose, person, parse(_TO), _profile(template, data))
 
     def purpose(self, template: Template) -> Purpose | None:
         """What a template's mails are for."""
