@@ -21,7 +21,6 @@ from preklic_shared.job_fields import (
     Purpose,
     Purposes,
     Sealed,
-    SealedMail,
     Short,
     Template,
     Text,
@@ -46,7 +45,7 @@ class SendJob(Job, frozen=True, kw_only=True):
     campaign: Word | None = None
     variant: Annotated[int, Meta(ge=0, le=9)] | None = None
     key: KeyId
-    sealed: SealedMail
+    sealed: Sealed
 
 
 class TrackJob(Job, frozen=True, kw_only=True):
