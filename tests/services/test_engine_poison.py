@@ -40,7 +40,7 @@ async def expect_dead(url, queues, cases, queue="track", **options):
             assert len(properties.headers["fingerprint"]) == 12
             assert abs(properties.headers["at"] - now()) < 10_000
             assert is_id(properties.message_id)
-            assert dead_body == body[: 256 * 1024]
+            assert dead_body == body[: wire.MAIL_LIMIT]
         assert seen == []
         good, began = track(), time.monotonic()
         queues.put(wire.encode(good, "track"))
