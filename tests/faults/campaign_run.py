@@ -10,6 +10,7 @@ import os
 import random
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -92,11 +93,20 @@ def run(system: System, plan: Plan, say: Callable[[str], None]) -> Report:
         data.write_text(DATA)
         words = ("--purpose", "newsletter", "--template", "newsletter", "--data", str(data))
         system.run("campaign", "start", NAME, *words, role="upkeep")
-        began = time.monotonic()
+        began, walked = time.monotonic(), threading.Event()
+        draining = threading.Thread(target=_drain, args=(system, report, walked))
+        if plan.drain:
+            draining.start()
         _walk(system, plan, report, database, say)
         report.walked = time.monotonic() - began
         say(f"everybody was walked after {report.walked:.1f} s")
-        _look_at_the_queue(system, plan, report) if plan.drain else _wait_for_mails(system, plan, report, database)
+        walked.set()
+        if plan.drain:
+            draining.join()
+            missing = plan.people - report.different
+            report.wrong += [f"{missing} people are missing"] * (missing != 0)
+        else:
+            _wait_for_mails(system, plan, report, database)
         report.whole = time.monotonic() - began
         for worker in workers:
             worker.stop(30)
@@ -116,7 +126,7 @@ async def _people(system: System, count: int) -> None:
         keys = await store.vault.many_or_new([], [(subject, "contact") for subject in subjects])
         docs = [
             fresh(subject, os.urandom(16))
-            | contact_doc(keys[subject, "contact"], ring.blind, subject, address)
+            | contact_doc(keys[subject, "contact"], ring.blind, subject, address, None)
             | {"permissions": said, "seq": 1}
             for subject, address in subjects.items()
         ]
@@ -151,15 +161,17 @@ def _walk(system: System, plan: Plan, report: Report, database: Any, say: Callab
     report.wrong += [f"{walked} people were walked"] * (walked != plan.people)
 
 
-def _look_at_the_queue(system: System, plan: Plan, report: Report) -> None:
-    """Take every job off the queue: each person is in it, and under one id."""
+def _drain(system: System, report: Report, walked: threading.Event) -> None:
+    """Take every job off the queue until the walk is over and nothing comes any more: each person has one id."""
     people: dict[str, str] = {}
     with pika.BlockingConnection(pika.URLParameters(system.rabbit.amqp_url(system.vhost))) as connection:
         channel = connection.channel()
         channel.basic_qos(prefetch_count=2000)
-        for method, _, body in channel.consume("send.bulk", inactivity_timeout=5):
+        for method, _, body in channel.consume("send.bulk", inactivity_timeout=2):
             if method is None:
-                break
+                if walked.is_set():
+                    break
+                continue
             report.jobs += 1
             _, job = decode(body, "send.bulk")
             people.setdefault(job.person, job.id)
@@ -168,7 +180,6 @@ def _look_at_the_queue(system: System, plan: Plan, report: Report) -> None:
                 channel.basic_ack(method.delivery_tag, multiple=True)
         channel.cancel()
     report.different = len(people)
-    report.wrong += [f"{plan.people - len(people)} people are missing"] * (len(people) != plan.people)
 
 
 def _wait_for_mails(system: System, plan: Plan, report: Report, database: Any) -> None:
