@@ -46,6 +46,11 @@ def test_what_is_not_recorded_fits_nothing_but_the_opposite():
         ("first_name = ana", "there are: provider, granted, alive, source"),
         ("granted = gmail", "2026-12-31"),
         ("provider < gmail", "= or !="),
+        ("not provider = gmial", "there are: gmail, icloud, other"),
+        ("granted = 2026-W01-1", "2026-12-31"),
+        ("granted = 20260105", "2026-12-31"),
+        ("granted = 2026-02-30", "2026-12-31"),
+        ("granted <= 9999-12-31", "2026-12-31"),
         ("provider = gmail provider = siol", "comes `and`, `or` or the end"),
         ("(provider = gmail", "not closed"),
         ("provider = {$ne:1}", "at character"),
@@ -80,4 +85,29 @@ def values(found):
 
 
 def test_a_term_is_typed():
-    assert parse("alive = 2026-06-01") == Term("alive", "=", JUNE)
+    assert parse("alive >= 2026-06-01") == Term("alive", ">=", JUNE)
+
+
+@pytest.mark.parametrize("clock", [dt.time(0), dt.time(10, 30), dt.time(23, 59, 59, 999000)])
+@pytest.mark.parametrize(
+    ("order", "before", "same", "after"),
+    [
+        ("=", False, True, False),
+        ("!=", True, False, True),
+        ("<", True, False, False),
+        ("<=", True, True, False),
+        (">", False, False, True),
+        (">=", False, True, True),
+    ],
+)
+def test_a_day_is_the_whole_day(clock, order, before, same, after):
+    segment = parse(f"alive {order} 2026-06-02")
+    found = [
+        segment.matches({"_id": "a", "alive": dt.datetime.combine(dt.date(2026, 6, day), clock, dt.UTC)}, "newsletter")
+        for day in (1, 2, 3)
+    ]
+    assert found == [before, same, after]
+
+
+def test_a_source_is_any_word_that_a_producer_may_be_called():
+    assert parse("source = web-shop_2") == Term("source", "=", "web-shop_2")
