@@ -1,7 +1,7 @@
 import datetime as dt
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from preklic_workers.segments import BadSegment, Term, parse
@@ -65,15 +65,69 @@ def test_what_is_no_segment_is_refused_and_says_why(text, says):
         parse(text)
 
 
-@pytest.mark.attack(65, guard="preklic_workers.segments:_tokens")
-@given(st.text(max_size=60) | st.text("()=!<> $.{}:'\"agmilorndtpve0123456789-", max_size=60))
+@pytest.mark.attack(65, guard="preklic_workers.segments:_known")
+@pytest.mark.parametrize(
+    "field",
+    ["_id", "pid", "contact", "lookup", "fields.profile", "suppressed.complaint", "permissions.offers.state", "a.b"],
+)
+def test_no_other_field_of_a_person_can_be_asked_for(field):
+    with pytest.raises(BadSegment, match=f"no field `{field}`"):
+        parse(f"provider = gmail or not {field} = x")
+
+
+PIECES = st.sampled_from(
+    [
+        "provider",
+        "granted",
+        "alive",
+        "source",
+        "=",
+        "!=",
+        "<",
+        ">=",
+        "gmail",
+        "import",
+        "2026-01-31",
+        "and",
+        "or",
+        "not",
+        "(",
+        ")",
+        "$ne",
+        "{",
+        "}",
+        "$where",
+        "_id",
+        "a.b",
+        "'",
+    ]
+)
+SENTENCES = st.lists(PIECES, max_size=12).map(" ".join)
+
+
+@pytest.mark.attack(65)
+@given(st.text(max_size=60) | SENTENCES)
+@example("source = import and not (granted = 2026-01-31 or provider != gmail)")
+@example("granted != 2026-12-31 or alive > 2026-01-01")
 def test_no_text_ever_becomes_an_operator(text):
     try:
         segment = parse(text)
     except BadSegment:
         return
-    for value in values(segment.filter("newsletter")):
+    filter_ = segment.filter("newsletter")
+    assert names(filter_) <= {"$and", "$or", "$nor", "$eq", "$ne", "$lt", "$gte"} | PATHS
+    for value in values(filter_):
         assert isinstance(value, dt.datetime) or (isinstance(value, str) and value.islower() and "$" not in value)
+
+
+PATHS = {"provider", "alive", "permissions.newsletter.at", "permissions.newsletter.source"}
+
+
+def names(found):
+    """The keys of a filter, however deep: operators and paths."""
+    if isinstance(found, dict):
+        return set(found).union(*(names(item) for item in found.values()))
+    return set().union(*(names(item) for item in found)) if isinstance(found, list) else set()
 
 
 def values(found):

@@ -162,9 +162,8 @@ class _Reader:
         self.take()
         return inside
 
-    def _term(self, field: str) -> Segment:
-        if field not in FIELDS:
-            raise BadSegment(f"there is no field `{field}`; there are: {', '.join(FIELDS)}")
+    def _term(self, token: str) -> Segment:
+        field = _known(token)
         order, value = self.take(), self.take()
         if order not in _ORDERS:
             raise BadSegment(f"after `{field}` comes one of {' '.join(sorted(_ORDERS))}")
@@ -176,6 +175,13 @@ class _Reader:
         if field == "provider" and value not in PROVIDERS:
             raise BadSegment(f"there is no provider `{value}`; there are: {', '.join(sorted(PROVIDERS))}")
         return Term(field, order, value)
+
+
+def _known(field: str) -> str:
+    """The field; all that stands in a person's document could be asked for otherwise, what is encrypted too."""
+    if field not in FIELDS:
+        raise BadSegment(f"there is no field `{field}`; there are: {', '.join(FIELDS)}")
+    return field
 
 
 def _days(field: str, order: str, day: dt.datetime) -> Segment:
