@@ -66,9 +66,9 @@ async def test_an_address_that_nobody_may_write_to_stays_shut(desk, sink, monkey
     await desk.withdraw(TO, ["newsletter"])
 
     async def opened(*_):
-        raise AssertionError("the key of a person who said no was asked for")
+        raise AssertionError("the address of a person who said no was opened")
 
-    monkeypatch.setattr(type(desk.store.contacts), "key", opened)
+    monkeypatch.setattr(type(desk.store.contacts), "address_in", opened)
     assert await send_to(desk, job) == Refused("withdrawn")
     assert (await desk.state(job)).person == desk.subject(TO)
     assert sink.mails() == []

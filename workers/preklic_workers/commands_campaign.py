@@ -74,25 +74,25 @@ def status(
 
     Example: `preklic campaign status autumn --watch`
     """
-
-    async def look(opened: Store, _: Any) -> dict[str, Any]:
-        found = await _known(opened, name)
-        while watch and found.state == "running":
-            say(f"{found.published} published of {found.walked} walked", err=True)
-            await asyncio.sleep(WATCH_SECONDS)
-            found = await _known(opened, name)
-        counts = await opened.campaigns.counts(name)
-        stopped = await opened.controls.stopped(f"campaign:{name}") is not None
-        rows = [{"variant": v, "state": s, "reason": r, "count": n} for v, s, r, n in counts]
-        return _row(found) | {"stopped": stopped, "mails": rows}
-
-    told = looking.with_store(look)
+    told = looking.with_store(lambda opened, _: _look(opened, name, watch=watch))
     if as_json:
         show_json(told)
         return
     mails = told.pop("mails")
     show([told], (*_LISTED, "stopped"), title="Campaign", as_json=False)
     show(mails, ("variant", "state", "reason", "count"), title="Its mails", as_json=False)
+
+
+async def _look(opened: Store, name: str, *, watch: bool) -> dict[str, Any]:
+    found = await _known(opened, name)
+    while watch and found.state == "running":
+        say(f"{found.published} published of {found.walked} walked", err=True)
+        await asyncio.sleep(WATCH_SECONDS)
+        found = await _known(opened, name)
+    counts = await opened.campaigns.counts(name)
+    stopped = await opened.controls.stopped(f"campaign:{name}") is not None
+    rows = [{"variant": v, "state": s, "reason": r, "count": n} for v, s, r, n in counts]
+    return _row(found) | {"stopped": stopped, "mails": rows}
 
 
 @campaign.command("list")
@@ -170,15 +170,20 @@ def _campaign(
     known = load_registry(settings().registry).for_mail(purpose, template)
     if known is None or not known.needs_known_person or template == known.confirm:
         raise Stop(Code.POLICY, f"{purpose} is no purpose of campaigns with the template {template}")
-    try:
-        segment and parse(segment)
-    except BadSegment as error:
-        raise Stop(Code.USAGE, str(error)) from None
+    _check_segment(segment)
     limit = _CAP.fullmatch(cap) if cap is not None else None
     if cap is not None and limit is None:
         raise Stop(Code.USAGE, "--cap is mails/days, as in 2/7d")
-    pair = None if limit is None else (int(limit[1]), int(limit[2]))
-    return Campaign(name, purpose, template, _data(data), _moment(at), segment, rate, pair)
+    most = None if limit is None else (int(limit[1]), int(limit[2]))
+    return Campaign(name, purpose, template, _data(data), _moment(at), segment, rate, most)
+
+
+def _check_segment(text: str) -> None:
+    try:
+        if text:
+            parse(text)
+    except BadSegment as error:
+        raise Stop(Code.USAGE, str(error)) from None
 
 
 def _data(file: Path | None) -> bytes:
