@@ -29,7 +29,6 @@ LONGER = {
     "workers/preklic_workers/smtp/pool.py:connect": 35,
     "shared/preklic_shared/amqp.py:open_link": 35,
     "workers/preklic_workers/store/message_states.py:takeover": 30,
-    "workers/preklic_workers/record.py:_grant": 30,
     "workers/preklic_workers/commands_breakglass.py:ask": 30,
     "workers/preklic_workers/commands_disclose.py:ask": 35,
     "workers/preklic_workers/commands_hold.py:add": 35,
