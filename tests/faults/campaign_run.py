@@ -18,6 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
+import msgspec
 import pika
 from pymongo import MongoClient
 
@@ -226,7 +227,10 @@ def main() -> int:
     parser.add_argument("--senders", type=int, default=Plan.senders)
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--drain", action="store_true", help="look at the jobs instead of sending the mails")
-    plan = Plan(**vars(parser.parse_args()))
+    parser.add_argument("--json", type=Path, help="write the report there")
+    options = vars(parser.parse_args())
+    told = options.pop("json")
+    plan = Plan(**options)
     with tempfile.TemporaryDirectory(dir=quick_folder()) as name, Children() as children:
         folder = Path(name)
         rabbit = start_rabbit(children, folder / "rabbit")
@@ -234,6 +238,8 @@ def main() -> int:
         sink = start_sink(children, folder / "sink", "--keep", "0")
         system = System(folder / "preklic", children, rabbit, mongo, sink, connections=128)
         report = run(system, plan, say)
+    if told:
+        told.write_bytes(msgspec.json.encode(report))
     for line in [*report.lines(plan), *report.wrong[:50]]:
         say(line)
     return 1 if report.wrong else 0
