@@ -58,7 +58,8 @@ def judge(raw: bytes, at: Door, ours: Ours) -> Heard:
         return _complained(complaint, raw, at, ours)
     found = _status(mail)
     if found is None:
-        return Ignored("auto_reply") if automatic(mail) else Aside("not_understood", raw)
+        # What comes to an open door and reports nothing is anybody's letter, or spam.
+        return Ignored("no_report") if automatic(mail) or at.message is None else Aside("not_understood", raw)
     message = at.message or _inside(raw, ours)
     if message is None:
         return Aside("unmatched", raw)
