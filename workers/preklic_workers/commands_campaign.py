@@ -19,7 +19,10 @@ from preklic_workers.store import Act, Campaign, Store
 
 ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
 
-campaign = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode="markdown", add_completion=False)
+_HELP: Final = """One mail to everybody who permits its purpose.
+
+Example: `preklic campaign status autumn --watch`"""
+campaign = typer.Typer(no_args_is_help=True, help=_HELP, rich_markup_mode="markdown", add_completion=False)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}", re.ASCII)
 _CAP: Final = re.compile(r"([1-9]\d{0,2})/([1-9]\d{0,2})d", re.ASCII)
 _LISTED: Final = ("name", "purpose", "template", "state", "at", "walked", "published")
