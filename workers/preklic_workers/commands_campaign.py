@@ -19,10 +19,9 @@ from preklic_workers.store import Act, Campaign, Store
 
 ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
 
-_HELP: Final = """One mail to everybody who permits its purpose.
-
-Example: `preklic campaign status autumn --watch`"""
-campaign = typer.Typer(no_args_is_help=True, help=_HELP, rich_markup_mode="markdown", add_completion=False)
+campaign = typer.Typer(
+    no_args_is_help=True, help="One mail to everybody who permits its purpose.", add_completion=False
+)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}", re.ASCII)
 _CAP: Final = re.compile(r"([1-9]\d{0,2})/([1-9]\d{0,2})d", re.ASCII)
 _LISTED: Final = ("name", "purpose", "template", "state", "at", "walked", "published")
@@ -100,20 +99,29 @@ async def _look(opened: Store, name: str, *, watch: bool) -> dict[str, Any]:
 
 @campaign.command("list")
 def list_all(*, as_json: Json = False) -> None:
-    """Every campaign, the newest first."""
+    """Every campaign, the newest first.
+
+    Example: `preklic campaign list --json`
+    """
     rows = looking.with_store(lambda opened, _: opened.campaigns.all())
     show([_row(row) for row in rows], _LISTED, title="Campaigns", as_json=as_json)
 
 
 @campaign.command()
 def pause(name: Name, reason: Why = "paused") -> None:
-    """Publish no more of it; what is on its queue goes out. `resume` goes on where it was."""
+    """Publish no more of it; what is on its queue goes out. `resume` goes on where it was.
+
+    Example: `preklic campaign pause autumn --reason "the shop is closed"`
+    """
     _move(name, "paused", reason)
 
 
 @campaign.command()
 def resume(name: Name, reason: Why = "resumed") -> None:
-    """Go on: whoever got it gets nothing twice, whoever permits it by now is in."""
+    """Go on: whoever got it gets nothing twice.
+
+    Example: `preklic campaign resume autumn`
+    """
     _move(name, "running", reason)
 
 
