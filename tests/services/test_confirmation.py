@@ -18,7 +18,7 @@ from preklic_workers.outcomes import Dead, Done, Refused
 from preklic_workers.runtime import Opened, no_reply
 from preklic_workers.send import handle
 from preklic_workers.store import Scheduled
-from preklic_workers.store.asking import APART, FORGOTTEN, MOST
+from preklic_workers.store.asking import APART, MOST
 from sending import DATA, PROCESSOR, open_desk, route, send_job
 from waiting import auntil
 
@@ -111,7 +111,7 @@ async def test_nobody_is_asked_more_than_once_a_day_and_three_times_in_all(desk,
         messages = [first, *(new_id() for _ in range(49))]
         asked.append(sum(await asyncio.gather(*(asking.may_ask("s" * 43, message) for message in messages))))
     assert asked == [1] * MOST + [0] * 17
-    clock += FORGOTTEN
+    await asking.confirmed("s" * 43)
     first = new_id()
     assert await asking.may_ask("s" * 43, first)
     assert await asking.may_ask("s" * 43, first)

@@ -104,6 +104,8 @@ class Record:
         """What is pending is followed by the mail that asks to confirm it (double opt-in)."""
         states = await self.store.grants.grant(grant)
         person = None
+        if grant.token_at is not None and "granted" in states.values():
+            await self.store.asking.confirmed(grant.subject)
         if "pending" in states.values() and not grant.imported:
             person = await self.store.persons.read(grant.subject)
         if person is not None:
