@@ -101,6 +101,23 @@ async def test_a_campaign_that_is_stopped_sends_nothing(desk, sink, switch):
     assert await send_to(desk, job) == Done()
 
 
+@pytest.mark.parametrize("switch", ["campaign:jesen", "relay:sink"])
+async def test_a_switch_that_was_thrown_while_a_mail_was_under_way_still_holds_it(desk, sink, monkeypatch, switch):
+    """Thrown after the relay was chosen and the mail claimed: the gate is the last to ask."""
+    await desk.grant(TO, "newsletter")
+    job = await by_person(desk, campaign="jesen")
+    claim = desk.store.messages.claim
+
+    async def claimed(wanted):
+        answer = await claim(wanted)
+        await desk.store.controls.stop(switch, reason="wrong price", by="ana")
+        return answer
+
+    monkeypatch.setattr(desk.store.messages, "claim", claimed)
+    assert (await send_to(desk, job)).reason == "stopped"
+    assert sink.mails() == []
+
+
 async def test_nobody_is_asked_more_than_once_a_day_and_three_times_in_all(desk, monkeypatch):
     asking, clock = desk.store.asking, dt.datetime.now(dt.UTC)
     monkeypatch.setattr(type(desk.store.mongo), "now", lambda _self: clock)
