@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from preklic_shared.ids import job_id_for
-from preklic_workers.smtp.replies import Phase, Reply, Verdict, classify
+from preklic_shared.status_codes import refuses_us
 from preklic_workers.store import Event, Store, Withdraw
 
 RETURNS: Final = ("bounced", "complained")
@@ -32,7 +32,7 @@ async def follow(store: Store, events: Sequence[Event]) -> set[str]:
         if worn_out(heard := await store.events.of_person(person, since)):
             await _suppress(store, person, heard)
     for event in back:
-        if refuses_us(event):
+        if event.bounce == "policy" and refuses_us(event.code):
             await _stop(store, event)
     return early
 
@@ -46,11 +46,6 @@ def worn_out(events: Iterable[Event]) -> bool:
         elif len(days) < SOFT_DAYS and (event.kind == "delivered" or event.verdict == "human"):
             days.clear()
     return len(days) >= SOFT_DAYS
-
-
-def refuses_us(event: Event) -> bool:
-    """Whether the receiver objects to how we send (authentication, reputation): RFC 7372, RFC 7489. Pure."""
-    return event.bounce == "policy" and classify(Reply(550, event.code), Phase.BODY) is Verdict.POLICY_STOP
 
 
 async def _suppress(store: Store, person: str, events: Sequence[Event]) -> None:

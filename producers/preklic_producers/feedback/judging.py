@@ -11,8 +11,8 @@ from preklic_producers.feedback.ours import Ours
 from preklic_producers.feedback.phrases import Said, said
 from preklic_producers.feedback.reading import Unreadable, header, read, text_of
 from preklic_producers.feedback.reports import Report
-from preklic_producers.feedback.severity import code_in, severity
 from preklic_shared.return_paths import Bounce, Leave, check
+from preklic_shared.status_codes import code_in, severity
 
 SOURCE: Final = "smtp"
 OPEN_DOORS: Final = frozenset({"fbl", "bounce", "postmaster", "abuse"})

@@ -31,8 +31,8 @@ _LOOKS, _PAUSE = 5, 0.1
 class Handover:
     """A mail that is ready for DATA. `person` is the suppression hash; `confirming` asks to confirm a pending grant.
 
-    `individual`: the mail holds fields of the person's profile (U3). `also` names the switches that hold it beside those
-    of its purpose: its relay's and its campaign's.
+    `individual`: the mail holds fields of the person's profile (U3). `also` names the switches that hold it beside its
+    purpose's: those of its relay and its campaign.
     """
 
     person: str
