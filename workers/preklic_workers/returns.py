@@ -57,7 +57,11 @@ async def _suppress(store: Store, person: str, events: Sequence[Event]) -> None:
 
 async def _stop(store: Store, event: Event) -> None:
     purpose = (await store.messages.show(event.message) or {}).get("purpose")
-    if purpose is not None:
+    if purpose is None:
+        return
+    # Whoever let the purpose go has seen what came before that: told again, it stops nothing a second time.
+    said = next((one for one in await store.controls.all() if one.name == f"purpose:{purpose}"), None)
+    if said is None or (not said.stopped and said.at < event.at):
         await store.controls.stop(f"purpose:{purpose}", reason=f"a bounce said {event.code}", by="track")
 
 
