@@ -13,12 +13,16 @@ from living import at_work, settings_of, users_of
 from preklic_producers import Producer, Proof
 from preklic_shared.ids import job_id_for, new_id
 from preklic_shared.jobs import SendPayload
-from preklic_shared.settings import Relay
+from preklic_shared.settings import Relay, Settings
+from preklic_shared.topology_apply import apply
+from preklic_workers.mailing import Mailer
 from preklic_workers.outcomes import Dead, Done, Refused
 from preklic_workers.runtime import Opened, no_reply
+from preklic_workers.scheduling import Scheduler
 from preklic_workers.send import handle
 from preklic_workers.store import Scheduled
 from preklic_workers.store.asking import APART, MOST
+from producing import jobs_in, sealing
 from sending import DATA, PROCESSOR, open_desk, route, send_job
 from waiting import auntil
 
@@ -159,7 +163,21 @@ async def test_what_is_scheduled_is_cancelled_by_a_no_and_kept_once(desk):
     await desk.store.schedule.put([replace(mails[0], at=now + APART)])
     assert len(await desk.store.schedule.due()) == 1
     await desk.store.erasures.clear(desk.subject(TO), frozenset())
-    assert await desk.store.schedule.waiting() == 0
+    assert await desk.store.mongo["schedule"].count({}) == 0
+
+
+async def test_a_scheduled_mail_whose_purpose_is_gone_is_published_and_refused(desk, amqp_url, tmp_path):
+    apply(amqp_url)
+    now = desk.store.mongo.now()
+    mail = Scheduled(new_id(), desk.subject(TO), b"p" * 16, "gone", "newsletter", "sl", now, now + APART)
+    await desk.store.schedule.put([mail])
+    mailer = Mailer(Settings(amqp_url=amqp_url, sealing_keys=sealing(tmp_path).path))
+    await Scheduler(desk.store, desk.deps.registry, mailer).once()
+    await mailer.close()
+    (job,) = jobs_in(amqp_url, "send.bulk")
+    assert (job.id, await desk.store.mongo["schedule"].count({})) == (mail.id, 0)
+    assert await send_to(desk, job, SendPayload()) == Refused("unknown")
+    assert (await desk.state(job)).state == "refused"
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ class FanOut:
     async def _publish(self, campaign: Campaign, purpose: Purpose, people: list[Addressee]) -> bool:
         full = await self.store.campaigns.full([one.id for one in people], *campaign.cap) if campaign.cap else set()
         mails = [_mailing(campaign, one, purpose, self.store) for one in people if one.id not in full]
-        confirmed = await self.mailer.publish(purpose, mails)
+        confirmed = await self.mailer.publish(purpose.key, purpose.lane, mails)
         if len(confirmed) < len(mails):
             log.warning("a chunk of a campaign was not confirmed", count=len(mails) - len(confirmed))
             return False
