@@ -48,6 +48,10 @@ faults: broker ## Break everything at random, race 100,000 mails with their with
 faults-kills: broker ## Kill the send worker 20 times in 20,000 sends, then look every job up by its id (minutes)
 	@PYTHONPATH=tests $(BIN)/python -m faults.kill_run
 
+.PHONY: faults-campaign
+faults-campaign: broker ## One campaign to 1,000,000 people, its fan-out killed ten times (minutes with --drain, as here)
+	@PYTHONPATH=tests $(BIN)/python -m faults.campaign_run --drain
+
 .PHONY: faults-selftest
 faults-selftest: broker ## Plant bugs in scratch copies and see the fault runs find each
 	@PYTHONPATH=tests $(BIN)/python -m faults.selftest
@@ -90,6 +94,7 @@ pictures: $(READY) ## Make the pictures of the public pages in docs/pages anew
 .PHONY: bench
 bench: broker .venv-bench/.ready ## Measure ours beside Celery, dramatiq, FastStream and raw clients (25 minutes)
 	@PYTHONPATH=tests $(BIN)/python -m bench --json bench.json --chart docs/speed.svg
+	@PYTHONPATH=tests $(BIN)/python -m faults.campaign_run --people 100000 --kills 0 --drain
 
 .PHONY: bench-quick
 bench-quick: broker .venv-bench/.ready ## The same in 90 s: shows that it runs, its figures are rough

@@ -70,6 +70,8 @@ def _start_member(children: Children, run_dir: Path, index: int, port: int, opti
     data.mkdir(parents=True, exist_ok=True)
     argv = [str(find_mongod()), "--dbpath", str(data), "--port", str(port), "--bind_ip", "127.0.0.1"]
     argv += ["--replSet", SET, "--noscripting", "--nounixsocket", "--quiet"]
+    # Each collection and index is a file: those of databases that tests have dropped must not stay open for long.
+    argv += ["--wiredTigerEngineConfigString", "file_manager=(close_idle_time=5,close_scan_interval=2)"]
     argv += ["--oplogSize", "512", *([] if CACHE in options else [CACHE, "0.25"])]
     # Fail points (`failCommand`) for the fault tests; full-time diagnostics and idle writers only cost a small machine.
     argv += ["--setParameter", "replWriterThreadCount=1", "--setParameter", "replWriterMinThreadCount=0"]

@@ -32,8 +32,7 @@ from preklic_shared.job_fields import Job as Job  # noqa: PLC0414 -- whoever tak
 class SendJob(Job, frozen=True, kw_only=True):
     """One mail to one person. `after` names the job (a grant) that must be recorded first.
 
-    With `person` no address travels: the worker that sends opens what is recorded. `variant` chooses among the
-    template's subjects.
+    With `person` no address travels; the worker opens what is recorded. `variant` chooses a subject of the template.
     """
 
     KIND: ClassVar[str] = "send"
@@ -165,10 +164,7 @@ class _Payload(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class SendPayload(_Payload, frozen=True, kw_only=True):
-    """What a send seals; `to` unless its header names the person.
-
-    `data` holds JSON values; its keys hold neither `$` first nor `.` or NUL.
-    """
+    """What a send seals; `to` unless its header names the person. Keys of `data`: no `$` first, no `.`, no NUL."""
 
     to: Annotated[str, Meta(max_length=320)] | None = None
     data: dict[str, Any] = {}

@@ -58,7 +58,7 @@ class Agreeable:
     def messages(self) -> "Agreeable":
         return self
 
-    persons = gate = controls = marks = messages
+    persons = gate = controls = marks = leases = messages
 
 
 async def main() -> None:

@@ -10,6 +10,7 @@ import os
 import random
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
+import msgspec
 import pika
 from pymongo import MongoClient
 
@@ -92,11 +94,20 @@ def run(system: System, plan: Plan, say: Callable[[str], None]) -> Report:
         data.write_text(DATA)
         words = ("--purpose", "newsletter", "--template", "newsletter", "--data", str(data))
         system.run("campaign", "start", NAME, *words, role="upkeep")
-        began = time.monotonic()
+        began, walked = time.monotonic(), threading.Event()
+        draining = threading.Thread(target=_drain, args=(system, report, walked))
+        if plan.drain:
+            draining.start()
         _walk(system, plan, report, database, say)
         report.walked = time.monotonic() - began
         say(f"everybody was walked after {report.walked:.1f} s")
-        _look_at_the_queue(system, plan, report) if plan.drain else _wait_for_mails(system, plan, report, database)
+        walked.set()
+        if plan.drain:
+            draining.join()
+            missing = plan.people - report.different
+            report.wrong += [f"{missing} people are missing"] * (missing != 0)
+        else:
+            _wait_for_mails(system, plan, report, database)
         report.whole = time.monotonic() - began
         for worker in workers:
             worker.stop(30)
@@ -116,7 +127,7 @@ async def _people(system: System, count: int) -> None:
         keys = await store.vault.many_or_new([], [(subject, "contact") for subject in subjects])
         docs = [
             fresh(subject, os.urandom(16))
-            | contact_doc(keys[subject, "contact"], ring.blind, subject, address)
+            | contact_doc(keys[subject, "contact"], ring.blind, subject, address, None)
             | {"permissions": said, "seq": 1}
             for subject, address in subjects.items()
         ]
@@ -151,15 +162,17 @@ def _walk(system: System, plan: Plan, report: Report, database: Any, say: Callab
     report.wrong += [f"{walked} people were walked"] * (walked != plan.people)
 
 
-def _look_at_the_queue(system: System, plan: Plan, report: Report) -> None:
-    """Take every job off the queue: each person is in it, and under one id."""
+def _drain(system: System, report: Report, walked: threading.Event) -> None:
+    """Take every job off the queue until the walk is over and nothing comes any more: each person has one id."""
     people: dict[str, str] = {}
     with pika.BlockingConnection(pika.URLParameters(system.rabbit.amqp_url(system.vhost))) as connection:
         channel = connection.channel()
         channel.basic_qos(prefetch_count=2000)
-        for method, _, body in channel.consume("send.bulk", inactivity_timeout=5):
+        for method, _, body in channel.consume("send.bulk", inactivity_timeout=2):
             if method is None:
-                break
+                if walked.is_set():
+                    break
+                continue
             report.jobs += 1
             _, job = decode(body, "send.bulk")
             people.setdefault(job.person, job.id)
@@ -168,7 +181,6 @@ def _look_at_the_queue(system: System, plan: Plan, report: Report) -> None:
                 channel.basic_ack(method.delivery_tag, multiple=True)
         channel.cancel()
     report.different = len(people)
-    report.wrong += [f"{plan.people - len(people)} people are missing"] * (len(people) != plan.people)
 
 
 def _wait_for_mails(system: System, plan: Plan, report: Report, database: Any) -> None:
@@ -215,7 +227,10 @@ def main() -> int:
     parser.add_argument("--senders", type=int, default=Plan.senders)
     parser.add_argument("--seed", type=int, default=Plan.seed)
     parser.add_argument("--drain", action="store_true", help="look at the jobs instead of sending the mails")
-    plan = Plan(**vars(parser.parse_args()))
+    parser.add_argument("--json", type=Path, help="write the report there")
+    options = vars(parser.parse_args())
+    told = options.pop("json")
+    plan = Plan(**options)
     with tempfile.TemporaryDirectory(dir=quick_folder()) as name, Children() as children:
         folder = Path(name)
         rabbit = start_rabbit(children, folder / "rabbit")
@@ -223,6 +238,8 @@ def main() -> int:
         sink = start_sink(children, folder / "sink", "--keep", "0")
         system = System(folder / "preklic", children, rabbit, mongo, sink, connections=128)
         report = run(system, plan, say)
+    if told:
+        told.write_bytes(msgspec.json.encode(report))
     for line in [*report.lines(plan), *report.wrong[:50]]:
         say(line)
     return 1 if report.wrong else 0

@@ -167,8 +167,11 @@ async def test_a_cap_leaves_out_who_got_enough(store, walker, queues):
 async def test_a_campaign_whose_template_is_gone_waits_for_somebody(store, walker, queues):
     await put(store, PEOPLE[:2])
     await store.campaigns.start(Campaign("x", "newsletter", "gone", b"{}", now() - HOUR))
+    await store.campaigns.start(campaign("y", segment="no segment"))
+    await store.campaigns.start(campaign("z", rate=0.5))
     await walker().once()
-    assert ((await store.campaigns.get("x")).state, mails(queues)) == ("paused", [])
+    states = {name: (await store.campaigns.get(name)).state for name in "xyz"}
+    assert (states, len(mails(queues))) == ({"x": "paused", "y": "paused", "z": "running"}, 1)
 
 
 async def test_it_begins_when_it_is_time(store, walker, queues):

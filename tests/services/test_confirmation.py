@@ -13,12 +13,16 @@ from living import at_work, settings_of, users_of
 from preklic_producers import Producer, Proof
 from preklic_shared.ids import job_id_for, new_id
 from preklic_shared.jobs import SendPayload
-from preklic_shared.settings import Relay
+from preklic_shared.settings import Relay, Settings
+from preklic_shared.topology_apply import apply
+from preklic_workers.mailing import Mailer
 from preklic_workers.outcomes import Dead, Done, Refused
 from preklic_workers.runtime import Opened, no_reply
+from preklic_workers.scheduling import Scheduler
 from preklic_workers.send import handle
 from preklic_workers.store import Scheduled
-from preklic_workers.store.asking import APART, FORGOTTEN, MOST
+from preklic_workers.store.asking import APART, MOST
+from producing import jobs_in, sealing
 from sending import DATA, PROCESSOR, open_desk, route, send_job
 from waiting import auntil
 
@@ -66,9 +70,9 @@ async def test_an_address_that_nobody_may_write_to_stays_shut(desk, sink, monkey
     await desk.withdraw(TO, ["newsletter"])
 
     async def opened(*_):
-        raise AssertionError("the key of a person who said no was asked for")
+        raise AssertionError("the address of a person who said no was opened")
 
-    monkeypatch.setattr(type(desk.store.contacts), "key", opened)
+    monkeypatch.setattr(type(desk.store.contacts), "address_in", opened)
     assert await send_to(desk, job) == Refused("withdrawn")
     assert (await desk.state(job)).person == desk.subject(TO)
     assert sink.mails() == []
@@ -101,6 +105,23 @@ async def test_a_campaign_that_is_stopped_sends_nothing(desk, sink, switch):
     assert await send_to(desk, job) == Done()
 
 
+@pytest.mark.parametrize("switch", ["campaign:jesen", "relay:sink"])
+async def test_a_switch_that_was_thrown_while_a_mail_was_under_way_still_holds_it(desk, sink, monkeypatch, switch):
+    """Thrown after the relay was chosen and the mail claimed: the gate is the last to ask."""
+    await desk.grant(TO, "newsletter")
+    job = await by_person(desk, campaign="jesen")
+    claim = desk.store.messages.claim
+
+    async def claimed(wanted):
+        answer = await claim(wanted)
+        await desk.store.controls.stop(switch, reason="wrong price", by="ana")
+        return answer
+
+    monkeypatch.setattr(desk.store.messages, "claim", claimed)
+    assert (await send_to(desk, job)).reason == "stopped"
+    assert sink.mails() == []
+
+
 async def test_nobody_is_asked_more_than_once_a_day_and_three_times_in_all(desk, monkeypatch):
     asking, clock = desk.store.asking, dt.datetime.now(dt.UTC)
     monkeypatch.setattr(type(desk.store.mongo), "now", lambda _self: clock)
@@ -111,7 +132,7 @@ async def test_nobody_is_asked_more_than_once_a_day_and_three_times_in_all(desk,
         messages = [first, *(new_id() for _ in range(49))]
         asked.append(sum(await asyncio.gather(*(asking.may_ask("s" * 43, message) for message in messages))))
     assert asked == [1] * MOST + [0] * 17
-    clock += FORGOTTEN
+    await asking.confirmed("s" * 43)
     first = new_id()
     assert await asking.may_ask("s" * 43, first)
     assert await asking.may_ask("s" * 43, first)
@@ -142,7 +163,21 @@ async def test_what_is_scheduled_is_cancelled_by_a_no_and_kept_once(desk):
     await desk.store.schedule.put([replace(mails[0], at=now + APART)])
     assert len(await desk.store.schedule.due()) == 1
     await desk.store.erasures.clear(desk.subject(TO), frozenset())
-    assert await desk.store.schedule.waiting() == 0
+    assert await desk.store.mongo["schedule"].count({}) == 0
+
+
+async def test_a_scheduled_mail_whose_purpose_is_gone_is_published_and_refused(desk, amqp_url, tmp_path):
+    apply(amqp_url)
+    now = desk.store.mongo.now()
+    mail = Scheduled(new_id(), desk.subject(TO), b"p" * 16, "gone", "newsletter", "sl", now, now + APART)
+    await desk.store.schedule.put([mail])
+    mailer = Mailer(Settings(amqp_url=amqp_url, sealing_keys=sealing(tmp_path).path))
+    await Scheduler(desk.store, desk.deps.registry, mailer).once()
+    await mailer.close()
+    (job,) = jobs_in(amqp_url, "send.bulk")
+    assert (job.id, await desk.store.mongo["schedule"].count({})) == (mail.id, 0)
+    assert await send_to(desk, job, SendPayload()) == Refused("unknown")
+    assert (await desk.state(job)).state == "refused"
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from living import at_work, permitted, settings_of, users_of
 from postfix import HERE, THERE, find, started
 from preklic_producers import Producer
+from preklic_producers.feedback.serving import listening
 from preklic_shared.settings import Relay
 from preklic_workers.keyfiles import make_dkim
 from preklic_workers.smtp.pool import RelayAway, RelayPool, Target
@@ -60,6 +61,37 @@ async def test_mails_arrive_whole_and_signed_and_a_refused_one_comes_back_to_its
     assert {message_from_bytes(mail)["Message-ID"][1:37] for mail in arrived} == set(jobs[:MANY])
     it_is_whole(foreign, ZANA, key)
     it_tells_of(bounce, jobs[-1])
+
+
+async def test_what_postfix_sends_back_ends_as_bounced_and_the_address_is_suppressed(
+    processes, found_or_skipped, free_port, rabbit, vhost, mongo, mongo_database, tmp_path
+):
+    found_or_skipped(find)
+    roles = ("website", "send", "record", "revoke", "track", "feedback")
+    with started(processes, "ana", bounces=(DOMAIN, free_port)) as running, users_of(rabbit, vhost, *roles) as users:
+        cert = str(running.certificate)
+        relay = Relay(name="postfix", host="127.0.0.1", port=running.port, processor=PROCESSOR.name, ca_file=cert)
+        common = {"relays": (relay,), "processors": (PROCESSOR,), "mail_domain": DOMAIN}
+        of = settings_of(users, mongo, mongo_database, tmp_path / "keys", **common)
+        heard = of("feedback", outbox=tmp_path / "outbox.sqlite")
+        async with at_work(of, "send", "record", "revoke", "track") as store:
+            async with listening(heard, "127.0.0.1", free_port, lmtp=False):
+                with Producer(of("website")) as producer:
+                    await permitted(store, producer, EMA, "offers")
+                    (job,) = await mailed(producer, [EMA])
+
+                async def ended():
+                    return (await store.messages.show(job) or {}).get("state") == "bounced"
+
+                await auntil(ended, 30, "the bounce came back to its mail")
+
+                async def suppressed():
+                    owner = (await store.messages.owners([job]))[job]
+                    return (await store.persons.read(owner)).suppressed
+
+                assert "bounce" in await auntil(suppressed, 20, "nobody writes there any more")
+            (event,) = await store.events.of(job)
+            assert (event.kind, event.bounce, event.code) == ("bounced", "hard", "5.1.1")
 
 
 async def mailed(producer, addresses):

@@ -129,6 +129,9 @@ async def test_a_refusal_of_us_stops_the_purpose_and_not_the_person(store):
     await Track(store).handle([report(message, bounce="policy", code="5.7.26")])
     assert await store.controls.stopped("purpose:newsletter") == "purpose:newsletter"
     assert await may_mail(store) is None
+    await store.controls.go("purpose:newsletter", reason="mended", by="ana")
+    await Track(store).handle([report(message, bounce="policy", code="5.7.26", days=1)])
+    assert await store.controls.stopped("purpose:newsletter") is None
 
 
 async def test_any_order_and_any_repetition_of_reports_ends_the_same(store):

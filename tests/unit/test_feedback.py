@@ -140,7 +140,13 @@ def test_a_complaint_counts_by_the_seal_of_the_mail_it_shows():
 
 @pytest.mark.attack(45, guard="preklic_producers.feedback.judging:automatic")
 def test_somebody_who_is_away_has_said_nothing():
-    assert judge(away(), HERE, OURS) == Ignored("auto_reply")
+    assert judge(away(), HERE, OURS) == Ignored("no_report")
+
+
+def test_a_letter_to_an_open_door_is_not_kept():
+    letter = b"From: bor@primer.si\r\nSubject: Hello\r\n\r\nBuy this.\r\n"
+    assert judge(letter, Door(), OURS) == Ignored("no_report")
+    assert judge(letter, HERE, OURS) == Aside("not_understood", letter)
 
 
 @pytest.mark.attack(46, guard="preklic_shared.return_paths:same")

@@ -13,7 +13,7 @@ FUNCTION_LINES = 25
 # Longer because they are one list without a decision in it: a signature with its documentation, an app's routes, a
 # pipeline of the database, a dialogue. Each with what it may be.
 LONGER = {
-    "workers/preklic_workers/store/__init__.py:open_store": 35,
+    "workers/preklic_workers/store/__init__.py:open_store": 40,
     "producers/preklic_producers/drafts.py:send": 45,
     "producers/preklic_producers/producer.py:send": 40,
     "producers/preklic_producers/commands.py:send": 35,
@@ -21,6 +21,7 @@ LONGER = {
     "workers/preklic_workers/commands_export.py:export": 30,
     "workers/preklic_workers/commands_import.py:import_list": 40,
     "workers/preklic_workers/commands_merge.py:merge": 40,
+    "workers/preklic_workers/commands_campaign.py:start": 30,
     "producers/preklic_producers/gateway/app.py:_builder": 30,
     "producers/preklic_producers/gateway/app.py:create_app": 30,
     "workers/preklic_workers/store/withdrawals.py:closing": 35,
@@ -28,7 +29,6 @@ LONGER = {
     "workers/preklic_workers/smtp/pool.py:connect": 35,
     "shared/preklic_shared/amqp.py:open_link": 35,
     "workers/preklic_workers/store/message_states.py:takeover": 30,
-    "workers/preklic_workers/record.py:_grant": 30,
     "workers/preklic_workers/commands_breakglass.py:ask": 30,
     "workers/preklic_workers/commands_disclose.py:ask": 35,
     "workers/preklic_workers/commands_hold.py:add": 35,

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 import provider_events
 from preklic_producers.drafts import Drafter
-from preklic_producers.feedback import documents, mailgun, postmark, sendgrid, ses, severity
+from preklic_producers.feedback import documents, mailgun, postmark, sendgrid, ses
 from preklic_producers.feedback.heard import KEPT, Aside, Ignored
 from preklic_producers.feedback.ours import Ours
 from preklic_producers.feedback.reports import Report, jobs_of
-from preklic_shared import return_paths
+from preklic_shared import return_paths, status_codes
 from preklic_shared.ids import new_id
 from preklic_shared.registry import load_registry
 from preklic_shared.tokens import TokenKeys
@@ -135,16 +135,16 @@ def test_what_is_no_plain_json_is_refused(body):
 
 
 def test_a_code_is_found_and_an_address_of_the_net_is_none():
-    assert severity.code_in("host 10.5.1.1 said 4.2.2.1", "550-5.7.26 x") == "5.7.26"
-    assert severity.code_in("status 5.1.1.") == "5.1.1"
-    assert severity.code_in("version 6.1.1, 5.1.1234") == ""
-    assert [severity.severity(code, "soft") for code in ("5.1.8", "5.4.7", "5.3.0", "4.7.1")] == [
+    assert status_codes.code_in("host 10.5.1.1 said 4.2.2.1", "550-5.7.26 x") == "5.7.26"
+    assert status_codes.code_in("status 5.1.1.") == "5.1.1"
+    assert status_codes.code_in("version 6.1.1, 5.1.1234") == ""
+    assert [status_codes.severity(code, "soft") for code in ("5.1.8", "5.4.7", "5.3.0", "4.7.1")] == [
         "policy",
         "soft",
         "soft",
         "soft",
     ]
-    assert doctest.testmod(severity).failed == doctest.testmod(documents).failed == 0
+    assert doctest.testmod(status_codes).failed == doctest.testmod(documents).failed == 0
 
 
 def test_the_vector_that_sendgrid_publishes_for_its_own_libraries_verifies():

@@ -1,7 +1,7 @@
 import datetime as dt
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from preklic_workers.segments import BadSegment, Term, parse
@@ -46,6 +46,11 @@ def test_what_is_not_recorded_fits_nothing_but_the_opposite():
         ("first_name = ana", "there are: provider, granted, alive, source"),
         ("granted = gmail", "2026-12-31"),
         ("provider < gmail", "= or !="),
+        ("not provider = gmial", "there are: gmail, icloud, other"),
+        ("granted = 2026-W01-1", "2026-12-31"),
+        ("granted = 20260105", "2026-12-31"),
+        ("granted = 2026-02-30", "2026-12-31"),
+        ("granted <= 9999-12-31", "2026-12-31"),
         ("provider = gmail provider = siol", "comes `and`, `or` or the end"),
         ("(provider = gmail", "not closed"),
         ("provider = {$ne:1}", "at character"),
@@ -60,15 +65,69 @@ def test_what_is_no_segment_is_refused_and_says_why(text, says):
         parse(text)
 
 
-@pytest.mark.attack(65, guard="preklic_workers.segments:_tokens")
-@given(st.text(max_size=60) | st.text("()=!<> $.{}:'\"agmilorndtpve0123456789-", max_size=60))
+@pytest.mark.attack(65, guard="preklic_workers.segments:_known")
+@pytest.mark.parametrize(
+    "field",
+    ["_id", "pid", "contact", "lookup", "fields.profile", "suppressed.complaint", "permissions.offers.state", "a.b"],
+)
+def test_no_other_field_of_a_person_can_be_asked_for(field):
+    with pytest.raises(BadSegment, match=f"no field `{field}`"):
+        parse(f"provider = gmail or not {field} = x")
+
+
+PIECES = st.sampled_from(
+    [
+        "provider",
+        "granted",
+        "alive",
+        "source",
+        "=",
+        "!=",
+        "<",
+        ">=",
+        "gmail",
+        "import",
+        "2026-01-31",
+        "and",
+        "or",
+        "not",
+        "(",
+        ")",
+        "$ne",
+        "{",
+        "}",
+        "$where",
+        "_id",
+        "a.b",
+        "'",
+    ]
+)
+SENTENCES = st.lists(PIECES, max_size=12).map(" ".join)
+
+
+@pytest.mark.attack(65)
+@given(st.text(max_size=60) | SENTENCES)
+@example("source = import and not (granted = 2026-01-31 or provider != gmail)")
+@example("granted != 2026-12-31 or alive > 2026-01-01")
 def test_no_text_ever_becomes_an_operator(text):
     try:
         segment = parse(text)
     except BadSegment:
         return
-    for value in values(segment.filter("newsletter")):
+    filter_ = segment.filter("newsletter")
+    assert names(filter_) <= {"$and", "$or", "$nor", "$eq", "$ne", "$lt", "$gte"} | PATHS
+    for value in values(filter_):
         assert isinstance(value, dt.datetime) or (isinstance(value, str) and value.islower() and "$" not in value)
+
+
+PATHS = {"provider", "alive", "permissions.newsletter.at", "permissions.newsletter.source"}
+
+
+def names(found):
+    """The keys of a filter, however deep: operators and paths."""
+    if isinstance(found, dict):
+        return set(found).union(*(names(item) for item in found.values()))
+    return set().union(*(names(item) for item in found)) if isinstance(found, list) else set()
 
 
 def values(found):
@@ -80,4 +139,29 @@ def values(found):
 
 
 def test_a_term_is_typed():
-    assert parse("alive = 2026-06-01") == Term("alive", "=", JUNE)
+    assert parse("alive >= 2026-06-01") == Term("alive", ">=", JUNE)
+
+
+@pytest.mark.parametrize("clock", [dt.time(0), dt.time(10, 30), dt.time(23, 59, 59, 999000)])
+@pytest.mark.parametrize(
+    ("order", "before", "same", "after"),
+    [
+        ("=", False, True, False),
+        ("!=", True, False, True),
+        ("<", True, False, False),
+        ("<=", True, True, False),
+        (">", False, False, True),
+        (">=", False, True, True),
+    ],
+)
+def test_a_day_is_the_whole_day(clock, order, before, same, after):
+    segment = parse(f"alive {order} 2026-06-02")
+    found = [
+        segment.matches({"_id": "a", "alive": dt.datetime.combine(dt.date(2026, 6, day), clock, dt.UTC)}, "newsletter")
+        for day in (1, 2, 3)
+    ]
+    assert found == [before, same, after]
+
+
+def test_a_source_is_any_word_that_a_producer_may_be_called():
+    assert parse("source = web-shop_2") == Term("source", "=", "web-shop_2")

@@ -10,7 +10,6 @@ from preklic_workers.outcomes import Dead
 from preklic_workers.permission import confirms, may
 from preklic_workers.runtime import Opened
 from preklic_workers.send_plan import SendDeps
-from preklic_workers.store.vault import COLLECTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +36,7 @@ async def addressed(opened: Opened, deps: SendDeps) -> Opened | Unsendable | Dea
     if no is not None:
         return Unsendable(no, person.id)
     try:
-        key = await deps.store.contacts.key(person.id)
-        address = key.decrypt(bytes(person.contact or b""), person.id, COLLECTION, "contact").decode()
+        address = await deps.store.contacts.address_in(person)
     except NoKey:
         return Unsendable("erased", person.id)
     except Altered as altered:

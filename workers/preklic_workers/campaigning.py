@@ -20,7 +20,7 @@ from preklic_shared.ids import job_id_for
 from preklic_shared.registry import Purpose, Registry
 from preklic_workers.mailing import Mailer, Mailing
 from preklic_workers.moments import millis
-from preklic_workers.segments import parse
+from preklic_workers.segments import BadSegment, parse
 from preklic_workers.store import Store
 from preklic_workers.store.campaigns import Addressee, Campaign
 
@@ -30,6 +30,7 @@ DEEP: Final = 20_000
 """Jobs that wait in the queue of the mails: beyond this the walk waits, so that `stop` has little to hold back."""
 VARIANTS: Final = 10
 _BURST: Final = 1.0  # seconds of a rate that may go out at once
+_EPSILON: Final = 1e-6
 
 log = telemetry.logger(__name__)
 
@@ -58,14 +59,14 @@ class FanOut:
     async def _step(self, campaign: Campaign) -> bool:
         """One chunk of one campaign; False when it has to wait."""
         purpose = self.registry.for_mail(campaign.purpose, campaign.template)
-        if purpose is None:
-            log.error("a campaign's purpose or template is gone", purpose=campaign.purpose, template=campaign.template)
+        segment = _filter(campaign)
+        if purpose is None or segment is None:
+            log.error("a campaign waits: its purpose, template or segment is none", template=campaign.template)
             await self.store.campaigns.move(campaign.name, ["running"], "paused")
             return False
         room = self._room(campaign)
         if room < 1 or await self.depth.of(purpose.lane) > DEEP:
             return False
-        segment = parse(campaign.segment).filter(purpose.key) if campaign.segment else {}
         people = await self.store.campaigns.people(purpose, segment, campaign.after, min(CHUNK, room))
         if not people:
             await self.store.campaigns.move(campaign.name, ["running"], "done")
@@ -76,21 +77,22 @@ class FanOut:
     async def _publish(self, campaign: Campaign, purpose: Purpose, people: list[Addressee]) -> bool:
         full = await self.store.campaigns.full([one.id for one in people], *campaign.cap) if campaign.cap else set()
         mails = [_mailing(campaign, one, purpose, self.store) for one in people if one.id not in full]
-        confirmed = await self.mailer.publish(purpose, mails)
+        confirmed = await self.mailer.publish(purpose.key, purpose.lane, mails)
         if len(confirmed) < len(mails):
             log.warning("a chunk of a campaign was not confirmed", count=len(mails) - len(confirmed))
             return False
-        self._allowed[campaign.name] = max(self._allowed.get(campaign.name, 0.0), time.monotonic() - _BURST)
         if campaign.rate:
-            self._allowed[campaign.name] += len(mails) / campaign.rate
+            since = max(self._allowed.get(campaign.name, 0.0), time.monotonic() - max(_BURST, 1 / campaign.rate))
+            self._allowed[campaign.name] = since + len(mails) / campaign.rate
         return await self.store.campaigns.advance(campaign, people[-1].id, len(people), len(mails))
 
     def _room(self, campaign: Campaign) -> int:
         """How many mails the rate lets out now."""
         if not campaign.rate:
             return CHUNK
-        since = max(self._allowed.get(campaign.name, 0.0), time.monotonic() - _BURST)
-        return int((time.monotonic() - since) * campaign.rate)
+        burst = max(_BURST, 1 / campaign.rate)  # at least one mail, however slow
+        since = max(self._allowed.get(campaign.name, 0.0), time.monotonic() - burst)
+        return int((time.monotonic() - since) * campaign.rate + _EPSILON)
 
 
 class Depth:
@@ -120,6 +122,14 @@ class Depth:
         """Close the connection."""
         if self._link is not None:
             await self._link.close()
+
+
+def _filter(campaign: Campaign) -> dict[str, Any] | None:
+    """Whom the campaign is for; None where nobody can say any more."""
+    try:
+        return parse(campaign.segment).filter(campaign.purpose) if campaign.segment else {}
+    except BadSegment:
+        return None
 
 
 def variant_of(campaign: str, pid: bytes) -> int:

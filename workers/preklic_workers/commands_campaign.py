@@ -19,7 +19,9 @@ from preklic_workers.store import Act, Campaign, Store
 
 ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
 
-campaign = typer.Typer(no_args_is_help=True, help=__doc__, rich_markup_mode="markdown", add_completion=False)
+campaign = typer.Typer(
+    no_args_is_help=True, help="One mail to everybody who permits its purpose.", add_completion=False
+)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}", re.ASCII)
 _CAP: Final = re.compile(r"([1-9]\d{0,2})/([1-9]\d{0,2})d", re.ASCII)
 _LISTED: Final = ("name", "purpose", "template", "state", "at", "walked", "published")
@@ -74,19 +76,7 @@ def status(
 
     Example: `preklic campaign status autumn --watch`
     """
-
-    async def look(opened: Store, _: Any) -> dict[str, Any]:
-        found = await _known(opened, name)
-        while watch and found.state == "running":
-            say(f"{found.published} published of {found.walked} walked", err=True)
-            await asyncio.sleep(WATCH_SECONDS)
-            found = await _known(opened, name)
-        counts = await opened.campaigns.counts(name)
-        stopped = await opened.controls.stopped(f"campaign:{name}") is not None
-        rows = [{"variant": v, "state": s, "reason": r, "count": n} for v, s, r, n in counts]
-        return _row(found) | {"stopped": stopped, "mails": rows}
-
-    told = looking.with_store(look)
+    told = looking.with_store(lambda opened, _: _look(opened, name, watch=watch))
     if as_json:
         show_json(told)
         return
@@ -95,22 +85,43 @@ def status(
     show(mails, ("variant", "state", "reason", "count"), title="Its mails", as_json=False)
 
 
+async def _look(opened: Store, name: str, *, watch: bool) -> dict[str, Any]:
+    found = await _known(opened, name)
+    while watch and found.state == "running":
+        say(f"{found.published} published of {found.walked} walked", err=True)
+        await asyncio.sleep(WATCH_SECONDS)
+        found = await _known(opened, name)
+    counts = await opened.campaigns.counts(name)
+    stopped = await opened.controls.stopped(f"campaign:{name}") is not None
+    rows = [{"variant": v, "state": s, "reason": r, "count": n} for v, s, r, n in counts]
+    return _row(found) | {"stopped": stopped, "mails": rows}
+
+
 @campaign.command("list")
 def list_all(*, as_json: Json = False) -> None:
-    """Every campaign, the newest first."""
+    """Every campaign, the newest first.
+
+    Example: `preklic campaign list --json`
+    """
     rows = looking.with_store(lambda opened, _: opened.campaigns.all())
     show([_row(row) for row in rows], _LISTED, title="Campaigns", as_json=as_json)
 
 
 @campaign.command()
 def pause(name: Name, reason: Why = "paused") -> None:
-    """Publish no more of it; what is on its queue goes out. `resume` goes on where it was."""
+    """Publish no more of it; what is on its queue goes out. `resume` goes on where it was.
+
+    Example: `preklic campaign pause autumn --reason "the shop is closed"`
+    """
     _move(name, "paused", reason)
 
 
 @campaign.command()
 def resume(name: Name, reason: Why = "resumed") -> None:
-    """Go on: whoever got it gets nothing twice, whoever permits it by now is in."""
+    """Go on: whoever got it gets nothing twice.
+
+    Example: `preklic campaign resume autumn`
+    """
     _move(name, "running", reason)
 
 
@@ -170,15 +181,20 @@ def _campaign(
     known = load_registry(settings().registry).for_mail(purpose, template)
     if known is None or not known.needs_known_person or template == known.confirm:
         raise Stop(Code.POLICY, f"{purpose} is no purpose of campaigns with the template {template}")
-    try:
-        segment and parse(segment)
-    except BadSegment as error:
-        raise Stop(Code.USAGE, str(error)) from None
+    _check_segment(segment)
     limit = _CAP.fullmatch(cap) if cap is not None else None
     if cap is not None and limit is None:
         raise Stop(Code.USAGE, "--cap is mails/days, as in 2/7d")
-    pair = None if limit is None else (int(limit[1]), int(limit[2]))
-    return Campaign(name, purpose, template, _data(data), _moment(at), segment, rate, pair)
+    most = None if limit is None else (int(limit[1]), int(limit[2]))
+    return Campaign(name, purpose, template, _data(data), _moment(at), segment, rate, most)
+
+
+def _check_segment(text: str) -> None:
+    try:
+        if text:
+            parse(text)
+    except BadSegment as error:
+        raise Stop(Code.USAGE, str(error)) from None
 
 
 def _data(file: Path | None) -> bytes:

@@ -19,7 +19,7 @@ from preklic_workers.smtp.meter import TIERS
 from preklic_workers.smtp.pool import RelayAway, Session
 from preklic_workers.smtp.routes import INVALID, Route, lapsed
 from preklic_workers.smtp.standing import failed, heard
-from preklic_workers.store import GateBusy, GateLost, GatePassed, GateRefused, Handover, Store, moment
+from preklic_workers.store import GateBusy, GateLost, GatePassed, GateRefused, Handover, Store, held_by, moment
 from preklic_workers.store.providers import provider_of
 
 log = telemetry.logger(__name__)
@@ -150,6 +150,7 @@ def _handover(attempt: Attempt) -> Handover:
         moment(job.expires),
         attempt.confirming,
         attempt.individual,
+        held_by(attempt.relay, job.campaign),
     )
 
 

@@ -10,7 +10,6 @@ import msgspec
 from preklic_shared.jobs import ACTORS, SendJob, SendPayload
 from preklic_shared.publication import Publication
 from preklic_shared.publisher import Publisher
-from preklic_shared.registry import Purpose
 from preklic_shared.sealing import Sealer
 from preklic_shared.settings import Settings, SettingsError
 from preklic_shared.topology import JOBS
@@ -47,9 +46,9 @@ class Mailer:
         self._producer = settings.producer
         self._publisher = Publisher(settings.amqp_url, deadline=PUBLISH_SECONDS, name="preklic campaign")
 
-    async def publish(self, purpose: Purpose, mails: Sequence[Mailing]) -> list[str]:
+    async def publish(self, purpose: str, lane: str, mails: Sequence[Mailing]) -> list[str]:
         """The job ids that the broker confirmed; what it did not is to be published again, under the same id."""
-        actor = f"send_{purpose.lane}"
+        actor = f"send_{lane}"
         failed = await self._publisher.publish_many(self._publications(purpose, actor, mails))
         return [mail.id for place, mail in enumerate(mails) if place not in failed]
 
@@ -57,7 +56,7 @@ class Mailer:
         """Close the connection."""
         await self._publisher.close()
 
-    def _publications(self, purpose: Purpose, actor: str, mails: Iterable[Mailing]) -> Iterable[Publication]:
+    def _publications(self, purpose: str, actor: str, mails: Iterable[Mailing]) -> Iterable[Publication]:
         sealer, now = self._current(), int(time.time() * 1000)
         for mail in mails:
             job = SendJob(
@@ -65,7 +64,7 @@ class Mailer:
                 producer=self._producer,
                 at=now,
                 expires=mail.expires,
-                purpose=purpose.key,
+                purpose=purpose,
                 template=mail.template,
                 person=mail.pid.hex(),
                 campaign=mail.campaign,

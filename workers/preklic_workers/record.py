@@ -2,7 +2,7 @@
 
 import datetime as dt
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -74,32 +74,43 @@ class Record:
         found = await self._whom(job.person, payload.address)
         if not isinstance(found, tuple):
             return found
-        subject, address = found
-        grant = Grant(
+        grant = self._said(job, payload, asked, found)
+        return await self._recorded(grant, payload.proof.language)
+
+    def _said(
+        self,
+        job: GrantJob,
+        payload: GrantPayload,
+        asked: tuple[list[Purpose], Sequence[str]],
+        whom: tuple[str, Address | None],
+    ) -> Grant:
+        """The grant of what this job says of whom."""
+        return Grant(
             job=job.id,
-            subject=subject,
+            subject=whom[0],
             purposes=asked[0],
             switches=asked[1],
             at=moment(job.at),
             token_at=token_moment(job, time.time()),
             proof=msgspec.to_builtins(payload.proof),
-            address=address,
+            address=whom[1],
             confirmed=payload.confirmed,
             imported=payload.proof.method == "import",
             ref=payload.ref,
             proven=proven(payload.proof, job.producer, self.registry, self.blind),
         )
-        states = await self.store.grants.grant(grant)
-        await self._ask_to_confirm(grant, states, payload.proof.language)
-        return outcome_of(states)
 
-    async def _ask_to_confirm(self, grant: Grant, states: Mapping[str, GrantState], language: str) -> None:
+    async def _recorded(self, grant: Grant, language: str) -> Outcome:
         """What is pending is followed by the mail that asks to confirm it (double opt-in)."""
-        if "pending" not in states.values() or grant.imported:
-            return
-        person = await self.store.persons.read(grant.subject)
+        states = await self.store.grants.grant(grant)
+        person = None
+        if grant.token_at is not None and "granted" in states.values():
+            await self.store.asking.confirmed(grant.subject)
+        if "pending" in states.values() and not grant.imported:
+            person = await self.store.persons.read(grant.subject)
         if person is not None:
             await self.store.schedule.put(confirmations(grant, person.pid, states, language, self.store.mongo.now()))
+        return outcome_of(states)
 
     async def _whom(self, pid: str | None, text: str | None) -> tuple[str, Address | None] | Dead | Refused:
         if pid is not None:

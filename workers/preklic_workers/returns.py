@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from preklic_shared.ids import job_id_for
-from preklic_workers.smtp.replies import Phase, Reply, Verdict, classify
+from preklic_shared.status_codes import refuses_us
 from preklic_workers.store import Event, Store, Withdraw
 
 RETURNS: Final = ("bounced", "complained")
@@ -32,7 +32,7 @@ async def follow(store: Store, events: Sequence[Event]) -> set[str]:
         if worn_out(heard := await store.events.of_person(person, since)):
             await _suppress(store, person, heard)
     for event in back:
-        if refuses_us(event):
+        if event.bounce == "policy" and refuses_us(event.code):
             await _stop(store, event)
     return early
 
@@ -48,11 +48,6 @@ def worn_out(events: Iterable[Event]) -> bool:
     return len(days) >= SOFT_DAYS
 
 
-def refuses_us(event: Event) -> bool:
-    """Whether the receiver objects to how we send (authentication, reputation): RFC 7372, RFC 7489. Pure."""
-    return event.bounce == "policy" and classify(Reply(550, event.code), Phase.BODY) is Verdict.POLICY_STOP
-
-
 async def _suppress(store: Store, person: str, events: Sequence[Event]) -> None:
     last = max((event for event in events if event.bounce == "soft"), key=lambda event: event.at)
     no = Withdraw(job_id_for("soft_bounces", f"{person}|{last.id}"), person, (), "bounce", last.at, suppress="bounce")
@@ -62,7 +57,11 @@ async def _suppress(store: Store, person: str, events: Sequence[Event]) -> None:
 
 async def _stop(store: Store, event: Event) -> None:
     purpose = (await store.messages.show(event.message) or {}).get("purpose")
-    if purpose is not None:
+    if purpose is None:
+        return
+    # Whoever let the purpose go has seen what came before that: told again, it stops nothing a second time.
+    said = next((one for one in await store.controls.all() if one.name == f"purpose:{purpose}"), None)
+    if said is None or (not said.stopped and said.at < event.at):
         await store.controls.stop(f"purpose:{purpose}", reason=f"a bounce said {event.code}", by="track")
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from preklic_shared import telemetry
 from preklic_shared.ids import job_id_for
 from preklic_shared.registry import Purpose, Registry
 from preklic_workers.mailing import Mailer, Mailing
@@ -13,8 +12,6 @@ from preklic_workers.moments import millis
 from preklic_workers.store import Grant, Scheduled, Store
 
 EVERY: Final = 1.0  # seconds between looks
-
-log = telemetry.logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +30,9 @@ class Scheduler:
             by_purpose.setdefault(mail.purpose, []).append(mail)
         for key, mails in by_purpose.items():
             purpose = self.registry.get(key)
-            if purpose is None:
-                log.error("a scheduled mail has no purpose any more", purpose=key, count=len(mails))
-                await self.store.schedule.published([mail.id for mail in mails])
-                continue
-            confirmed = await self.mailer.publish(purpose, [_mailing(mail) for mail in mails])
+            # Of a purpose that left the registry, too: who sends refuses it, and its end is recorded.
+            lane = "bulk" if purpose is None else purpose.lane
+            confirmed = await self.mailer.publish(key, lane, [_mailing(mail) for mail in mails])
             await self.store.schedule.published(confirmed)
 
 

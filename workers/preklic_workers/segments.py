@@ -13,23 +13,24 @@ from typing import Any, Final
 
 from preklic_workers.store.mongo import Doc
 from preklic_workers.store.person_docs import place
+from preklic_workers.store.providers import PROVIDERS
 
 MOST_CHARACTERS: Final = 500
 MOST_TERMS: Final = 32
 _TOKENS: Final = re.compile(r"\s*(?:(\(|\)|!=|<=|>=|=|<|>)|([A-Za-z0-9_.-]+))", re.ASCII)
-_WORD: Final = re.compile(r"[a-z]{1,20}", re.ASCII)
-_ORDERS: Final[Mapping[str, tuple[str, Callable[[Any, Any], bool]]]] = {
+_WORD: Final = re.compile(r"[a-z][a-z0-9_.-]{0,99}", re.ASCII)
+_DAY: Final = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_ORDERS: Final = frozenset({"=", "!=", "<", "<=", ">", ">="})
+_OPERATORS: Final[Mapping[str, tuple[str, Callable[[Any, Any], bool]]]] = {
     "=": ("$eq", operator.eq),
     "!=": ("$ne", operator.ne),
     "<": ("$lt", operator.lt),
-    "<=": ("$lte", operator.le),
-    ">": ("$gt", operator.gt),
     ">=": ("$gte", operator.ge),
 }
 FIELDS: Final[Mapping[str, str]] = {
-    "provider": "the class of the mailbox provider (gmail, outlook, yahoo, icloud, proton, siol, other)",
-    "granted": "the day of the permission",
-    "alive": "the day of the latest sign of life: a mail, an open or a click",
+    "provider": f"the class of the mailbox provider ({', '.join(sorted(PROVIDERS))})",
+    "granted": "the day (UTC) of the permission",
+    "alive": "the day (UTC) of the latest sign of life: a mail, an open or a click",
     "source": "where the permission came from (import, ...)",
 }
 _DAYS: Final = frozenset({"granted", "alive"})
@@ -41,7 +42,7 @@ class BadSegment(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A field, an order and a value: text, or a day (UTC)."""
+    """A field, an order and a value: text with `=` or `!=`, or a moment with `<` or `>=`."""
 
     field: str
     order: str
@@ -52,11 +53,11 @@ class Term:
         found = _value(doc, self.field, purpose)
         if found is None:
             return self.order == "!="
-        return _ORDERS[self.order][1](found, self.value)
+        return _OPERATORS[self.order][1](found, self.value)
 
     def filter(self, purpose: str) -> Doc:
         """The same as a filter. Its values are typed: no text of the expression is ever an operator."""
-        return {_path(self.field, purpose): {_ORDERS[self.order][0]: self.value}}
+        return {_path(self.field, purpose): {_OPERATORS[self.order][0]: self.value}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,24 +162,44 @@ class _Reader:
         self.take()
         return inside
 
-    def _term(self, field: str) -> Term:
-        if field not in FIELDS:
-            raise BadSegment(f"there is no field `{field}`; there are: {', '.join(FIELDS)}")
+    def _term(self, token: str) -> Segment:
+        field = _known(token)
         order, value = self.take(), self.take()
         if order not in _ORDERS:
-            raise BadSegment(f"after `{field}` comes one of {' '.join(_ORDERS)}")
+            raise BadSegment(f"after `{field}` comes one of {' '.join(sorted(_ORDERS))}")
         if field in _DAYS:
-            return Term(field, order, _day(value))
+            return _days(field, order, _day(value))
         if order not in {"=", "!="} or not _WORD.fullmatch(value):
             raise BadSegment(f"`{field}` is = or != one word in lower case")
+        # A slip of the pen here would mean nobody, or with `not` everybody.
+        if field == "provider" and value not in PROVIDERS:
+            raise BadSegment(f"there is no provider `{value}`; there are: {', '.join(sorted(PROVIDERS))}")
         return Term(field, order, value)
+
+
+def _known(field: str) -> str:
+    """The field; all that stands in a person's document could be asked for otherwise, what is encrypted too."""
+    if field not in FIELDS:
+        raise BadSegment(f"there is no field `{field}`; there are: {', '.join(FIELDS)}")
+    return field
+
+
+def _days(field: str, order: str, day: dt.datetime) -> Segment:
+    """What is recorded are moments: a day is the span from its midnight to the next."""
+    morrow = day + dt.timedelta(days=1)
+    if order in {"=", "!="}:
+        within = Joined("and", (Term(field, ">=", day), Term(field, "<", morrow)))
+        return within if order == "=" else Not(within)
+    return Term(field, "<" if order in {"<", "<="} else ">=", day if order in {"<", ">="} else morrow)
 
 
 def _day(text: str) -> dt.datetime:
     try:
-        day = dt.date.fromisoformat(text)
+        day = dt.date.fromisoformat(text) if _DAY.fullmatch(text) else None
     except ValueError:
-        raise BadSegment("a day is written as 2026-12-31") from None
+        day = None
+    if day is None:
+        raise BadSegment("a day is written as 2026-12-31")
     return dt.datetime(day.year, day.month, day.day, tzinfo=dt.UTC)
 
 

@@ -23,7 +23,19 @@ from preklic_workers.send_plan import Plan, SendDeps, claim_of, patience, plan_o
 from preklic_workers.smtp.choice import choose, elsewhere
 from preklic_workers.smtp.meter import TIERS
 from preklic_workers.smtp.routes import Route
-from preklic_workers.store import CERTAIN, Busy, Claim, Claimed, Conflict, Ended, Store, Unavailable, moment, switches
+from preklic_workers.store import (
+    CERTAIN,
+    Busy,
+    Claim,
+    Claimed,
+    Conflict,
+    Ended,
+    Store,
+    Unavailable,
+    held_by,
+    moment,
+    switches,
+)
 from preklic_workers.store.message_states import LEASE, UNDER_WAY
 
 UNKNOWN_SECONDS: Final = 30.0  # an unknown person's grant may still be on its way
@@ -134,8 +146,8 @@ async def _route(mail: str, campaign: str | None, plan: Plan, deps: SendDeps) ->
     if (late := await withheld(deps.store, plan.purpose, deps.bulk_closes_after)) is not None:
         return late
     stopped = deps.store.controls.stopped
-    held = (*switches(plan.purpose), *((f"campaign:{campaign}",) if campaign is not None else ()))
-    routes = [route for route in plan.routes if await stopped(*held, f"relay:{route.name}") is None]
+    held = switches(plan.purpose)
+    routes = [route for route in plan.routes if await stopped(*held, *held_by(route.name, campaign)) is None]
     if not routes:
         return "stopped"
     return choose(routes, plan.purpose.key, plan.provider, mail, deps.clock())

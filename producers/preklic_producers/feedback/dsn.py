@@ -7,7 +7,7 @@ from typing import Final
 
 from preklic_producers.feedback.phrases import Said, said
 from preklic_producers.feedback.reading import fields_text, parts
-from preklic_producers.feedback.severity import code_in, severity
+from preklic_shared.status_codes import code_in, severity
 
 _KINDS: Final = frozenset({"message/delivery-status", "message/global-delivery-status"})
 _FIELD: Final = re.compile(r"^([A-Za-z][A-Za-z-]{0,60}):[ \t]*(.*(?:\r?\n[ \t].*)*)", re.MULTILINE)

@@ -6,7 +6,8 @@ from typing import Final
 
 import msgspec
 
-from preklic_producers.feedback.reports import Bounced, Report, Word
+from preklic_producers.feedback.reports import Report, Word
+from preklic_shared.status_codes import Bounced
 
 # What is set aside rides in a job of the queue: beyond this it is cut.
 KEPT: Final = 64 * 1024

@@ -11,8 +11,8 @@ from preklic_producers.feedback.ours import Ours
 from preklic_producers.feedback.phrases import Said, said
 from preklic_producers.feedback.reading import Unreadable, header, read, text_of
 from preklic_producers.feedback.reports import Report
-from preklic_producers.feedback.severity import code_in, severity
 from preklic_shared.return_paths import Bounce, Leave, check
+from preklic_shared.status_codes import code_in, severity
 
 SOURCE: Final = "smtp"
 OPEN_DOORS: Final = frozenset({"fbl", "bounce", "postmaster", "abuse"})
@@ -58,7 +58,8 @@ def judge(raw: bytes, at: Door, ours: Ours) -> Heard:
         return _complained(complaint, raw, at, ours)
     found = _status(mail)
     if found is None:
-        return Ignored("auto_reply") if automatic(mail) else Aside("not_understood", raw)
+        # What comes to an open door and reports nothing is anybody's letter, or spam.
+        return Ignored("no_report") if automatic(mail) or at.message is None else Aside("not_understood", raw)
     message = at.message or _inside(raw, ours)
     if message is None:
         return Aside("unmatched", raw)

@@ -5,6 +5,7 @@ has the jobs. It belongs behind the company's mail exchanger, which ends TLS and
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -119,18 +120,18 @@ class Listener:
 class _Watched(SMTP):
     """A conversation that ends after WHOLE_SECONDS, and is counted while it lasts."""
 
-    watch: object = None
+    watch: Callable[[int], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, and set the end."""
-        if callable(self.watch):
+        if self.watch is not None:
             self.watch(1)
         self._end = asyncio.get_running_loop().call_later(WHOLE_SECONDS, transport.close)
         super().connection_made(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         """Over."""
-        if callable(self.watch):
+        if self.watch is not None:
             self.watch(-1)
         self._end.cancel()
         super().connection_lost(error)

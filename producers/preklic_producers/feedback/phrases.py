@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from preklic_producers.feedback.reports import Bounced
+from preklic_shared.status_codes import Bounced
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,7 @@ from typing import Final
 from preklic_producers.feedback.documents import at, millis, text
 from preklic_producers.feedback.heard import Aside, Heard, Ignored, Told, heard
 from preklic_producers.feedback.ours import TAG, Ours
-from preklic_producers.feedback.reports import Bounced
-from preklic_producers.feedback.severity import code_in, severity
+from preklic_shared.status_codes import Bounced, code_in, severity
 
 SOURCE: Final = "postmark"
 _IGNORED: Final = frozenset({"Open", "Click"})

@@ -9,9 +9,9 @@ from typing import Any, Final, Literal
 from preklic_producers.drafts import REVOKE_LIFE, TRACK_LIFE, Drafter
 from preklic_producers.outbox import Parcel
 from preklic_shared.jobs import RevokeJob, TrackJob
+from preklic_shared.status_codes import Bounced
 
 Word = Literal["delivered", "deferred", "bounced", "complained", "unsubscribed"]
-Bounced = Literal["hard", "soft", "policy"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from preklic_producers.feedback.documents import at, millis, text
 from preklic_producers.feedback.heard import Aside, Heard, Ignored, Told, heard, raw_of
 from preklic_producers.feedback.ours import TAG, Ours
-from preklic_producers.feedback.reports import Bounced
-from preklic_producers.feedback.severity import code_in, severity
+from preklic_shared.status_codes import Bounced, code_in, severity
 
 SOURCE: Final = "sendgrid"
 SIGNATURE: Final = "X-Twilio-Email-Event-Webhook-Signature"

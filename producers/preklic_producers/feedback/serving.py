@@ -4,7 +4,6 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Final
 
 from preklic_producers.drafts import Drafter
@@ -12,12 +11,13 @@ from preklic_producers.feedback.listener import Listener, Taker
 from preklic_producers.feedback.ours import Ours
 from preklic_producers.gateway.delivery import Delivery
 from preklic_producers.outbox import Outbox
+from preklic_producers.own_files import files_of
 from preklic_producers.seals import Seals
 from preklic_shared import telemetry
 from preklic_shared.health import Health
 from preklic_shared.publisher import Publisher
 from preklic_shared.registry import load_registry
-from preklic_shared.settings import Settings, SettingsError
+from preklic_shared.settings import Settings
 from preklic_shared.token_keys import load_token_keys
 
 PUBLISH_SECONDS: Final = 5.0
@@ -44,7 +44,7 @@ async def serve(settings: Settings, host: str, port: int, *, lmtp: bool = False)
 @asynccontextmanager
 async def listening(settings: Settings, host: str, port: int, *, lmtp: bool) -> AsyncIterator[tuple[int, Publisher]]:
     """A listener at work: its port, and what it publishes with. What waits in the outbox goes out at the next start."""
-    key_dir, sealing_keys, outbox = _files(settings)
+    key_dir, sealing_keys, outbox = files_of(settings, "feedback")
     keys = load_token_keys(key_dir)
     seals = Seals(sealing_keys, None if settings.sealing_pin is None else bytes.fromhex(settings.sealing_pin))
     drafts = Drafter(settings.producer, load_registry(settings.registry), seals)
@@ -59,15 +59,3 @@ async def listening(settings: Settings, host: str, port: int, *, lmtp: bool) -> 
         await listener.close()
         await delivery.close()
         await publisher.close()
-
-
-def _files(settings: Settings) -> tuple[Path, Path, Path]:
-    """The token keys' directory, the public sealing keys and the outbox."""
-    if settings.key_dir is None:
-        raise SettingsError("KEY_DIR", "the feedback listener needs its directory of token keys")
-    if settings.sealing_keys is None:
-        raise SettingsError("SEALING_KEYS", "the feedback listener needs the file that `preklic keys publish` writes")
-    if settings.outbox is None:
-        raise SettingsError("OUTBOX", "reports wait on disk while the broker is away: name a file")
-    below = settings.key_dir / "feedback"
-    return below if below.is_dir() else settings.key_dir, settings.sealing_keys, settings.outbox

@@ -10,8 +10,7 @@ from typing import Any, Final
 from preklic_producers.feedback.documents import at, document, first, millis, text
 from preklic_producers.feedback.heard import KEPT, Aside, Heard, Ignored, Told, heard
 from preklic_producers.feedback.ours import TAG, Ours
-from preklic_producers.feedback.reports import Bounced
-from preklic_producers.feedback.severity import code_in, severity
+from preklic_shared.status_codes import Bounced, code_in, severity
 from preklic_shared.wire import Malformed
 
 SOURCE: Final = "ses"

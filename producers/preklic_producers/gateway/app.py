@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Final
 
 from starlette.applications import Starlette
@@ -28,6 +27,7 @@ from preklic_producers.gateway.shield import Shield
 from preklic_producers.gateway.tokens_auth import Bearers
 from preklic_producers.gateway.webhooks_setup import open_sources
 from preklic_producers.outbox import Outbox
+from preklic_producers.own_files import files_of
 from preklic_producers.seals import Seals
 from preklic_shared.publisher import Publisher
 from preklic_shared.registry import load_registry
@@ -136,7 +136,7 @@ def _without_redirects(router: Router) -> None:
 
 def _builder(settings: Settings) -> Callable[[Ceiling], Gateway]:
     """Everything that can fail is opened here; the rest needs the running loop."""
-    key_dir, sealing_keys, outbox = _files(settings)
+    key_dir, sealing_keys, outbox = files_of(settings, "gateway")
     keys = load_token_keys(key_dir)
     pin = None if settings.sealing_pin is None else bytes.fromhex(settings.sealing_pin)
     seals = Seals(sealing_keys, pin)
@@ -164,18 +164,6 @@ def _builder(settings: Settings) -> Callable[[Ceiling], Gateway]:
         )
 
     return build
-
-
-def _files(settings: Settings) -> tuple[Path, Path, Path]:
-    """The token keys' directory, the public sealing keys and the outbox; SettingsError when one is not named."""
-    if settings.key_dir is None:
-        raise SettingsError("KEY_DIR", "a gateway needs its directory of token keys")
-    if settings.sealing_keys is None:
-        raise SettingsError("SEALING_KEYS", "a gateway needs the file that `preklic keys publish` writes")
-    if settings.outbox is None:
-        raise SettingsError("OUTBOX", "a gateway keeps withdrawals on disk while the broker is away: name a file")
-    below = settings.key_dir / "gateway"
-    return below if below.is_dir() else settings.key_dir, settings.sealing_keys, settings.outbox
 
 
 def _trusted(settings: Settings) -> tuple[Network, ...]:

@@ -32,7 +32,7 @@ def choose(routes: Sequence[Route], purpose: str, provider: str, mail: str, now:
         if route.breaker.due(now):
             route.breaker.probe(now)
             return route
-    best = min(free, key=lambda route: (route.breaker.state(now), distance(route, mail)))
+    best = free[0] if len(free) == 1 else min(free, key=lambda one: (one.breaker.state(now), distance(one, mail)))
     return OPEN if best.breaker.state(now) is State.OPEN else best
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from preklic_shared.status_codes import GONE, refuses_us
+
 
 class Phase(StrEnum):
     """Where in a conversation something happened, in order."""
@@ -48,12 +50,8 @@ class Reply:
 
 
 _ENHANCED: Final = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])", re.ASCII)
-# The mailbox or its domain is not there for anyone: RFC 3463 3.2, RFC 7505 (null MX), RFC 3463 3.3 (disabled).
-_GONE: Final = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"})
 # Without an enhanced code only a refused recipient speaks of the mailbox: RFC 5321 4.2.3.
 _GONE_AT_RCPT: Final = frozenset({550, 551, 553})
-# SPF, DKIM, DMARC, reverse DNS (RFC 7372, RFC 7489) and Microsoft's sender requirements and blocks.
-_OURS: Final = re.compile(r"5\.7\.(?:2[0-9]|30|509|515|51[0-4]|60[6-9]|6[1-4]\d|7\d\d)", re.ASCII)
 
 
 def read(code: int, text: str) -> Reply:
@@ -79,9 +77,9 @@ def classify(reply: Reply, phase: Phase) -> Verdict:
         return Verdict.SENT
     if reply.code < 500 or reply.code > 599:
         return Verdict.DEFERRED
-    if _OURS.fullmatch(reply.enhanced):
+    if refuses_us(reply.enhanced):
         return Verdict.POLICY_STOP
-    if reply.enhanced in _GONE and phase in (Phase.RCPT, Phase.BODY):
+    if reply.enhanced in GONE and phase in (Phase.RCPT, Phase.BODY):
         return Verdict.BOUNCED
     if not reply.enhanced and phase is Phase.RCPT and reply.code in _GONE_AT_RCPT:
         return Verdict.BOUNCED

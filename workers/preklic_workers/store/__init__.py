@@ -13,7 +13,7 @@ from preklic_workers.store.asking import Asking
 from preklic_workers.store.campaigns import Campaign, Campaigns
 from preklic_workers.store.claims import Busy, Claim, ClaimAnswer, Claimed, Conflict, Ended
 from preklic_workers.store.contacts import Contacts
-from preklic_workers.store.controls import ALL, MARKETING, RESTORED, Control, Controls, Mark, switches
+from preklic_workers.store.controls import ALL, MARKETING, RESTORED, Control, Controls, Mark, held_by, switches
 from preklic_workers.store.dead import DeadGroup, DeadLetter, DeadLetters
 from preklic_workers.store.erasures import Erased, Erasures
 from preklic_workers.store.events import Event, Events
@@ -121,6 +121,7 @@ __all__ = [
     "Withdraw",
     "Withdrawal",
     "Withdrawals",
+    "held_by",
     "millis",
     "moment",
     "open_store",

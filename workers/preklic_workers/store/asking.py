@@ -7,8 +7,6 @@ from preklic_workers.store.mongo import Doc, Duplicate, Mongo
 
 MOST: Final = 3  # confirmation mails to one address
 APART: Final = dt.timedelta(days=1)
-FORGOTTEN: Final = dt.timedelta(days=30)
-"""After so long without one, the count begins anew."""
 
 
 class Asking:
@@ -18,6 +16,10 @@ class Asking:
         self._mongo = mongo
         self._askings = mongo["askings"]
 
+    async def confirmed(self, subject: str) -> None:
+        """The person has answered: whoever asks again some day begins anew."""
+        await self._askings.delete({"_id": subject})
+
     async def may_ask(self, subject: str, message: str) -> bool:
         """Whether this confirmation mail may go: at most one a day, and MOST in all. Asked again, the same.
 
@@ -25,20 +27,14 @@ class Asking:
         few are the safe side.
         """
         now = self._mongo.now()
-        forgotten: Doc = {"at": {"$lte": now - FORGOTTEN}}
-        rested: Doc = {"$or": [{"count": {"$lt": MOST}, "at": {"$lte": now - APART}}, forgotten]}
-        fields: Doc = {"count": _next(now), "at": now, "messages": _with(message)}
+        rested: Doc = {"count": {"$lt": MOST}, "at": {"$lte": now - APART}}
+        count: Doc = {"$add": [{"$ifNull": ["$count", 0]}, 1]}
+        fields: Doc = {"count": count, "at": now, "messages": _with(message)}
         try:
             where: Doc = {"_id": subject, "messages": {"$ne": message}} | rested
             return await self._askings.change(where, [{"$set": fields}], {"_id": 1}, upsert=True) is not None
         except Duplicate:
             return await self._askings.find_one({"_id": subject, "messages": message}, {"_id": 1}) is not None
-
-
-def _next(now: dt.datetime) -> Doc:
-    """The count of this mail; the first one's where nothing is recorded, or it was long ago."""
-    anew: Doc = {"$lte": [{"$ifNull": ["$at", now - FORGOTTEN]}, now - FORGOTTEN]}
-    return {"$cond": [anew, 1, {"$add": ["$count", 1]}]}
 
 
 def _with(message: str) -> Doc:

@@ -10,7 +10,7 @@ from preklic_workers.store.mongo import Doc, Duplicate, Mongo
 from preklic_workers.store.person_docs import permitted
 
 State = Literal["running", "paused", "stopped", "done"]
-LEASE: Final = dt.timedelta(seconds=15)
+LEASE: Final = dt.timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)

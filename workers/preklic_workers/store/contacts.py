@@ -5,7 +5,7 @@ from preklic_workers.permission import Person
 from preklic_workers.store.grouping import Grouper
 from preklic_workers.store.mongo import Mongo
 from preklic_workers.store.person_docs import FACTS, person_of
-from preklic_workers.store.vault import Vault
+from preklic_workers.store.vault import COLLECTION, Vault
 
 
 class Contacts:
@@ -21,9 +21,10 @@ class Contacts:
         """What `permission.may` needs of the person of that id, with the address as it is encrypted."""
         return await self._reads(pid)
 
-    async def key(self, subject: str) -> DataKey:
-        """The key of that person's address. Raises `NoKey` or `Altered`."""
-        return await self._keys(subject)
+    async def address_in(self, person: Person) -> str:
+        """The address in the clear. Raises `NoKey` or `Altered`."""
+        key = await self._keys(person.id)
+        return key.decrypt(bytes(person.contact or b""), person.id, COLLECTION, "contact").decode()
 
     async def _read_group(self, pids: list[bytes]) -> list[Person | Exception | None]:
         docs = await self._persons.find({"pid": {"$in": list(set(pids))}}, FACTS | {"contact": 1})

@@ -50,6 +50,11 @@ def switches(purpose: Purpose) -> tuple[str, ...]:
     return (RESTORED, ALL, *((MARKETING,) if purpose.marketing else ()), f"purpose:{purpose.key}")
 
 
+def held_by(relay: str, campaign: str | None) -> tuple[str, ...]:
+    """The names of the switches that hold mail by this relay and of this campaign, whatever its purpose. Pure."""
+    return (f"relay:{relay}",) if campaign is None else (f"relay:{relay}", f"campaign:{campaign}")
+
+
 def believable(seen: Mark | None, found: Mark | None, age: dt.timedelta) -> bool:
     """Whether a database with the mark `found`, `age` old, may be the one whose last mark was `seen`. Pure.
 

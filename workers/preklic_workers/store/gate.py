@@ -31,7 +31,8 @@ _LOOKS, _PAUSE = 5, 0.1
 class Handover:
     """A mail that is ready for DATA. `person` is the suppression hash; `confirming` asks to confirm a pending grant.
 
-    `individual`: the mail holds fields of the person's profile (U3).
+    `individual`: the mail holds fields of the person's profile (U3). `also` names the switches that hold it beside its
+    purpose's: those of its relay and its campaign.
     """
 
     person: str
@@ -41,6 +42,7 @@ class Handover:
     expires: dt.datetime
     confirming: bool = False
     individual: bool = False
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ class Gate:
         """Ask for this hand-over. After `GatePassed` the caller has 2 s by its own clock to begin DATA."""
         if not handover.purpose.mail:
             return GateRefused("purpose_denied")
-        if (stopped := await self._controls.stopped(*switches(handover.purpose))) is not None:
+        if (stopped := await self._controls.stopped(*switches(handover.purpose), *handover.also)) is not None:
             return GateBusy(f"stopped:{stopped}")
         try:
             return await self._gates(handover)

@@ -60,7 +60,6 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("left", (("seen", 1),), {"expireAfterSeconds": 86_400, "partialFilterExpression": {"left": True}}),
     ),
     "schedule": (Index("due", (("at", 1),)), Index("person", (("person", 1),))),
-    "askings": (Index("age", (("at", 1),), {"expireAfterSeconds": 60 * 86_400}),),
     "leases": (Index("age", (("at", 1),), {"expireAfterSeconds": 172_800}),),
     "holders": (Index("age", (("seen", 1),), {"expireAfterSeconds": 86_400}),),
     "acts": (

@@ -16,6 +16,7 @@ _BY_DOMAIN: Final = {
     "protonmail.com": "proton",
     "siol.net": "siol",
 }
+PROVIDERS: Final = frozenset(_BY_DOMAIN.values()) | {"other"}
 
 
 def provider_of(domain: str) -> str:

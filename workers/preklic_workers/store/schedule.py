@@ -52,14 +52,6 @@ class Schedule:
         """A no ends what is still here for these purposes; how many mails. The gate says the same to what is not."""
         return await self._schedule.delete({"person": person, "purpose": {"$in": list(purposes)}})
 
-    async def forget(self, person: str) -> None:
-        """Nothing is sent to the erased."""
-        await self._schedule.delete({"person": person})
-
-    async def waiting(self) -> int:
-        """How many wait."""
-        return await self._schedule.count({})
-
 
 def _doc(mail: Scheduled) -> Doc:
     return {

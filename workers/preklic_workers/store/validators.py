@@ -6,6 +6,7 @@ from preklic_workers.envelope import GROUPS
 from preklic_workers.lifecycle import STATES
 from preklic_workers.packing import GROUP, MOST_WAITING
 from preklic_workers.store.holding import MOST_HOLDS, MOST_KEPT
+from preklic_workers.store.mailing_validators import MAILINGS
 from preklic_workers.store.mongo import Doc
 from preklic_workers.store.schema_types import (
     BYTES,
@@ -210,18 +211,6 @@ LEASE: Final = object_of(
     ["_id", "at", "granted"], _id=WORD, at=DATE, granted=WHOLE, now=_NUMBER, since=_NUMBER, next=_NUMBER, count=WHOLE,
     held=list_of(_SEATS, 10_000),
 )  # fmt: skip
-SCHEDULED: Final = object_of(
-    ["_id", "person", "pid", "purpose", "template", "language", "at", "expires"],
-    _id=JOB, person=HASH, pid=BYTES, purpose=PURPOSE, template=WORD, language=WORD, at=DATE, expires=DATE,
-)  # fmt: skip
-CAMPAIGN: Final = object_of(
-    ["_id", "purpose", "template", "data", "at", "segment", "rate", "state", "after", "walked", "published", "created"],
-    _id=WORD, purpose=PURPOSE, template=WORD, data=BYTES, at=DATE, segment=TEXT, rate={"bsonType": "double"},
-    state={"enum": ["running", "paused", "stopped", "done"]}, after={"bsonType": "string", "maxLength": 64},
-    walked=WHOLE, published=WHOLE, created=DATE, cap=list_of(WHOLE, 2),
-    lease=object_of(["by", "until"], by=TEXT, until=DATE),
-)  # fmt: skip
-ASKING: Final = object_of(["_id", "at", "count", "messages"], _id=HASH, at=DATE, count=WHOLE, messages=list_of(JOB, 10))
 KEY: Final = object_of(
     ["_id", "wrapped", "epoch"],
     _id=object_of(["p", "g"], p=HASH, g={"enum": list(GROUPS)}),
@@ -246,9 +235,7 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "holders": HOLDER,
     "statistics": STATISTICS,
     "leases": LEASE,
-    "schedule": SCHEDULED,
-    "campaigns": CAMPAIGN,
-    "askings": ASKING,
+    **MAILINGS,
     "feeds": FEED,
     "webhooks": WEBHOOK,
     "webhook_failures": WEBHOOK_FAILURE,
