@@ -31,9 +31,9 @@ from preklic_producers import commands_gateway
 from preklic_producers.gateway import server
 from preklic_shared import cli
 from preklic_stack.children import Children
-from preklic_workers import commands_look, commands_respond, commands_worker
+from preklic_workers import commands_dead, commands_look, commands_replay, commands_worker
 
-WARM: Final = (commands_gateway, server, commands_look, commands_respond, commands_worker)
+WARM: Final = (commands_gateway, server, commands_dead, commands_look, commands_replay, commands_worker)
 _GONE: Final = 30  # seconds for a command to come to its end
 
 

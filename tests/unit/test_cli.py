@@ -8,7 +8,7 @@ import pytest
 from commanding import points
 from preklic_shared import cli, command, health, jobs
 from preklic_shared.cli import Code, Stop
-from preklic_workers.commands_respond import clear_header
+from preklic_workers.commands_dead import clear_header
 from preklic_workers.joblog import Entry, within
 
 COMMANDS = sorted(point.name for point in entry_points(group=cli.GROUP))
