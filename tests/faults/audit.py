@@ -140,7 +140,11 @@ class Found:
     def let_go(self, job: str) -> bool:
         """Whether it was dead, and then the person was erased: nobody is left for whom to send it once more."""
         doc = self.messages.get(job, {})
-        return doc.get("state") == "discarded" and doc.get("reason") == "erased" and self.was(job, "dead")
+        return doc.get("state") == "discarded" and doc.get("reason") == "erased" and self.died(job)
+
+    def died(self, job: str) -> bool:
+        """Whether it was ever dead."""
+        return job in self.buried or any(entry["state"] == "dead" for entry in self.history(job))
 
     def history(self, job: str) -> Sequence[Mapping[str, Any]]:
         """The states that the job had."""

@@ -104,6 +104,14 @@ def test_what_waits_in_a_tier_is_accounted_for() -> None:
     assert audit(waiting) == []
 
 
+def test_a_dead_mail_whose_person_was_erased_is_let_go_and_no_other_is_discarded() -> None:
+    erased = SEND | {"state": "discarded", "reason": "erased"}
+    died = erased | {"history": [{"state": "dead", "epoch": 1}]}
+    for doc, wrong in [(died, False), (erased, True), (died | {"reason": "other"}, True)]:
+        lines = audit(replace(GOOD, messages=GOOD.messages | {"a": doc}, bodies=[]))
+        assert any(line.startswith("I1 a") for line in lines) == wrong
+
+
 def test_a_void_is_no_job_unless_somebody_has_a_receipt_for_it() -> None:
     assert audit(replace(GOOD, logged=["a", "w", "x"], void=["x"])) == []
 
