@@ -160,7 +160,7 @@ def test_an_epoch_is_destroyed_everywhere_and_never_the_newest(root):
 def test_status_lists_each_key_with_its_age(root):
     rows = status(root, NOW + dt.timedelta(days=3))
     assert {row.role for row in rows} == {role for role, needs in ROLES.items() if needs != ROLES["track"]}
-    assert {row.kind for row in rows} == {"sealing", "epoch", "blind", "token", "root"}
+    assert {row.kind for row in rows} == {"sealing", "epoch", "blind", "token", "root", "ledger"}
     assert all(2.9 < row.days < 3.1 for row in rows)
 
 

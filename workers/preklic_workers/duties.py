@@ -23,6 +23,8 @@ from preklic_workers.custody import Custody
 from preklic_workers.days import Days
 from preklic_workers.dkim_keys import DkimKey, unsigned
 from preklic_workers.keyring import KeyRing
+from preklic_workers.ledger import sequencing
+from preklic_workers.ledger.sequencing import Sequencer, origin_of
 from preklic_workers.mailing import Mailer
 from preklic_workers.marks import MarksTaker
 from preklic_workers.measured import Handler, observe_reply
@@ -149,6 +151,17 @@ def campaign_duty(means: Means) -> Duty:
     return Duty(beside=again, close=[mailer.close, depth.close])
 
 
+def ledger_duty(means: Means) -> Duty:
+    """The ledger's sequencer."""
+    assert means.ring.ledger is not None  # the key directory of `ledger` is complete, or it does not open
+    sequencer = Sequencer(means.store.ledger, means.store.mongo, origin_of(means.settings), means.ring.ledger)
+    again = [
+        Again("ledger", sequencer.once, sequencing.EVERY),
+        Again("checkpoint", sequencer.checkpoint, sequencing.CHECKPOINT_EVERY),
+    ]
+    return Duty(beside=again)
+
+
 def upkeep_duty(means: Means) -> Duty:
     """Dead letters, the reaper, gauges, statistics, keys, and what notices a restore.
 
@@ -187,4 +200,5 @@ DUTIES: Final[Mapping[str, Callable[[Means], Duty]]] = {
     "campaign": campaign_duty,
     "upkeep": upkeep_duty,
     "webhook": webhook_duty,
+    "ledger": ledger_duty,
 }

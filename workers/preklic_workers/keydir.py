@@ -1,7 +1,8 @@
 """The key directory of a role: what may stand in it, and that nobody else can read it.
 
 One file for each key, 32 raw bytes, mode 600, in a directory of mode 700:
-`<id>.x25519` sealing, `<group>.<epoch>.epoch`, `lookup.hmac`, `suppress.hmac`, `<id>.token`, `root.ed25519`.
+`<id>.x25519` sealing, `<group>.<epoch>.epoch`, `lookup.hmac`, `suppress.hmac`, `<id>.token`, `root.ed25519`,
+`ledger.ed25519`.
 DKIM keys are PEM files: `<selector>._domainkey.<domain>.pem` (see `dkim_keys`).
 A role holds what it needs and nothing else: the mail worker's ring cannot open `court`.
 """
@@ -15,6 +16,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from preklic_shared import telemetry
 from preklic_shared.sealing import Opener
@@ -30,7 +33,7 @@ log = telemetry.logger(__name__)
 SAMPLE: Final = hashlib.sha256(b"preklic sample key").digest()
 _NAME: Final = re.compile(
     r"(?P<sealing>[a-z0-9-]{1,64})\.x25519|(?P<group>[a-z]+)\.(?P<epoch>[1-9][0-9]{0,8})\.epoch"
-    r"|(?P<blind>lookup|suppress)\.hmac|(?P<token>[0-9]{1,3})\.token|(?P<root>root)\.ed25519"
+    r"|(?P<blind>lookup|suppress)\.hmac|(?P<token>[0-9]{1,3})\.token|(?P<root>root)\.ed25519|(?P<ledger>ledger)\.ed25519"
 )
 
 
@@ -52,6 +55,7 @@ class Needs:
     tokens: bool = False
     root: bool = False
     dkim: bool = False
+    ledger: bool = False
 
 
 ROLES: Final[Mapping[str, Needs]] = {
@@ -65,6 +69,7 @@ ROLES: Final[Mapping[str, Needs]] = {
     "feedback": Needs(tokens=True),
     "campaign": Needs(),
     "webhook": Needs(),
+    "ledger": Needs(groups=("evidence",), ledger=True),
 }
 
 
@@ -80,6 +85,7 @@ class KeyFile:
     token: int | None
     root: bool
     dkim: bool
+    ledger: bool = False
 
 
 def load_ring(directory: Path, role: str) -> KeyRing:
@@ -93,6 +99,7 @@ def load_ring(directory: Path, role: str) -> KeyRing:
         tokens=load_token_keys(directory) if ROLES[role].tokens else None,
         opener=Opener.load(directory),
         dkim=tuple(dkim_keys.read(file.path) for file in files if file.dkim),
+        ledger=next((Ed25519PrivateKey.from_private_bytes(f.path.read_bytes()) for f in files if f.ledger), None),
     )
 
 
@@ -159,6 +166,7 @@ def check_needed(file: KeyFile, role: str) -> None:
         or (file.token is not None and needs.tokens)
         or (file.root and needs.root)
         or (file.dkim and needs.dkim)
+        or (file.ledger and needs.ledger)
     )
     if not allowed:
         raise KeyDirError(file.path, f"is not for the role {role}", "remove it from this directory")
@@ -178,6 +186,7 @@ def _check_complete(directory: Path, role: str, files: list[KeyFile]) -> None:
     missing += [f"{name}.hmac" for name in needs.blind if name not in {file.blind for file in files}]
     missing += ["*.x25519"] if needs.sealing and not any(file.sealing for file in files) else []
     missing += ["*.token"] if needs.tokens and not any(file.token is not None for file in files) else []
+    missing += ["ledger.ed25519"] if needs.ledger and not any(file.ledger for file in files) else []
     missing += ["root.ed25519"] if needs.root and not any(file.root for file in files) else []
     if missing:
         raise KeyDirError(directory / missing[0], "is missing", "restore it from its backup, or: preklic keys init")
@@ -198,4 +207,5 @@ def _read_name(path: Path) -> KeyFile:
         token=int(match["token"]) if match["token"] is not None else None,
         root=match["root"] is not None,
         dkim=False,
+        ledger=match["ledger"] is not None,
     )

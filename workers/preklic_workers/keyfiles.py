@@ -52,6 +52,7 @@ def init_keys(root: Path, now: dt.datetime) -> None:
     for group in GROUPS:
         _share(root, _holders(group), f"{group}.1.epoch")
     _share(root, [role for role, needs in ROLES.items() if needs.root], "root.ed25519")
+    _share(root, [role for role, needs in ROLES.items() if needs.ledger], "ledger.ed25519")
     turn_sealing(root, now)
 
 
@@ -158,6 +159,7 @@ def _sealed_roles() -> list[str]:
 
 def _kind(file: KeyFile) -> str:
     kinds = {"sealing": file.sealing, "epoch": file.group, "blind": file.blind, "root": file.root, "dkim": file.dkim}
+    kinds["ledger"] = file.ledger
     return next((kind for kind, value in kinds.items() if value), "token")
 
 

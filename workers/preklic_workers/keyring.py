@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from preklic_shared.sealing import Opener
 from preklic_shared.tokens import TokenKeys
 from preklic_workers.blind import Blind
@@ -19,3 +21,4 @@ class KeyRing:
     tokens: TokenKeys | None = None
     opener: Opener = field(default_factory=lambda: Opener({}))
     dkim: tuple[DkimKey, ...] = ()
+    ledger: Ed25519PrivateKey | None = None

@@ -25,6 +25,7 @@ from preklic_workers.store.holds import Holds, NothingToHold
 from preklic_workers.store.import_docs import ListGrant, ListState
 from preklic_workers.store.imports import Answers, Granted, Imports, Purposes
 from preklic_workers.store.leases import Leases
+from preklic_workers.store.ledger import LedgerStore
 from preklic_workers.store.marks import Marked, Marks
 from preklic_workers.store.merge_docs import Merge, Merged
 from preklic_workers.store.merges import Merges
@@ -176,6 +177,7 @@ class Store:
     statistics: Statistics
     leases: Leases
     reputation: Reputation
+    ledger: LedgerStore
 
     async def handed(self, message: str, epoch: int) -> bool:
         """Whether an epoch before `epoch` left its hand-over open: a body may be out, and no no is plain (law 1e)."""
@@ -232,4 +234,5 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         statistics=Statistics(mongo),
         leases=Leases(mongo),
         reputation=Reputation(mongo),
+        ledger=LedgerStore(mongo, vault),
     )

@@ -42,7 +42,9 @@ class Acts:
 
     async def record(self, act: Act) -> str:
         """Write it down; its id. Only then do what it says. Raises `Duplicate` for an id that was taken before."""
-        doc: Doc = {"_id": act.id, "kind": act.kind, "at": self._mongo.now(), "by": act.by, "why": act.why}
+        now = self._mongo.now()
+        doc: Doc = {"_id": act.id, "kind": act.kind, "at": now, "by": act.by, "why": act.why}
+        doc["leaves"] = [{"at": now, "what": act.kind}]
         rest = {"person": act.person, "facts": dict(act.facts) or None, "keep": act.keep}
         await self._acts.insert(doc | {name: value for name, value in rest.items() if value is not None})
         return act.id

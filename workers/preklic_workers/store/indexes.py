@@ -20,6 +20,7 @@ class Index:
 _STUCK: Final = {"partialFilterExpression": {"state": {"$in": ["claimed", "in_doubt", "deferred", "dead"]}}}
 _OF_CAMPAIGN: Final = {"partialFilterExpression": {"campaign": {"$exists": True}}}
 _DOUBT: Final = {"partialFilterExpression": {"state": {"$in": ["in_doubt", "asked"]}}}
+_RIDING: Final = Index("riding", (("leaves.at", 1),), {"sparse": True})
 INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     "persons": (
         Index("pid", (("pid", 1),), {"unique": True}),
@@ -38,6 +39,7 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("age", (("created", 1),), {"expireAfterSeconds": KEEP_SECONDS}),
         Index("campaign", (("campaign", 1), ("state", 1)), _OF_CAMPAIGN),
         Index("cap", (("person", 1), ("created", 1)), _OF_CAMPAIGN),
+        _RIDING,
     ),
     "accounts": (
         Index("unsettled", (("settled", 1), ("at", 1))),
@@ -47,6 +49,7 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("person", (("person", 1),)),
         Index("erased", (("erased.person", 1),), {"sparse": True}),
         Index("accepted", (("accepted", 1),)),
+        _RIDING,
     ),
     "statistics": (Index("age", (("day", 1),), {"expireAfterSeconds": STATISTICS_SECONDS}),),
     # As long as the claim of their mail: afterwards nothing says what they were about.
@@ -55,7 +58,7 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("person", (("person", 1),)),  # an erasure deletes them
         Index("complaints", (("recorded", 1),), {"partialFilterExpression": {"kind": "complained"}}),
     ),
-    "permissions": (Index("person", (("person", 1), ("at", 1))),),
+    "permissions": (Index("person", (("person", 1), ("at", 1))), _RIDING),
     "marks": (
         Index("left", (("seen", 1),), {"expireAfterSeconds": 86_400, "partialFilterExpression": {"left": True}}),
     ),
@@ -66,7 +69,9 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("person", (("person", 1), ("at", 1)), {"sparse": True}),
         Index("kind", (("kind", 1), ("at", 1))),
         Index("keep", (("keep", 1),), {"expireAfterSeconds": 0}),
+        _RIDING,
     ),
+    "openings": (Index("person", (("person", 1),), {"sparse": True}),),  # an erasure deletes them
     "requests": (Index("kind", (("kind", 1), ("at", 1))),),
     "held_mails": (Index("hold", (("hold", 1),)), Index("person", (("person", 1),))),
     # A webhook that is neither taken nor dead after its 14 days was thrown away with its queue.

@@ -89,6 +89,11 @@ def ending(doc: Doc, state: str, reason: str, at: dt.datetime) -> UpdateOne:
     return UpdateOne(where, _update(settlement, settlement.state, at))
 
 
+def reaping(message: str, epoch: int, at: dt.datetime) -> Doc:
+    """The update that puts a mail in doubt because its claim's time is over."""
+    return _update(Settlement(message, epoch, "in_doubt", "lease_over"), "in_doubt", at, doubted=True)
+
+
 def doubting(reason: str) -> list[Doc]:
     """The update that puts a mail in doubt whatever its epoch."""
     return [*resolving("in_doubt", reason, "", ""), {"$set": {"doubted": True}}]
@@ -112,7 +117,9 @@ def resolving(state: str, reason: str, by: str, why: str) -> list[Doc]:
     said: Doc = {"at": "$$NOW", "state": state, "epoch": {"$ifNull": ["$epoch", 0]}}
     said |= {name: literal(text) for name, text in (("reason", reason), ("by", by), ("why", why)) if text}
     history = {"$slice": [{"$concatArrays": [{"$ifNull": ["$history", []]}, [said]]}, -HISTORY]}
-    fields: Doc = {"state": state, "reason": literal(reason), "at": "$$NOW", "history": history}
+    leaf = {"at": "$$NOW", "what": state} | {name: value for name, value in said.items() if name not in {"at", "state"}}
+    leaves = {"$concatArrays": [{"$ifNull": ["$leaves", []]}, [leaf]]}
+    fields: Doc = {"state": state, "reason": literal(reason), "at": "$$NOW", "history": history, "leaves": leaves}
     return [{"$set": fields}] + ([{"$unset": ["doubted", "ended"]}] if state in DELIVERED else [])
 
 
@@ -153,7 +160,9 @@ def _update(settlement: Settlement, state: str, at: dt.datetime, *, doubted: boo
     entry = {"at": at, "state": state, "epoch": settlement.epoch}
     if settlement.reason is not None:
         entry["reason"] = settlement.reason
-    update: Doc = {"$set": fields, "$push": {"history": {"$each": [entry], "$slice": -HISTORY}}}
+    leaf: Doc = {"at": at, "what": state, "epoch": settlement.epoch}
+    leaf |= {name: fields[name] for name in ("reason", "relay", "processor", "reply") if name in fields}
+    update: Doc = {"$set": fields, "$push": {"history": {"$each": [entry], "$slice": -HISTORY}, "leaves": leaf}}
     # A reason belongs to its end: one that an earlier end left would explain this one wrongly.
     gone = {"reason": settlement.reason is None, "doubted": doubted is False}
     if unset := {name: "" for name, over in gone.items() if over}:

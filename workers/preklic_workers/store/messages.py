@@ -19,12 +19,12 @@ from preklic_workers.store.claims import (
 from preklic_workers.store.grouping import Grouper
 from preklic_workers.store.message_states import (
     DOUBTS,
-    HISTORY,
     UNDER_WAY,
     Settlement,
     alike,
     doubting,
     ending,
+    reaping,
     resolvable,
     resolving,
     settling,
@@ -144,7 +144,7 @@ class Messages:
 
     async def show(self, job: str) -> Doc | None:
         """All that is recorded of one job: ids, states, codes; no address."""
-        return await self._messages.find_one({"_id": job}, {"body_hash": 0, "by": 0})
+        return await self._messages.find_one({"_id": job}, {"body_hash": 0, "by": 0, "leaves": 0})
 
     async def owners(self, messages: Sequence[str]) -> dict[str, str]:
         """The suppression hash of whom each of these mails was claimed for; those unclaimed are left out."""
@@ -190,11 +190,7 @@ class Messages:
         """Mark an overdue claim as in doubt; False when it was settled or claimed in the meantime."""
         now = self._mongo.now()
         where = {"_id": message, "epoch": epoch, "state": "claimed", "$expr": {"$lte": ["$lease", "$$NOW"]}}
-        update = {
-            "$set": {"state": "in_doubt", "doubted": True, "reason": "lease_over", "at": now},
-            "$push": {"history": {"$each": [{"at": now, "state": "in_doubt", "epoch": epoch}], "$slice": -HISTORY}},
-        }
-        return await self._messages.change(where, update, {"_id": 1}) is not None
+        return await self._messages.change(where, reaping(message, epoch, now), {"_id": 1}) is not None
 
     async def epochs(self, messages: Sequence[str]) -> dict[str, int]:
         """The epoch of each of these that is claimed."""

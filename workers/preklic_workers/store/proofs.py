@@ -16,7 +16,7 @@ from preklic_workers.proving import Proven
 from preklic_workers.store.mongo import DUPLICATE, Doc, Mongo, Unavailable
 from preklic_workers.store.vault import Vault
 
-_SHOWN: Final = {"proof": 0, "person": 0}
+_SHOWN: Final = {"proof": 0, "person": 0, "leaves": 0}
 _NOES: Final = {"purposes": 1, "reason": 1, "accepted": 1, "closed": 1}
 
 
@@ -43,7 +43,9 @@ class Proofs:
         for purpose, state in states.items():
             row_id = f"{job}:{purpose}"
             sealed = key.encrypt(plain, row["person"], "permissions", row_id)
-            own = {"_id": row_id, "purpose": purpose, "action": state, "proof": sealed, "recorded": self._mongo.now()}
+            now = self._mongo.now()
+            own = {"_id": row_id, "purpose": purpose, "action": state, "proof": sealed, "recorded": now}
+            own["leaves"] = [{"at": now, "what": state}]
             rows.append(InsertOne[Any](row | clear(proven) | own))
         result = await self._rows.bulk(rows)
         if not result.sure:

@@ -6,6 +6,7 @@ from preklic_workers.envelope import GROUPS
 from preklic_workers.lifecycle import STATES
 from preklic_workers.packing import GROUP, MOST_WAITING
 from preklic_workers.store.holding import MOST_HOLDS, MOST_KEPT
+from preklic_workers.store.ledger_validators import LEAVES, LEDGER, REPLY
 from preklic_workers.store.mailing_validators import MAILINGS
 from preklic_workers.store.mongo import Doc
 from preklic_workers.store.schema_types import (
@@ -85,7 +86,6 @@ PERSON: Final = object_of(
     waiting=object_of(["groups", "at"], groups=list_of(_GROUP, len(GROUPS)), at=DATE),
     erased_seq=WHOLE,
 )
-_REPLY: Final = object_of([], code=WHOLE, enhanced=WORD)
 MESSAGE: Final = object_of(
     ["_id", "kind", "state", "producer", "created", "expires", "at"],
     _id=JOB,
@@ -104,7 +104,7 @@ MESSAGE: Final = object_of(
     processor=TEXT,
     campaign=WORD,
     variant=WHOLE,
-    reply=_REPLY,
+    reply=REPLY,
     created=DATE,
     expires=DATE,
     at=DATE,
@@ -112,6 +112,7 @@ MESSAGE: Final = object_of(
     doubted=YES,
     again=YES,
     ended=WHOLE,
+    leaves=LEAVES,
     history=list_of(
         object_of(["at", "state", "epoch"], at=DATE, state=WORD, epoch=WHOLE, reason=WORD, by=TEXT, why=TEXT), 20
     ),
@@ -125,6 +126,7 @@ WITHDRAWAL: Final = object_of(
     ["_id", "person", "purposes", "reason", "seq", "accepted", "closed"],
     _id=JOB, person=HASH, purposes=list_of(PURPOSE, 64), reason=TEXT, seq=WHOLE, accepted=DATE, closed=DATE,
     applied=DATE, waited=list_of(_CAPTURED, 2000), listed=list_of(_CAPTURED, 2000), erased=list_of(_ERASED, 20),
+    leaves=LEAVES,
 )  # fmt: skip
 EVENT: Final = object_of(
     ["_id", "message", "person", "kind", "verdict", "at", "rules", "recorded"],
@@ -135,7 +137,7 @@ PERMISSION: Final = object_of(
     ["_id", "person", "purpose", "action", "at", "proof", "recorded"],
     _id=TEXT, person=HASH, purpose=PURPOSE, action=WORD, at=DATE, proof=BYTES, recorded=DATE,
     wording={"bsonType": "string", "pattern": "^([0-9a-f]{64}|[A-Za-z0-9_-]{43})$"}, version=WORD, language=WORD,
-    method=WORD, source=WORD, producer=WORD, confirmed=object_of(["at"], at=DATE, token=DATE),
+    method=WORD, source=WORD, producer=WORD, confirmed=object_of(["at"], at=DATE, token=DATE), leaves=LEAVES,
 )  # fmt: skip
 WORDING: Final = object_of(
     ["_id", "text", "id", "version", "language", "recorded"],
@@ -167,7 +169,7 @@ MARK: Final = object_of(
 )
 ACT: Final = object_of(
     ["_id", "kind", "at", "by", "why"],
-    _id=JOB, kind=WORD, at=DATE, by=TEXT, why=TEXT, person=HASH, keep=DATE,
+    _id=JOB, kind=WORD, at=DATE, by=TEXT, why=TEXT, person=HASH, keep=DATE, leaves=LEAVES,
     facts={
         "bsonType": "object",
         "maxProperties": 32,
@@ -236,6 +238,7 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "statistics": STATISTICS,
     "leases": LEASE,
     **MAILINGS,
+    **LEDGER,
     "feeds": FEED,
     "webhooks": WEBHOOK,
     "webhook_failures": WEBHOOK_FAILURE,

@@ -82,13 +82,15 @@ class Withdrawals:
         A later no under the same job (a website's idempotency key that serves again) closes it again.
         """
         closed = await self._close(no)
+        now = self._mongo.now()
         receipt = {
             "person": no.subject,
             "purposes": sorted(no.purposes),
             "reason": no.reason,
             "seq": closed.seq,
             "accepted": no.at,
-            "closed": self._mongo.now(),
+            "closed": now,
+            "leaves": [{"at": now, "what": "closed"}],
         }
         await self._writes(UpdateOne({"_id": no.job}, {"$setOnInsert": receipt}, upsert=True))
         return closed
@@ -107,16 +109,14 @@ class Withdrawals:
 
     async def applied(self, job: str, waited: Sequence[Captured], listed: Sequence[Captured]) -> None:
         """Record that no DATA begins any more for what was withdrawn, but for the hand-overs in `listed`."""
-        fields = {
-            "applied": self._mongo.now(),
-            "waited": [_doc(one) for one in waited],
-            "listed": [_doc(one) for one in listed],
-        }
-        await self._writes(UpdateOne({"_id": job, "applied": {"$exists": False}}, {"$set": fields}))
+        now = self._mongo.now()
+        fields: Doc = {"applied": now, "waited": [*map(_doc, waited)], "listed": [*map(_doc, listed)]}
+        update = {"$set": fields, "$push": {"leaves": {"at": now, "what": "applied"}}}
+        await self._writes(UpdateOne({"_id": job, "applied": {"$exists": False}}, update))
 
     async def receipt(self, job: str) -> Doc | None:
         """The receipt of a withdrawal: purposes, `seq`, `accepted`, `closed`, `applied`, `waited`, `listed`."""
-        return await self._receipts.find_one({"_id": job})
+        return await self._receipts.find_one({"_id": job}, {"leaves": 0})
 
     async def _close(self, no: Withdraw) -> Withdrawal:
         return await self._closings(no)

@@ -1,0 +1,258 @@
+"""The ledger on a real store: nothing that was recorded is missing, twice or changed; what was changed is named."""
+
+import asyncio
+import datetime as dt
+import random
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from pymongo import DeleteOne, UpdateOne
+
+from preklic_workers.ledger.auditing import audit
+from preklic_workers.ledger.leaves import Leaf, leaf
+from preklic_workers.ledger.sequencing import Sequencer
+from preklic_workers.ledger.tree import leaf_hash
+from preklic_workers.ledger.verify import Altered, check_opening, read_canonical
+from preklic_workers.store import Act, Unavailable
+from preklic_workers.store.ledger import LedgerStore
+from storing import claimed, gated, grant, subject, withdraw
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
+NAME = "primer.example/ledger"
+KEYS = {NAME: [KEY.public_key().public_bytes_raw()]}
+
+
+def ledger_of(store) -> LedgerStore:
+    return LedgerStore(store.mongo, store.vault)
+
+
+def sequencer_of(store, ledger=None) -> Sequencer:
+    return Sequencer(ledger or ledger_of(store), store.mongo, NAME, KEY)
+
+
+async def acted(store, count: int) -> None:
+    await asyncio.gather(*(store.acts.record(Act("looked", "mojca", f"case {n}")) for n in range(count)))
+
+
+async def audited(store):
+    ledger = ledger_of(store)
+    return await audit(ledger.runs(), await ledger.checkpoints(), KEYS)
+
+
+async def all_leaves(store) -> list[bytes]:
+    return [one async for run in ledger_of(store).runs() for one in run.leaves]
+
+
+async def test_a_mails_whole_way_is_in_the_ledger_with_openings_that_fit(store):
+    ana = subject("ana@primer.example")
+    await grant(store, "ana@primer.example")
+    message = await claimed(store, ana)
+    await gated(store, ana, message)
+    await store.messages.settle(message, 1, "sent", relay="main", processor="Pošta", reply={"code": 250})
+    await store.messages.settle(message, 1, "sent", relay="main")
+    await withdraw(store, "ana@primer.example")
+    sequencer = sequencer_of(store)
+    assert await sequencer.once() == await sequencer.checkpoint()
+    kinds = [read_canonical(one, "it")["kind"] for one in await all_leaves(store)]
+    assert sorted(kinds) == ["mail.sent", "permission.granted", "withdrawal.closed"]
+    assert (await audited(store)).size == 3
+    opened = {}
+    for octets in await all_leaves(store):
+        found = read_canonical(octets, "it")
+        place, opening = (await ledger_of(store).opened([found["id"]]))[found["id"]]
+        check_opening(found, opening.salt, opening.content, f"leaf {place}")
+        opened[found["kind"]] = opening.content
+    sent = opened["mail.sent"]
+    assert (sent["of"], sent["person"], sent["entry"]["reply"]) == (message, ana, {"code": 250})
+    assert sent["record"]["purpose"] == "newsletter"
+    assert await ledger_of(store).riding() == []
+    assert await sequencer.once() == 0
+
+
+async def test_what_a_leaf_says_in_the_clear_names_nobody(store):
+    await grant(store, "ana@primer.example")
+    await sequencer_of(store).once()
+    (octets,) = await all_leaves(store)
+    assert subject("ana@primer.example").encode() not in octets
+    assert set(read_canonical(octets, "it")) == {"at", "commitment", "id", "kind", "v"}
+    stored = await store.mongo["openings"].find_one({})
+    assert "clear" not in stored
+    assert b"newsletter" not in bytes(stored["sealed"])
+
+
+async def test_after_an_erasure_the_chain_verifies_and_the_opening_is_gone(store):
+    ana = subject("ana@primer.example")
+    await grant(store, "ana@primer.example")
+    sequencer = sequencer_of(store)
+    await sequencer.once()
+    await store.vault.destroy(ana)
+    await sequencer.checkpoint()
+    (octets,) = await all_leaves(store)
+    named = read_canonical(octets, "it")["id"]
+    assert (await ledger_of(store).opened([named]))[named][1] is None
+    assert (await audited(store)).size == 1
+
+
+class Dying:
+    """A ledger that stops at the n-th of its writes: before it, or after it with the answer lost."""
+
+    WRITES = frozenset({"keep", "append", "moved", "sign"})
+
+    def __init__(self, ledger, left: int, *, after: bool) -> None:
+        self._ledger, self.left, self._after = ledger, left, after
+
+    def __getattr__(self, name):
+        method = getattr(self._ledger, name)
+        return self._dying(method) if name in self.WRITES else method
+
+    def _dying(self, method):
+        async def write(*given):
+            self.left -= 1
+            if self.left == 0 and not self._after:
+                raise Unavailable("it died")
+            result = await method(*given)
+            if self.left == 0:
+                raise Unavailable("it died")
+            return result
+
+        return write
+
+
+@pytest.mark.attack(64, guard="preklic_workers.store.ledger:LedgerStore.append")
+async def test_a_sequencer_that_dies_at_any_write_leaves_no_gap_no_fork_and_nothing_twice(emptied_store):
+    store, chance = emptied_store, random.Random(7)
+    written = 0
+    for turn in range(100):
+        await acted(store, 3)
+        written += 3
+        dying = Dying(ledger_of(store), chance.randint(1, 5), after=turn % 2 == 0)
+        sequencer = sequencer_of(store, dying)
+        try:
+            await sequencer.once()
+            await acted(store, 2)
+            written += 2
+            await sequencer.once()
+            await sequencer.checkpoint()
+        except Unavailable:
+            assert dying.left == 0
+    await sequencer_of(store).once()
+    await sequencer_of(store).checkpoint()
+    ids = [read_canonical(one, "it")["id"] for one in await all_leaves(store)]
+    assert len(ids) == len(set(ids)) == await store.mongo["acts"].count({}) == written
+    assert (await audited(store)).size == len(ids)
+
+
+@pytest.mark.attack(64, guard="preklic_workers.store.ledger:LedgerStore.append")
+async def test_of_two_sequencers_at_once_one_wins_and_nothing_forks(emptied_store):
+    store = emptied_store
+    both = [sequencer_of(store), sequencer_of(store)]
+    for _ in range(20):
+        await acted(store, 10)
+        await asyncio.gather(*(one.once() for one in both))
+        await asyncio.gather(*(one.checkpoint() for one in both))
+    ids = [read_canonical(one, "it")["id"] for one in await all_leaves(store)]
+    assert len(ids) == len(set(ids)) == 200
+    assert (await audited(store)).size == 200
+
+
+@pytest.fixture
+async def filled(emptied_store):
+    """A ledger of 40 leaves in four runs, a signed head behind each."""
+    sequencer = sequencer_of(emptied_store)
+    for _ in range(4):
+        await acted(emptied_store, 10)
+        await sequencer.once()
+        await sequencer.checkpoint()
+    return emptied_store
+
+
+def edited(leaves, place):
+    return [*leaves[:place], leaves[place].replace(b'"kind":"act.', b'"kind":"axt.'), *leaves[place + 1 :]]
+
+
+def reordered(leaves, place):
+    return [*leaves[:place], leaves[place + 1], leaves[place], *leaves[place + 2 :]]
+
+
+def deleted(leaves, place):
+    return [*leaves[:place], *leaves[place + 1 :]]
+
+
+def inserted(leaves, place):
+    return [*leaves[:place], leaves[place].replace(b'"act.', b'"act.x'), *leaves[place:]]
+
+
+@pytest.mark.attack(63, guard="preklic_workers.ledger.auditing:_compare")
+@pytest.mark.parametrize("change", [edited, reordered, deleted, inserted])
+@pytest.mark.parametrize("with_hashes", [False, True])
+async def test_a_leaf_that_was_changed_is_named(filled, change, with_hashes):
+    doc = await filled.mongo["ledger"].find_one({"_id": 20})
+    leaves = change([bytes(one) for one in doc["leaves"]], 5)
+    fields = {"leaves": leaves} | ({"hashes": b"".join(map(leaf_hash, leaves))} if with_hashes else {})
+    await filled.mongo["ledger"].bulk([UpdateOne({"_id": 20}, {"$set": fields})])
+    # Who changes the hashes too hides which leaf it was, not between which two signatures.
+    expected = (
+        "^leaf 25: (altered|missing|inserted)"
+        if not with_hashes
+        else "^leaf (29|30|31): |^leaves 20 to 29: |^the run at leaf 20: "
+    )
+    with pytest.raises(Altered, match=expected):
+        await audited(filled)
+
+
+@pytest.mark.attack(63, guard="preklic_workers.ledger.auditing:_compare")
+async def test_a_run_that_is_gone_and_a_tail_that_was_cut_off_are_named(filled):
+    await filled.mongo["ledger"].bulk([DeleteOne({"_id": 30})])
+    with pytest.raises(Altered, match=r"^leaf 30: missing"):
+        await audited(filled)
+    await filled.mongo["ledger"].bulk([DeleteOne({"_id": 10})])
+    with pytest.raises(Altered, match=r"^leaf 10: missing"):
+        await audited(filled)
+
+
+@pytest.mark.attack(63, guard="preklic_workers.ledger.auditing:_compare")
+async def test_a_whole_other_ledger_does_not_fit_the_signed_heads(filled):
+    """A fork: everything is written anew from leaf 20 on, hashes and edges with it, but nobody can sign it."""
+    runs = [run async for run in ledger_of(filled).runs()]
+    checkpoints = await ledger_of(filled).checkpoints()
+    await filled.mongo["ledger"].bulk([DeleteOne({"_id": run.start}) for run in runs[2:]])
+    await acted(filled, 20)
+    await sequencer_of(filled).once()
+    assert await ledger_of(filled).checkpoints() == checkpoints
+    with pytest.raises(Altered, match=r"^leaves 20 to 29: not those that were signed"):
+        await audited(filled)
+
+
+@pytest.mark.attack(63, guard="preklic_workers.ledger.auditing:_look")
+async def test_a_clock_that_was_set_back_is_named_and_the_sequencer_never_does_it(filled, monkeypatch):
+    monkeypatch.setattr(filled.mongo, "ahead", -dt.timedelta(days=3))
+    await acted(filled, 5)
+    await sequencer_of(filled).once()
+    times = [read_canonical(one, "it")["at"] for one in await all_leaves(filled)]
+    assert times == sorted(times)
+    last = (await ledger_of(filled).last()).start
+    octets = leaf("0" * 32, "act.looked", next(iter((await opened(filled)).values())), times[0] - 1)
+    doc = await filled.mongo["ledger"].find_one({"_id": last})
+    changed = [octets, *map(bytes, doc["leaves"][1:])]
+    await filled.mongo["ledger"].bulk(
+        [UpdateOne({"_id": last}, {"$set": {"leaves": changed, "hashes": b"".join(map(leaf_hash, changed))}})]
+    )
+    with pytest.raises(Altered, match=f"^leaf {last}: the clock was set back"):
+        await audited(filled)
+
+
+async def opened(store):
+    names = [Leaf(**read_canonical(one, "it")).id for one in await all_leaves(store)]
+    return {name: opening for name, (_, opening) in (await ledger_of(store).opened(names)).items()}
+
+
+async def test_a_head_by_another_key_or_over_another_size_is_named(filled):
+    await filled.mongo["checkpoints"].bulk(
+        [UpdateOne({"_id": 30}, {"$set": {"note": (await ledger_of(filled).checkpoints())[1][1]}})]
+    )
+    with pytest.raises(Altered, match="the checkpoint of 30 leaves: it is of 20"):
+        await audited(filled)
+    ledger = ledger_of(filled)
+    checkpoints = await ledger.checkpoints()
+    with pytest.raises(Altered, match="no known key"):
+        await audit(ledger.runs(), checkpoints, {"other.example/ledger": KEYS[NAME]})

@@ -1,0 +1,107 @@
+"""`preklic ledger verify`: reads the whole ledger again, and names the first record that is not what was signed."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from preklic_workers.ledger.leaves import Leaf
+from preklic_workers.ledger.tree import Edge, leaf_hash
+from preklic_workers.ledger.verify import Altered, Head, canonical, read_checkpoint
+from preklic_workers.store.ledger import Run
+
+_read = msgspec.json.Decoder(Leaf, strict=True).decode
+
+
+@dataclass(slots=True)
+class _State:
+    """How far it came; `good` leaves are as a signed head says.
+
+    `leaves` grows by the leaves as they are, `hashes` by what was kept of them when they came.
+    """
+
+    leaves: Edge = field(default_factory=Edge)
+    hashes: Edge = field(default_factory=Edge)
+    at: int = 0
+    good: int = 0
+    suspect: str | None = None
+
+
+async def audit(
+    runs: AsyncIterator[Run],
+    checkpoints: Sequence[tuple[int, str]],
+    keys: Mapping[str, Sequence[bytes]],
+    progress: Callable[[int], None] = lambda _: None,
+) -> Head | None:
+    """The last signed head when all is as it was signed, None for a ledger without one. Raises `Altered`.
+
+    `keys`: the public keys (32 octets) that may sign, by the ledger's name.
+    """
+    state = _State()
+    heads = [_head(size, note, keys) for size, note in checkpoints]
+    waiting = list(reversed(heads))
+    async for run in runs:
+        _follow(state, run, waiting)
+        progress(len(run.leaves))
+    if waiting:
+        raise Altered(f"leaf {state.leaves.size}: missing, the checkpoint of {waiting[-1].size} leaves signs it")
+    if state.suspect is not None:
+        raise Altered(state.suspect)
+    return heads[-1] if heads else None
+
+
+def _head(size: int, note: str, keys: Mapping[str, Sequence[bytes]]) -> Head:
+    head = read_checkpoint(note, keys, f"the checkpoint of {size} leaves")
+    if head.size != size:
+        raise Altered(f"the checkpoint of {size} leaves: it is of {head.size}")
+    return head
+
+
+def _follow(state: _State, run: Run, waiting: list[Head]) -> None:
+    if run.start != state.leaves.size:
+        odd = "missing" if run.start > state.leaves.size else "there twice"
+        raise Altered(state.suspect or f"leaf {state.leaves.size}: {odd}")
+    if len(run.hashes) != len(run.leaves):
+        state.suspect = state.suspect or _first_odd(run)
+    for place, octets in enumerate(run.leaves, run.start):
+        found = leaf_hash(octets)
+        kept = run.hashes[place - run.start] if place - run.start < len(run.hashes) else found
+        if found != kept and state.suspect is None:
+            state.suspect = f"leaf {place}: altered since it was put on"
+        _look(state, octets, place)
+        state.leaves.add(found)
+        state.hashes.add(kept)
+        if waiting and waiting[-1].size == place + 1:
+            _compare(state, waiting.pop())
+    if state.suspect is None and state.leaves.hashes != tuple(run.edge):
+        state.suspect = f"the run at leaf {run.start}: its edge was altered"
+
+
+def _first_odd(run: Run) -> str:
+    kept = [*run.hashes, *[b""] * len(run.leaves)]
+    odd = next((n for n, octets in enumerate(run.leaves) if leaf_hash(octets) != kept[n]), len(run.leaves))
+    return f"leaf {run.start + odd}: {'inserted' if len(run.leaves) > len(run.hashes) else 'missing'}"
+
+
+def _look(state: _State, octets: bytes, place: int) -> None:
+    """The form and the time of one leaf."""
+    try:
+        leaf = _read(octets)
+        said = canonical(msgspec.structs.asdict(leaf)) == octets
+    except (msgspec.DecodeError, ValueError):
+        state.suspect = state.suspect or f"leaf {place}: not in its form"
+        return
+    if not said or leaf.at < state.at:
+        state.suspect = state.suspect or f"leaf {place}: {'the clock was set back' if said else 'not in its form'}"
+    state.at = max(state.at, leaf.at)
+
+
+def _compare(state: _State, head: Head) -> None:
+    """A head was signed over so many leaves: the leaves as they are lead to it, or they were changed."""
+    if state.leaves.root() == head.root:
+        if state.suspect is not None and "clock" not in state.suspect:
+            raise Altered(f"{state.suspect} (the leaves are as signed; what was kept beside them is not)")
+        state.good = head.size
+        return
+    # Who changed the hashes with the leaves hides which one it was, not between which two signatures.
+    raise Altered(state.suspect or f"leaves {state.good} to {head.size - 1}: not those that were signed (a fork)")

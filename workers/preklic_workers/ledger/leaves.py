@@ -1,0 +1,107 @@
+"""Leaves: what a record says of itself, as a commitment that names nobody; and the opening that shows it. Pure.
+
+A record is a document of the store. With each change that counts, an entry is put into its array `leaves` in the same
+write, so that neither is there without the other; the sequencer moves entries from there into the tree.
+"""
+
+import base64
+import datetime as dt
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from preklic_workers.ledger.verify import canonical, commitment
+
+SALT_BYTES: Final = 32
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A collection whose documents carry entries: `kind` of its leaves, and the fields of the record they show."""
+
+    collection: str
+    kind: str
+    shown: tuple[str, ...]
+
+
+SOURCES: Final = (
+    Source("messages", "mail", ("purpose", "template", "producer", "campaign", "variant", "created", "expires")),
+    Source("permissions", "permission", ("purpose", "at", "wording", "version", "language", "method", "confirmed")),
+    Source("withdrawals", "withdrawal", ("purposes", "reason", "seq", "accepted", "closed", "waited", "listed")),
+    Source("acts", "act", ("by", "why", "facts")),
+)
+"""Only fields that never change once they are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Riding:
+    """An entry that waits on its document. `person` is the suppression hash, None where it is about nobody."""
+
+    source: Source
+    record: str
+    person: str | None
+    entry: Fields
+    shown: Fields
+
+    @property
+    def id(self) -> str:
+        """The same for the same entry, however often it is found: 32 hex digits."""
+        named = {"in": self.source.collection, "of": self.record, "entry": plain(self.entry)}
+        return hashlib.sha256(canonical(named)).hexdigest()[:32]
+
+    def content(self) -> dict[str, Any]:
+        """What the leaf commits to."""
+        said: dict[str, Any] = {"in": self.source.collection, "of": self.record, "entry": plain(self.entry)}
+        said["record"] = plain(self.shown)
+        return said if self.person is None else said | {"person": self.person}
+
+    @property
+    def kind(self) -> str:
+        """Like `mail.sent`."""
+        return f"{self.source.kind}.{self.entry['what']}"
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """What shows a leaf's content: the salt (32 octets) and the content that was committed to."""
+
+    salt: bytes
+    content: dict[str, Any]
+
+
+class Leaf(msgspec.Struct, frozen=True):
+    """A leaf as it stands in the tree: canonical JSON. `at` (milliseconds since 1970) is when it got its place."""
+
+    at: int
+    commitment: str
+    id: str
+    kind: str
+    v: int
+
+
+def opening_of(riding: Riding) -> Opening:
+    """A fresh opening: the salt keeps anybody from trying what the content might be."""
+    return Opening(os.urandom(SALT_BYTES), riding.content())
+
+
+def leaf(named: str, kind: str, opening: Opening, at: int) -> bytes:
+    """The octets of a leaf; `named` is its id."""
+    commits = commitment(opening.salt, opening.content)
+    return canonical({"at": at, "commitment": commits, "id": named, "kind": kind, "v": 1})
+
+
+def plain(value: Any) -> Any:
+    """A value of the store as JSON that has one form: moments as texts in UTC, octets in base64."""
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03}Z"
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return value

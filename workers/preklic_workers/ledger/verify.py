@@ -1,0 +1,279 @@
+"""Checks of what the ledger proves, with Python's standard library alone: this very file lies in bundles of evidence.
+
+Sources: RFC 9162 (Merkle tree, proofs), RFC 8785 (canonical JSON), RFC 8032 (Ed25519), C2SP signed-note,
+tlog-checkpoint and tlog-proof. Each function says what it found by `Altered`, with the record at fault.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+MOST_NOTE: Final = 100_000  # characters of a note; a checkpoint of ours has about 250
+_MOST_SIGNATURES: Final = 16
+
+
+class Altered(Exception):
+    """Something is not what was recorded; the text names the record."""
+
+
+class Head(NamedTuple):
+    """What a checkpoint says: the ledger's name, so many leaves, and the hash over them (32 octets)."""
+
+    origin: str
+    size: int
+    root: bytes
+
+
+# --- canonical JSON ---------------------------------------------------------------------------------------------------
+
+
+def canonical(value: Any) -> bytes:
+    """The one form of this value (RFC 8785). Numbers are integers below 2**53: others have no place in the ledger."""
+    _exact(value)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def read_canonical(octets: bytes, what: str) -> Any:
+    """The value behind these octets, which must be its one form."""
+    try:
+        value = json.loads(octets)
+        if canonical(value) == octets:
+            return value
+    except (ValueError, RecursionError):
+        pass
+    raise Altered(f"{what}: this is not canonical JSON")
+
+
+def _exact(value: Any) -> None:
+    if isinstance(value, dict):
+        for name, item in value.items():
+            # Sorting by code points is sorting by UTF-16 units as long as nothing lies above U+D7FF.
+            if not isinstance(name, str) or any(char > "\ud7ff" for char in name):
+                raise ValueError("a field's name is a plain text")
+            _exact(item)
+    elif isinstance(value, list):
+        for item in value:
+            _exact(item)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        if abs(value) >= 2**53:
+            raise ValueError("an integer is too large")
+    elif value is not None and not isinstance(value, bool | str):
+        raise ValueError(f"{type(value).__name__} has no place here")
+
+
+# --- leaves and their openings ----------------------------------------------------------------------------------------
+
+
+def commitment(salt: bytes, content: Mapping[str, Any]) -> str:
+    """What a leaf holds of its content: without the salt (32 octets) nobody can try what it might be."""
+    return base64.b64encode(hashlib.sha256(salt + canonical(dict(content))).digest()).decode()
+
+
+def check_opening(leaf: Mapping[str, Any], salt: bytes, content: Mapping[str, Any], what: str) -> None:
+    """That this content is the one which the leaf was made of."""
+    if len(salt) != 32 or not hmac.compare_digest(str(leaf.get("commitment")), commitment(salt, content)):
+        raise Altered(f"{what}: the content is not the recorded one")
+
+
+# --- the tree ---------------------------------------------------------------------------------------------------------
+
+
+def leaf_hash(leaf: bytes) -> bytes:
+    """The hash of a leaf's octets."""
+    return hashlib.sha256(b"\x00" + leaf).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """The hash of two subtrees side by side."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def root_by_inclusion(leaf: bytes, place: int, size: int, proof: Sequence[bytes]) -> bytes:
+    """The head that this proof leads to from the leaf's hash (RFC 9162, 2.1.3.2)."""
+    if not 0 <= place < size:
+        raise Altered(f"leaf {place}: a tree of {size} leaves has no such place")
+    left, last, head = place, size - 1, leaf
+    for sibling in proof:
+        if last == 0:
+            raise Altered(f"leaf {place}: the proof is too long")
+        if left & 1 or left == last:
+            head = node_hash(sibling, head)
+            while not left & 1 and left:
+                left, last = left >> 1, last >> 1
+        else:
+            head = node_hash(head, sibling)
+        left, last = left >> 1, last >> 1
+    if last:
+        raise Altered(f"leaf {place}: the proof is too short")
+    return head
+
+
+def check_consistency(old: Head, new: Head, proof: Sequence[bytes]) -> None:
+    """That the older head's tree is the beginning of the newer one's (RFC 9162, 2.1.4.2)."""
+    what = f"the checkpoints of {old.size} and {new.size} leaves"
+    if old.size == 0:
+        return
+    if old.size == new.size:
+        if proof or old.root != new.root:
+            raise Altered(f"{what}: two heads of one size (a fork)")
+        return
+    path = [old.root, *proof] if not old.size & (old.size - 1) else list(proof)
+    if old.size > new.size or not path or any(len(one) != 32 for one in path):
+        raise Altered(f"{what}: there is no such proof")
+    if _roots(old.size - 1, new.size - 1, path, what) != (old.root, new.root):
+        raise Altered(f"{what}: the later tree does not begin with the earlier (a fork)")
+
+
+def _roots(left: int, last: int, path: Sequence[bytes], what: str) -> tuple[bytes, bytes]:
+    while left & 1:
+        left, last = left >> 1, last >> 1
+    first, *rest = path
+    old = new = first
+    for sibling in rest:
+        if last == 0:
+            raise Altered(f"{what}: the proof is too long")
+        if left & 1 or left == last:
+            old, new = node_hash(sibling, old), node_hash(sibling, new)
+            while not left & 1 and left:
+                left, last = left >> 1, last >> 1
+        else:
+            new = node_hash(new, sibling)
+        left, last = left >> 1, last >> 1
+    if last:
+        raise Altered(f"{what}: the proof is too short")
+    return old, new
+
+
+# --- signed notes -----------------------------------------------------------------------------------------------------
+
+
+def key_id(name: str, public: bytes) -> bytes:
+    """The four octets by which a signature names its key."""
+    return hashlib.sha256(name.encode() + b"\n\x01" + public).digest()[:4]
+
+
+def read_checkpoint(note: str, keys: Mapping[str, Sequence[bytes]], what: str) -> Head:
+    """The head that this note signs by one of the keys (32 octets each) known for its name; the others are ignored."""
+    text, signatures = _parts(note, what)
+    lines = text.split("\n")
+    if len(lines) != 4 or not lines[1].isascii() or not lines[1].isdigit() or lines[1] != str(int(lines[1])):
+        raise Altered(f"{what}: this is not a checkpoint")
+    root = _octets(lines[2], what)
+    if len(root) != 32:
+        raise Altered(f"{what}: this is not a checkpoint")
+    known = {(name, key_id(name, public)): public for name, those in keys.items() for public in those}
+    good = 0
+    for name, named, signature in signatures:
+        public = known.get((name, named))
+        if public is not None:
+            if not ed25519(public, text.encode(), signature):
+                raise Altered(f"{what}: its signature is wrong")
+            good += 1
+    if not good:
+        raise Altered(f"{what}: no known key signed it")
+    return Head(lines[0], int(lines[1]), root)
+
+
+def _parts(note: str, what: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
+    if len(note) > MOST_NOTE or any(char < " " and char != "\n" for char in note):
+        raise Altered(f"{what}: this is not a note")
+    text, blank, below = note.rpartition("\n\n")
+    lines = below.split("\n")
+    if not blank or lines[-1] or not 1 <= len(lines) - 1 <= _MOST_SIGNATURES:
+        raise Altered(f"{what}: this is not a signed note")
+    return text + "\n", [_signature(line, what) for line in lines[:-1]]
+
+
+def _signature(line: str, what: str) -> tuple[str, bytes, bytes]:
+    fields = line.split(" ")
+    if len(fields) != 3 or fields[0] != "—" or not fields[1]:
+        raise Altered(f"{what}: a line of its signatures is none")
+    name, octets = fields[1], _octets(fields[2], what)
+    if len(octets) < 5:
+        raise Altered(f"{what}: a line of its signatures is none")
+    return name, octets[:4], octets[4:]
+
+
+def read_proof(text: str, what: str) -> tuple[int, list[bytes], str]:
+    """The place, the hashes and the checkpoint (not checked yet) of a tlog-proof."""
+    above, blank, checkpoint = text.partition("\n\n")
+    first, *lines = above.split("\n")
+    label, space, place = (lines or [""])[0].partition(" ")
+    plain = place.isascii() and place.isdigit() and str(int(place)) == place
+    if first != "c2sp.org/tlog-proof@v1" or not blank or label != "index" or not space or not plain:
+        raise Altered(f"{what}: this is not a proof")
+    hashes = [_octets(line, what) for line in lines[1:]]
+    if len(hashes) > 64 or any(len(one) != 32 for one in hashes):
+        raise Altered(f"{what}: this is not a proof")
+    return int(place), hashes, checkpoint
+
+
+def _octets(text: str, what: str) -> bytes:
+    """Base64 in its one form."""
+    try:
+        octets = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Altered(f"{what}: this is not base64") from None
+    if base64.b64encode(octets).decode() != text:
+        raise Altered(f"{what}: base64 in a form that is not its own")
+    return octets
+
+
+# --- Ed25519 (RFC 8032, 5.1.7), for machines without any library of cryptography --------------------------------------
+
+_P: Final = 2**255 - 19
+_Q: Final = 2**252 + 27742317777372353535851937790883648493
+_D: Final = -121665 * pow(121666, _P - 2, _P) % _P
+_ROOT: Final = pow(2, (_P - 1) // 4, _P)
+_Point = tuple[int, int, int, int]
+
+
+def ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether the key (32 octets) signed the message."""
+    if len(public) != 32 or len(signature) != 64:
+        return False
+    key, nonce = _point(public), _point(signature[:32])
+    scalar = int.from_bytes(signature[32:], "little")
+    if key is None or nonce is None or scalar >= _Q:
+        return False
+    digest = int.from_bytes(hashlib.sha512(signature[:32] + public + message).digest(), "little") % _Q
+    left, right = _times(scalar, _BASE), _plus(nonce, _times(digest, key))
+    return not (left[0] * right[2] - right[0] * left[2]) % _P and not (left[1] * right[2] - right[1] * left[2]) % _P
+
+
+def _plus(one: _Point, other: _Point) -> _Point:
+    a, b = (one[1] - one[0]) * (other[1] - other[0]) % _P, (one[1] + one[0]) * (other[1] + other[0]) % _P
+    c, d = 2 * one[3] * other[3] * _D % _P, 2 * one[2] * other[2] % _P
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return e * f % _P, g * h % _P, f * g % _P, e * h % _P
+
+
+def _times(scalar: int, point: _Point) -> _Point:
+    total: _Point = (0, 1, 1, 0)
+    while scalar:
+        if scalar & 1:
+            total = _plus(total, point)
+        point, scalar = _plus(point, point), scalar >> 1
+    return total
+
+
+def _point(octets: bytes) -> _Point | None:
+    y = int.from_bytes(octets, "little")
+    sign, y = y >> 255, y & (2**255 - 1)
+    if y >= _P:
+        return None
+    square = (y * y - 1) * pow(_D * y * y + 1, _P - 2, _P) % _P
+    x = pow(square, (_P + 3) // 8, _P)
+    if (x * x - square) % _P:
+        x = x * _ROOT % _P
+    if (x * x - square) % _P or (x == 0 and sign):
+        return None
+    x = _P - x if x & 1 != sign else x
+    return x, y, 1, x * y % _P
+
+
+_BASE: Final = _point((4 * pow(5, _P - 2, _P) % _P).to_bytes(32, "little")) or (0, 1, 1, 0)
