@@ -23,11 +23,15 @@ class Grown:
         self.roots = [EMPTY]
         edge = Edge()
         for leaf in self.leaves:
-            for level, place, found in edge.add(leaf_hash(leaf)):
-                self.subtrees[level, place] = found
+            edge.extend([leaf_hash(leaf)])
             self.roots.append(edge.root())
 
     def hashes(self, level: int, place: int) -> bytes:
+        if (level, place) not in self.subtrees:
+            edge = Edge()
+            edge.extend(map(leaf_hash, self.leaves[place << level : place + 1 << level]))
+            assert edge.size == 1 << level  # whole ones alone are asked for
+            self.subtrees[level, place] = edge.root()
         return self.subtrees[level, place]
 
 
@@ -104,8 +108,7 @@ def test_a_fork_is_found(data):
 def test_an_edge_goes_on_where_it_was_stored(size):
     edge = Edge.of(size, TREE.hashes)
     assert edge.root() == TREE.roots[size]
-    for leaf in TREE.leaves[size : size + 9]:
-        edge.add(leaf_hash(leaf))
+    edge.extend(map(leaf_hash, TREE.leaves[size : size + 9]))
     assert edge.root() == TREE.roots[min(MOST, size + 9)]
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from preklic_workers.ledger.leaves import Leaf
+from preklic_workers.ledger.leaves import Leaf, canonical
 from preklic_workers.ledger.tree import Edge, leaf_hash
-from preklic_workers.ledger.verify import Altered, Head, canonical, read_checkpoint
+from preklic_workers.ledger.verify import Altered, Head, read_checkpoint
 from preklic_workers.store.ledger import Run
 
 _read = msgspec.json.Decoder(Leaf, strict=True).decode
@@ -17,11 +17,10 @@ _read = msgspec.json.Decoder(Leaf, strict=True).decode
 class _State:
     """How far it came; `good` leaves are as a signed head says.
 
-    `leaves` grows by the leaves as they are, `hashes` by what was kept of them when they came.
+    `leaves` grows by the leaves as they are, which their runs' own hashes say again.
     """
 
     leaves: Edge = field(default_factory=Edge)
-    hashes: Edge = field(default_factory=Edge)
     at: int = 0
     good: int = 0
     suspect: str | None = None
@@ -61,33 +60,32 @@ def _follow(state: _State, run: Run, waiting: list[Head]) -> None:
     if run.start != state.leaves.size:
         odd = "missing" if run.start > state.leaves.size else "there twice"
         raise Altered(state.suspect or f"leaf {state.leaves.size}: {odd}")
-    if len(run.hashes) != len(run.leaves):
-        state.suspect = state.suspect or _first_odd(run)
+    found = list(map(leaf_hash, run.leaves))
+    if found != list(run.hashes):
+        state.suspect = state.suspect or _first_odd(run, found)
     for place, octets in enumerate(run.leaves, run.start):
-        found = leaf_hash(octets)
-        kept = run.hashes[place - run.start] if place - run.start < len(run.hashes) else found
-        if found != kept and state.suspect is None:
-            state.suspect = f"leaf {place}: altered since it was put on"
         _look(state, octets, place)
-        state.leaves.add(found)
-        state.hashes.add(kept)
-        if waiting and waiting[-1].size == place + 1:
+    ends = [head.size for head in reversed(waiting) if head.size <= run.end]
+    for end in [*ends, run.end]:
+        state.leaves.extend(found[state.leaves.size - run.start : end - run.start])
+        if waiting and waiting[-1].size == end:
             _compare(state, waiting.pop())
-    if state.suspect is None and state.leaves.hashes != tuple(run.edge):
-        state.suspect = f"the run at leaf {run.start}: its edge was altered"
+    if state.leaves.hashes != tuple(run.edge):
+        state.suspect = state.suspect or f"the run at leaf {run.start}: its edge was altered"
 
 
-def _first_odd(run: Run) -> str:
-    kept = [*run.hashes, *[b""] * len(run.leaves)]
-    odd = next((n for n, octets in enumerate(run.leaves) if leaf_hash(octets) != kept[n]), len(run.leaves))
-    return f"leaf {run.start + odd}: {'inserted' if len(run.leaves) > len(run.hashes) else 'missing'}"
+def _first_odd(run: Run, found: Sequence[bytes]) -> str:
+    kept = [*run.hashes, *[b""] * len(found)]
+    odd = next((place for place, one in enumerate(found) if one != kept[place]), len(found))
+    more = len(found) - len(run.hashes)
+    return f"leaf {run.start + odd}: {'altered' if not more else 'inserted' if more > 0 else 'missing'}"
 
 
 def _look(state: _State, octets: bytes, place: int) -> None:
     """The form and the time of one leaf."""
     try:
         leaf = _read(octets)
-        said = canonical(msgspec.structs.asdict(leaf)) == octets
+        said = canonical(leaf) == octets
     except (msgspec.DecodeError, ValueError):
         state.suspect = state.suspect or f"leaf {place}: not in its form"
         return

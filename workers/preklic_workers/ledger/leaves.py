@@ -14,8 +14,6 @@ from typing import Any, Final
 
 import msgspec
 
-from preklic_workers.ledger.verify import canonical, commitment
-
 SALT_BYTES: Final = 32
 Fields = Mapping[str, Any]
 
@@ -90,18 +88,25 @@ def opening_of(riding: Riding) -> Opening:
 
 def leaf(named: str, kind: str, opening: Opening, at: int) -> bytes:
     """The octets of a leaf; `named` is its id."""
-    commits = commitment(opening.salt, opening.content)
-    return canonical({"at": at, "commitment": commits, "id": named, "kind": kind, "v": 1})
+    digest = hashlib.sha256(opening.salt + canonical(opening.content)).digest()
+    return canonical(Leaf(at, base64.b64encode(digest).decode(), named, kind, 1))
+
+
+def canonical(value: Any) -> bytes:
+    """What `verify.canonical` says, ten times as fast; a test holds the two equal."""
+    return msgspec.json.encode(value, order="sorted")
 
 
 def plain(value: Any) -> Any:
     """A value of the store as JSON that has one form: moments as texts in UTC, octets in base64."""
-    if isinstance(value, Mapping):
+    if isinstance(value, str | int):
+        return value
+    if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03}Z"
+        return value.astimezone(dt.UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     return value

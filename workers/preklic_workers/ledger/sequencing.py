@@ -102,8 +102,7 @@ class Sequencer:
         at = max(end.at, millis(now))
         leaves = [leaf(name, one.kind, openings[name][1], at) for name, one in fresh.items()]
         hashes = [leaf_hash(one) for one in leaves]
-        for one in hashes:
-            end.edge.add(one)
+        end.edge.extend(hashes)
         self._end = None  # what follows may fail: then the tree's end is read again
         if not await self._store.append(Run(start, leaves, hashes, end.edge.hashes, now)):
             log.warning("another sequencer is at work", count=len(leaves))

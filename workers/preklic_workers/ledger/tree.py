@@ -47,17 +47,16 @@ class Edge:
         """The subtrees, the largest first."""
         return tuple(self._stack)
 
-    def add(self, leaf: bytes) -> list[tuple[int, int, bytes]]:
-        """Put the hash of the next leaf on: each whole subtree that is there now, as (level, place, hash)."""
-        grown = [(0, self.size, leaf)]
-        level, left = 0, self.size
-        while left & 1:
-            leaf = node_hash(self._stack.pop(), leaf)
-            level, left = level + 1, left >> 1
-            grown.append((level, left, leaf))
-        self._stack.append(leaf)
-        self.size += 1
-        return grown
+    def extend(self, leaves: Iterable[bytes]) -> None:
+        """Put the hashes of the next leaves on."""
+        stack, size, sha256 = self._stack, self.size, hashlib.sha256
+        for leaf in leaves:
+            head, left = leaf, size
+            while left & 1:
+                head, left = sha256(_NODE + stack.pop() + head).digest(), left >> 1
+            stack.append(head)
+            size += 1
+        self.size = size
 
     def root(self) -> bytes:
         """The head of the tree as it is now."""

@@ -124,8 +124,13 @@ class LedgerStore:
                 doc |= {"person": person, "sealed": keys[person, "evidence"].encrypt(text, person, _PLACE, leaf)}
             docs.append(doc)
         if docs:
-            writes = [UpdateOne({"_id": doc.pop("_id")}, {"$set": doc}, upsert=True) for doc in docs]
-            _done(await self._openings.bulk(writes))
+            result = await self._openings.insert_many(docs)
+            if not result.sure:
+                raise Unavailable("openings")
+            # One that is there already was kept for a leaf that did not get its place.
+            again = [UpdateOne({"_id": docs[place]["_id"]}, {"$set": docs[place]}) for place in result.failed]
+            if again:
+                _done(await self._openings.bulk(again))
 
     async def sign(self, size: int, note: str) -> None:
         """Keep a signed head."""
