@@ -152,6 +152,12 @@ WEBHOOK_GAPS: Final = Counter(
     "(act webhook_gap). Page when it grows: changes in between that others overwrote were not told.",
     registry=REGISTRY,
 )
+LEDGER_LEAVES: Final = Counter("preklic_ledger_leaves", "Records put into the ledger.", registry=REGISTRY)
+LEDGER_LAG: Final = Gauge(
+    "preklic_ledger_lag_seconds",
+    "How long the oldest record waited for its place in the ledger when it got it. Page when over 60.",
+    registry=REGISTRY,
+)
 WEBHOOK_LAG: Final = Gauge(
     "preklic_webhook_lag_seconds",
     "How far the reader of changes is behind, in the upkeep that holds its lease. Page when over 600.",

@@ -8,6 +8,8 @@ import argparse
 import asyncio
 import contextlib
 import datetime as dt
+import multiprocessing
+import os
 import statistics
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +20,7 @@ from unittest.mock import patch
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from bench.watch import TICKS
 from preklic_shared.ids import new_id
 from preklic_shared.registry import load_registry
 from preklic_stack.children import Children
@@ -38,10 +41,9 @@ KEY = Ed25519PrivateKey.generate()
 
 
 @contextlib.asynccontextmanager
-async def opened(folder: Path, url: str) -> AsyncIterator[Store]:
+async def opened(keys: Path, url: str) -> AsyncIterator[Store]:
     """A store with the keys of upkeep, which holds those of `evidence`."""
-    init_keys(folder / "keys", dt.datetime.now(dt.UTC))
-    ring = load_ring(folder / "keys" / "upkeep", "upkeep")
+    ring = load_ring(keys / "upkeep", "upkeep")
     store = await open_store(SimpleNamespace(mongo_url=url, mongo_database="bench_ledger"), ring)
     await schema.apply(store.mongo)
     yield store
@@ -95,56 +97,92 @@ def leafless() -> Iterator[None]:
         yield
 
 
-async def following(sequencer: Sequencer) -> None:
-    """As the role does."""
-    while True:
-        await sequencer.once()
-        await asyncio.sleep(EVERY)
+def following(url: str, keys: Path) -> None:
+    """As the role does, in a process of its own."""
+
+    async def work() -> None:
+        async with opened(keys, url) as store:
+            sequencer = Sequencer(store.ledger, store.mongo, NAME, KEY)
+            while True:
+                await sequencer.once()
+                await asyncio.sleep(EVERY)
+
+    asyncio.run(work())
 
 
-async def measure(store: Store, leaves: int, count: int) -> dict[str, float]:
-    """All figures."""
-    sequencer = Sequencer(store.ledger, store.mongo, NAME, KEY)
+@contextlib.contextmanager
+def beside(url: str, keys: Path) -> Iterator[int]:
+    """A sequencer at work meanwhile; its process."""
+    process = multiprocessing.Process(target=following, args=(url, keys))
+    process.start()
+    assert process.pid is not None
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.join()
+
+
+async def measure(store: Store, url: str, keys: Path, database: int, leaves: int, count: int) -> dict[str, float]:
+    """All figures; `database` is the process of MongoDB."""
     names = await people(store, 2_000)
-    for start in range(0, leaves, AT_ONCE):
-        await asyncio.gather(
-            *(
-                store.acts.record(Act("bench", "me", "x", person=names[(start + n) % len(names)]))
-                for n in range(AT_ONCE)
-            )
-        )
-    began = time.perf_counter()
-    moved = await sequencer.once()
-    rate = moved / (time.perf_counter() - began)
-    await sequencer.checkpoint()
-    began = time.perf_counter()
-    await audit(store.ledger.runs(), await store.ledger.checkpoints(), {NAME: [KEY.public_key().public_bytes_raw()]})
-    verified = moved / (time.perf_counter() - began)
-    size = await octets(store, moved)
+    rates = await throughput(store, names, leaves)
     bare, full = [], []
     for _ in range(TURNS):
         with leafless():
-            bare.append(await mails(store, names, count))
-        beside = asyncio.create_task(following(sequencer))
-        full.append(await mails(store, names, count))
-        beside.cancel()
-        await asyncio.gather(beside, return_exceptions=True)
-        await sequencer.once()
-    cost = [without / with_it - 1 for without, with_it in zip(bare, full, strict=True)]
+            bare.append(await turn(store, names, count, {"mongod": database}))
+        with beside(url, keys) as sequencer:
+            await asyncio.sleep(1)
+            full.append(await turn(store, names, count, {"mongod": database, "sequencer": sequencer}))
+    found = {
+        f"{name}, us of CPU a mail, {how}": statistics.median(one[name] for one in turns)
+        for how, turns in (("without", bare), ("with", full))
+        for name in turns[0]
+    }
+    return rates | found
+
+
+async def throughput(store: Store, names: list[str], leaves: int) -> dict[str, float]:
+    """The sequencer's rate, that of `ledger verify`, and the size of a leaf."""
+    for start in range(0, leaves, AT_ONCE):
+        several = (Act("bench", "me", "x", person=names[(start + n) % len(names)]) for n in range(AT_ONCE))
+        await asyncio.gather(*map(store.acts.record, several))
+    sequencer = Sequencer(store.ledger, store.mongo, NAME, KEY)
+    began = time.perf_counter()
+    moved = await sequencer.once()
+    put = time.perf_counter()
+    await sequencer.checkpoint()
+    signed = time.perf_counter()
+    await audit(store.ledger.runs(), await store.ledger.checkpoints(), {NAME: [KEY.public_key().public_bytes_raw()]})
     return {
-        "leaves put on, a second": rate,
-        "leaves verified, a second": verified,
-        "octets a leaf, with its opening": size,
-        "mails' writes a second, without": statistics.median(bare),
-        "mails' writes a second, with": statistics.median(full),
-        "what the ledger costs them, %": statistics.median(cost) * 100,
+        "leaves put on, a second": moved / (put - began),
+        "leaves verified, a second": moved / (time.perf_counter() - signed),
+        "octets a leaf, with its opening": await octets(store, moved),
     }
 
 
+async def turn(store: Store, names: list[str], count: int, processes: dict[str, int]) -> dict[str, float]:
+    """What each process spends on a mail's writes, in microseconds of CPU."""
+    groups = {"worker": [os.getpid()]} | {name: [pid] for name, pid in processes.items()}
+    begin = {name: spent(pid) for name, (pid,) in groups.items()}
+    await mails(store, names, count)
+    if "sequencer" in processes:
+        while await store.ledger.riding(1):  # noqa: ASYNC110 - the other process has no event to wait for
+            await asyncio.sleep(0.05)
+    used = {name: (spent(pid) - begin[name]) / count * 1e6 for name, (pid,) in groups.items()}
+    return used | {"all": sum(used.values())}
+
+
+def spent(pid: int) -> float:
+    """CPU seconds of one process since it began."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
 async def octets(store: Store, leaves: int) -> float:
-    """Stored octets of one leaf and its opening."""
-    sizes = [await store.mongo.command({"collStats": name}) for name in ("ledger", "openings")]
-    return sum(one["size"] for one in sizes) / leaves
+    """Stored octets of one leaf and what opens it."""
+    size: int = (await store.mongo.command({"collStats": "ledger"}))["size"]
+    return size / leaves
 
 
 def main() -> None:
@@ -157,12 +195,14 @@ def main() -> None:
         folder = Path(made)
         mongo = start_mongo(children, folder / "mongo", options=(CACHE, "2"))
 
+        init_keys(folder / "keys", dt.datetime.now(dt.UTC))
+
         async def work() -> dict[str, float]:
-            async with opened(folder, mongo.url) as store:
-                return await measure(store, given.leaves, given.mails)
+            async with opened(folder / "keys", mongo.url) as store:
+                return await measure(store, mongo.url, folder / "keys", mongo.members[0].pid, given.leaves, given.mails)
 
         for name, figure in asyncio.run(work()).items():
-            print(f"{name:<36} {figure:>12,.1f}")
+            print(f"{name:<44} {figure:>12,.1f}")
 
 
 if __name__ == "__main__":

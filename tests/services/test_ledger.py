@@ -5,29 +5,15 @@ import datetime as dt
 import random
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pymongo import DeleteOne, UpdateOne
 
+from ledgering import KEYS, NAME, sequencer_of
 from preklic_workers.ledger.auditing import audit
-from preklic_workers.ledger.leaves import Leaf, leaf
-from preklic_workers.ledger.sequencing import Sequencer
+from preklic_workers.ledger.leaves import Opening, leaf
 from preklic_workers.ledger.tree import leaf_hash
 from preklic_workers.ledger.verify import Altered, check_opening, read_canonical
 from preklic_workers.store import Act, Unavailable
-from preklic_workers.store.ledger import LedgerStore
 from storing import claimed, gated, grant, subject, withdraw
-
-KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
-NAME = "primer.example/ledger"
-KEYS = {NAME: [KEY.public_key().public_bytes_raw()]}
-
-
-def ledger_of(store) -> LedgerStore:
-    return LedgerStore(store.mongo, store.vault)
-
-
-def sequencer_of(store, ledger=None) -> Sequencer:
-    return Sequencer(ledger or ledger_of(store), store.mongo, NAME, KEY)
 
 
 async def acted(store, count: int) -> None:
@@ -35,12 +21,12 @@ async def acted(store, count: int) -> None:
 
 
 async def audited(store):
-    ledger = ledger_of(store)
+    ledger = store.ledger
     return await audit(ledger.runs(), await ledger.checkpoints(), KEYS)
 
 
 async def all_leaves(store) -> list[bytes]:
-    return [one async for run in ledger_of(store).runs() for one in run.leaves]
+    return [one async for run in store.ledger.runs() for one in run.leaves]
 
 
 async def test_a_mails_whole_way_is_in_the_ledger_with_openings_that_fit(store):
@@ -57,15 +43,15 @@ async def test_a_mails_whole_way_is_in_the_ledger_with_openings_that_fit(store):
     assert sorted(kinds) == ["mail.sent", "permission.granted", "withdrawal.closed"]
     assert (await audited(store)).size == 3
     opened = {}
-    for octets in await all_leaves(store):
-        found = read_canonical(octets, "it")
-        place, opening = (await ledger_of(store).opened([found["id"]]))[found["id"]]
+    (run,) = [one async for one in store.ledger.runs(ana)]
+    for place, opening in (await store.ledger.opened(run, range(run.end))).items():
+        found = read_canonical(run.leaves[place], "it")
         check_opening(found, opening.salt, opening.content, f"leaf {place}")
         opened[found["kind"]] = opening.content
     sent = opened["mail.sent"]
     assert (sent["of"], sent["person"], sent["entry"]["reply"]) == (message, ana, {"code": 250})
     assert sent["record"]["purpose"] == "newsletter"
-    assert await ledger_of(store).riding() == []
+    assert await store.ledger.riding() == []
     assert await sequencer.once() == 0
 
 
@@ -75,9 +61,8 @@ async def test_what_a_leaf_says_in_the_clear_names_nobody(store):
     (octets,) = await all_leaves(store)
     assert subject("ana@primer.example").encode() not in octets
     assert set(read_canonical(octets, "it")) == {"at", "commitment", "id", "kind", "v"}
-    stored = await store.mongo["openings"].find_one({})
-    assert "clear" not in stored
-    assert b"newsletter" not in bytes(stored["sealed"])
+    (sealed,) = (await store.ledger.last()).openings
+    assert b"newsletter" not in sealed
 
 
 async def test_after_an_erasure_the_chain_verifies_and_the_opening_is_gone(store):
@@ -87,16 +72,14 @@ async def test_after_an_erasure_the_chain_verifies_and_the_opening_is_gone(store
     await sequencer.once()
     await store.vault.destroy(ana)
     await sequencer.checkpoint()
-    (octets,) = await all_leaves(store)
-    named = read_canonical(octets, "it")["id"]
-    assert (await ledger_of(store).opened([named]))[named][1] is None
+    assert await store.ledger.opened(await store.ledger.last(), [0]) == {0: None}
     assert (await audited(store)).size == 1
 
 
 class Dying:
     """A ledger that stops at the n-th of its writes: before it, or after it with the answer lost."""
 
-    WRITES = frozenset({"keep", "append", "moved", "sign"})
+    WRITES = frozenset({"append", "moved", "sign"})
 
     def __init__(self, ledger, left: int, *, after: bool) -> None:
         self._ledger, self.left, self._after = ledger, left, after
@@ -125,7 +108,7 @@ async def test_a_sequencer_that_dies_at_any_write_leaves_no_gap_no_fork_and_noth
     for turn in range(100):
         await acted(store, 3)
         written += 3
-        dying = Dying(ledger_of(store), chance.randint(1, 5), after=turn % 2 == 0)
+        dying = Dying(store.ledger, chance.randint(1, 5), after=turn % 2 == 0)
         sequencer = sequencer_of(store, dying)
         try:
             await sequencer.once()
@@ -213,12 +196,12 @@ async def test_a_run_that_is_gone_and_a_tail_that_was_cut_off_are_named(filled):
 @pytest.mark.attack(63, guard="preklic_workers.ledger.auditing:_compare")
 async def test_a_whole_other_ledger_does_not_fit_the_signed_heads(filled):
     """A fork: everything is written anew from leaf 20 on, hashes and edges with it, but nobody can sign it."""
-    runs = [run async for run in ledger_of(filled).runs()]
-    checkpoints = await ledger_of(filled).checkpoints()
+    runs = [run async for run in filled.ledger.runs()]
+    checkpoints = await filled.ledger.checkpoints()
     await filled.mongo["ledger"].bulk([DeleteOne({"_id": run.start}) for run in runs[2:]])
     await acted(filled, 20)
     await sequencer_of(filled).once()
-    assert await ledger_of(filled).checkpoints() == checkpoints
+    assert await filled.ledger.checkpoints() == checkpoints
     with pytest.raises(Altered, match=r"^leaves 20 to 29: not those that were signed"):
         await audited(filled)
 
@@ -230,8 +213,8 @@ async def test_a_clock_that_was_set_back_is_named_and_the_sequencer_never_does_i
     await sequencer_of(filled).once()
     times = [read_canonical(one, "it")["at"] for one in await all_leaves(filled)]
     assert times == sorted(times)
-    last = (await ledger_of(filled).last()).start
-    octets = leaf("0" * 32, "act.looked", next(iter((await opened(filled)).values())), times[0] - 1)
+    last = (await filled.ledger.last()).start
+    octets = leaf("0" * 32, "act.looked", Opening(bytes(32), {}), times[0] - 1)
     doc = await filled.mongo["ledger"].find_one({"_id": last})
     changed = [octets, *map(bytes, doc["leaves"][1:])]
     await filled.mongo["ledger"].bulk(
@@ -241,18 +224,13 @@ async def test_a_clock_that_was_set_back_is_named_and_the_sequencer_never_does_i
         await audited(filled)
 
 
-async def opened(store):
-    names = [Leaf(**read_canonical(one, "it")).id for one in await all_leaves(store)]
-    return {name: opening for name, (_, opening) in (await ledger_of(store).opened(names)).items()}
-
-
 async def test_a_head_by_another_key_or_over_another_size_is_named(filled):
     await filled.mongo["checkpoints"].bulk(
-        [UpdateOne({"_id": 30}, {"$set": {"note": (await ledger_of(filled).checkpoints())[1][1]}})]
+        [UpdateOne({"_id": 30}, {"$set": {"note": (await filled.ledger.checkpoints())[1][1]}})]
     )
     with pytest.raises(Altered, match="the checkpoint of 30 leaves: it is of 20"):
         await audited(filled)
-    ledger = ledger_of(filled)
+    ledger = filled.ledger
     checkpoints = await ledger.checkpoints()
     with pytest.raises(Altered, match="no known key"):
         await audit(ledger.runs(), checkpoints, {"other.example/ledger": KEYS[NAME]})

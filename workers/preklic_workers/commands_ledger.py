@@ -1,5 +1,6 @@
 """`preklic ledger`: whether what was recorded is still what was signed."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -45,19 +46,7 @@ def verify(*, key: PublicKey = None, checkpoint: Known = None, as_json: Json = F
     keys = {origin_of(config): [public_key(config, key)]}
     kept = [(path, read_checkpoint(_note(path), keys, str(path))) for path in checkpoint or ()]
 
-    async def work(opened: Store, _: Settings) -> Head | None:
-        heads = await opened.ledger.checkpoints()
-        console = Console(stderr=True)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task("leaves", total=heads[-1][0] if heads else None)
-            found = await audit(opened.ledger.runs(), heads, keys, lambda count: bar.advance(task, count))
-        signed = dict(heads)
-        for path, head in kept:
-            if head.size not in signed or read_checkpoint(signed[head.size], keys, str(path)) != head:
-                raise Altered(f"{path}: this ledger does not have the head of {head.size} leaves that it signed then")
-        return found
-
-    head = looking.with_store(work)
+    head = looking.with_store(lambda opened, _: _audited(opened, keys, kept))
     if as_json:
         show_json({"leaves": head.size if head else 0, "root": head.root.hex() if head else None})
     else:
@@ -75,6 +64,21 @@ def checkpoint(*, size: Annotated[int | None, typer.Option(min=1, help="Of so ma
     if note is None:
         raise Stop(Code.FINDING, "no such head is signed", "the role ledger signs one a minute: preklic worker ledger")
     typer.echo(note, nl=False)
+
+
+async def _audited(
+    opened: Store, keys: Mapping[str, Sequence[bytes]], kept: Sequence[tuple[Path, Head]]
+) -> Head | None:
+    heads = await opened.ledger.checkpoints()
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("leaves", total=heads[-1][0] if heads else None)
+        found = await audit(opened.ledger.runs(), heads, keys, lambda count: bar.advance(task, count))
+    signed = dict(heads)
+    for path, head in kept:
+        if head.size not in signed or read_checkpoint(signed[head.size], keys, str(path)) != head:
+            raise Altered(f"{path}: this ledger does not have the head of {head.size} leaves that it signed then")
+    return found
 
 
 def public_key(config: Settings, given: str | None) -> bytes:

@@ -127,8 +127,6 @@ class Erasures:
         """That there was a yes stays, what was said with it goes; its key is gone already."""
         if "evidence" not in keep:
             _sure(await self._mongo["permissions"].bulk([UpdateMany(_proven(subject), {"$set": {"proof": GONE}})]))
-            opened = [UpdateMany({"person": subject}, {"$unset": {"sealed": ""}})]
-            _sure(await self._mongo["openings"].bulk(opened))
 
     async def _drop_dead(self, subject: str, keep: frozenset[str]) -> None:
         """Dead letters of the person's mails: their sealed bodies hold the address, and nobody may run them again."""

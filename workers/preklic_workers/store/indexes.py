@@ -71,7 +71,7 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("keep", (("keep", 1),), {"expireAfterSeconds": 0}),
         _RIDING,
     ),
-    "openings": (Index("person", (("person", 1),), {"sparse": True}),),  # an erasure deletes them
+    "ledger": (Index("person", (("persons", 1),)),),
     "requests": (Index("kind", (("kind", 1), ("at", 1))),),
     "held_mails": (Index("hold", (("hold", 1),)), Index("person", (("person", 1),))),
     # A webhook that is neither taken nor dead after its 14 days was thrown away with its queue.

@@ -14,18 +14,15 @@ LEAVES: Final = list_of(
     1000,
 )  # fmt: skip
 """What happened to a record, on the record itself, until the sequencer has put it into the ledger."""
-_LEAF: Final[Doc] = {"bsonType": "string", "pattern": "^[0-9a-f]{32}$"}
+_RECORD: Final[Doc] = {"bsonType": "string", "pattern": "^[a-z]{1,20}:.{1,200}$"}
+_PERSON: Final[Doc] = {"anyOf": [HASH, {"enum": [""]}]}
 RUN: Final = object_of(
-    ["_id", "at", "leaves", "hashes", "edge"],
-    _id=WHOLE,
-    at=DATE,
-    leaves=list_of(BYTES, 20_000),
-    hashes=BYTES,
-    edge=BYTES,
-)
-OPENING: Final = object_of(["_id", "place"], _id=_LEAF, place=WHOLE, person=HASH, sealed=BYTES, clear=BYTES)
+    ["_id", "at", "leaves", "hashes", "edge", "records", "persons", "openings"],
+    _id=WHOLE, at=DATE, leaves=list_of(BYTES, 10_000), hashes=BYTES, edge=BYTES, records=list_of(_RECORD, 10_000),
+    persons=list_of(_PERSON, 10_000), openings=list_of(BYTES, 10_000),
+)  # fmt: skip
 CHECKPOINT: Final = object_of(
     ["_id", "note", "at"], _id=WHOLE, note={"bsonType": "string", "maxLength": 10_000}, at=DATE
 )
 
-LEDGER: Final[dict[str, Doc]] = {"ledger": RUN, "openings": OPENING, "checkpoints": CHECKPOINT}
+LEDGER: Final[dict[str, Doc]] = {"ledger": RUN, "checkpoints": CHECKPOINT}

@@ -1,0 +1,15 @@
+"""A ledger for tests: its name, its key, and who puts leaves on."""
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from preklic_workers.ledger.sequencing import Sequencer
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
+NAME = "primer.example/preklic"
+PUBLIC = KEY.public_key().public_bytes_raw()
+KEYS = {NAME: [PUBLIC]}
+
+
+def sequencer_of(store, ledger=None) -> Sequencer:
+    """One that works on this store; `ledger` takes the place of its own."""
+    return Sequencer(ledger or store.ledger, store.mongo, NAME, KEY)

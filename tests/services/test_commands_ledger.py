@@ -1,0 +1,121 @@
+"""`preklic ledger` and `preklic evidence` as people run them: what they print, and end with."""
+
+import asyncio
+import json
+
+import pytest
+from pymongo import UpdateOne
+
+from commanding import Commands
+from preklic_workers.keydir import load_ring
+from preklic_workers.keyfiles import init_keys
+from preklic_workers.ledger.sequencing import Sequencer
+from storing import claimed, grant, now, open_test_store, subject
+
+ANA = "ana@primer.example"
+NAME = "primer.example/preklic"
+
+
+@pytest.fixture
+def desk(monkeypatch, capsys, mongo_url, mongo_database, tmp_path):
+    """The commands, with all keys; `desk.store(work)` runs on the store, `desk.signed()` moves and signs what waits."""
+    init_keys(tmp_path / "keys", now())
+    rings = {role: load_ring(tmp_path / "keys" / role, role) for role in ("upkeep", "ledger")}
+    places = {"MONGO_URL": mongo_url, "MONGO_DATABASE": mongo_database, "KEY_DIR": str(tmp_path / "keys")}
+    environment = {f"PREKLIC_{name}": value for name, value in places.items()}
+    monkeypatch.delenv("PREKLIC_CONFIG", raising=False)
+    made = Commands(monkeypatch, capsys, environment | {"COLUMNS": "250", "PREKLIC_MAIL_DOMAIN": "primer.example"})
+
+    def on_store(work, role="upkeep"):
+        async def opened():
+            store = await open_test_store(mongo_url, mongo_database, ring=rings[role])
+            try:
+                return await work(store)
+            finally:
+                store.close()
+
+        return asyncio.run(opened())
+
+    async def sign(store):
+        sequencer = Sequencer(store.ledger, store.mongo, NAME, rings["ledger"].ledger)
+        await sequencer.once()
+        return await sequencer.checkpoint()
+
+    made.store, made.signed = on_store, lambda: on_store(sign, "ledger")
+    made.key = rings["ledger"].ledger.public_key().public_bytes_raw().hex()
+    return made
+
+
+@pytest.mark.clause("U13", guard="preklic_workers.ledger.bundle:check")
+def test_a_head_is_kept_a_bundle_is_given_and_a_changed_ledger_is_named(desk, tmp_path):
+    async def write(store):
+        await grant(store, ANA)
+        message = await claimed(store, subject(ANA))
+        await store.messages.settle(message, 1, "sent", relay="main")
+        return message
+
+    assert desk("ledger", "verify")[1].strip() == "nothing is signed yet"
+    assert desk("ledger", "checkpoint")[0] == 1
+    message = desk.store(write)
+    assert desk.signed() == 2
+    code, out, _ = desk("ledger", "verify", "--json")
+    assert (code, json.loads(out)["leaves"]) == (0, 2)
+    note = tmp_path / "head.note"
+    note.write_text(desk("ledger", "checkpoint")[1], encoding="utf-8")
+    assert note.read_text("utf-8").startswith(f"{NAME}\n2\n")
+
+    bundle = tmp_path / "mail.zip"
+    asked = ("evidence", "export", "--message", message, "--out", str(bundle), "--reason", "II P 12/2026")
+    code, out, err = desk(*asked)
+    assert (code, out) == (0, f"wrote {bundle}: 2 records\n"), err
+    assert desk(*asked)[0] == 2  # nothing is ever replaced
+    (act,) = desk.store(lambda store: store.acts.of(kind="evidence"))
+    assert (act.why, act.facts["record"]) == ("II P 12/2026", message)
+    assert desk("evidence", "verify", str(bundle), "--key", desk.key)[0] == 0
+    assert desk("evidence", "verify", str(bundle))[0] == 3
+    assert desk("evidence", "verify", str(bundle), "--key", "00" * 32)[0] == 1
+    octets = bytearray(bundle.read_bytes())
+    octets[500] ^= 1
+    bundle.write_bytes(octets)
+    assert desk("evidence", "verify", str(bundle), "--key", desk.key)[0] == 1
+
+    assert desk("ledger", "verify", "--checkpoint", str(note))[0] == 0
+    desk.store(lambda store: store.mongo["ledger"].bulk([UpdateOne({"_id": 0}, {"$set": {"hashes": bytes(64)}})]))
+    code, _, err = desk("ledger", "verify")
+    assert code == 1
+    assert "leaf 0: altered" in err
+
+
+def test_a_ledger_that_was_written_anew_does_not_have_the_head_that_was_kept(desk, tmp_path):
+    desk.store(lambda store: grant(store, ANA))
+    desk.signed()
+    note = tmp_path / "head.note"
+    note.write_text(desk("ledger", "checkpoint")[1], encoding="utf-8")
+
+    async def anew(store):
+        for name in ("ledger", "checkpoints"):
+            await store.mongo[name].delete({})
+        await grant(store, "boris@primer.example")
+
+    desk.store(anew)
+    desk.signed()
+    assert desk("ledger", "verify")[0] == 0  # it fits together: whoever holds the key can do that
+    code, _, err = desk("ledger", "verify", "--checkpoint", str(note))
+    assert code == 1
+    assert "does not have the head of 1 leaves that it signed then" in err
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        (("ledger", "verify", "--key", "zz"), 2),
+        (("evidence", "export", "--out", "x.zip", "--reason", "case 17"), 2),
+        (("evidence", "export", "--message", "a", "--person", "b", "--out", "x.zip", "--reason", "case 17"), 2),
+        (("evidence", "export", "--message", "a", "--out", "x.zip", "--reason", "of ana@primer.example"), 2),
+        (("evidence", "verify", "nowhere.zip"), 2),
+    ],
+)
+def test_what_makes_no_sense_is_a_usage_error(desk, asked, code, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert desk(*asked)[0] == code
+    assert list(tmp_path.glob("*.zip")) == []

@@ -1,0 +1,122 @@
+"""Bundles of evidence: believed on a bare machine, and no octet of one can be changed."""
+
+import contextlib
+import hashlib
+import random
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ledgering import NAME, PUBLIC, sequencer_of
+from preklic_workers.evidence import About, Unproven, export
+from preklic_workers.ledger.bundle import ALTERED, NO_ANCHOR, TRUE, archive, check, read_archive, report
+from preklic_workers.ledger.verify import Altered, canonical, read_canonical
+from storing import claimed, gated, grant, subject, withdraw
+
+ANA = "ana@primer.example"
+
+
+async def bundle_of(store, about):
+    return await export(store, about, NAME, [PUBLIC], "mojca", "II P 12/2026")
+
+
+def bare(script, *given):
+    """The script in a Python without any package."""
+    argv = [sys.executable, "-I", "-S", str(script), *map(str, given)]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=20, cwd=script.parent, check=False)
+
+
+@pytest.fixture
+async def mail(store):
+    """A mail's whole way, and the no after it, under a signed head; the mail's id."""
+    await grant(store, ANA)
+    await grant(store, "boris@primer.example")
+    message = await claimed(store, subject(ANA))
+    await gated(store, subject(ANA), message)
+    await store.messages.settle(message, 1, "sent", relay="main", processor="Pošta", reply={"code": 250})
+    await withdraw(store, ANA)
+    await sequencer_of(store).once()
+    await sequencer_of(store).checkpoint()
+    return message
+
+
+@pytest.mark.clause("U13", guard="preklic_workers.ledger.bundle:read_archive")
+async def test_a_bundle_is_believed_on_a_bare_machine_and_one_changed_octet_is_not(store, mail, tmp_path):
+    octets = await bundle_of(store, About(record=mail))
+    verdict = check(octets, [PUBLIC])
+    assert [one.kind for one in verdict.shown] == ["mail.sent", "permission.granted", "withdrawal.closed"]
+    assert {one.content["person"] for one in verdict.shown} == {subject(ANA)}
+    assert verdict.code == TRUE
+    target, script = tmp_path / "bundle.zip", tmp_path / "verify.py"
+    target.write_bytes(octets)
+    script.write_bytes(read_archive(octets)["verify.py"])
+    seen = bare(script, target, "--key", PUBLIC.hex())
+    assert (seen.returncode, seen.stderr) == (TRUE, "")
+    assert "3 records are as they were signed" in seen.stdout
+    assert bare(script, target).returncode == NO_ANCHOR
+    chance, found = random.Random(5), 0
+    for _ in range(300):
+        place = chance.randrange(len(octets))
+        changed = octets[:place] + bytes([octets[place] ^ 1 << chance.randrange(8)]) + octets[place + 1 :]
+        code, lines = report(changed, [PUBLIC])
+        found += (code, lines[0].startswith("ALTERED: ")) == (ALTERED, True)
+    assert found == 300
+
+
+@pytest.mark.clause("U13", guard="preklic_workers.ledger.verify:check_opening")
+async def test_another_content_key_or_leaf_is_found_even_in_an_archive_of_the_right_form(store, mail):
+    files = read_archive(await bundle_of(store, About(record=mail)))
+    name = next(one for one in files if one.startswith("openings/"))
+    for changed in (files[name].replace(b"newsletter", b"newspapers"), files[name].replace(b'"salt":"', b'"salt":"A')):
+        with pytest.raises(Altered):
+            check(_listed(files | {name: changed}), [PUBLIC])
+    with pytest.raises(Altered, match="no known key"):
+        check(archive(files), [bytes(range(32))])
+
+
+def _listed(files):
+    """The archive again, its manifest mended as somebody would who wants to be believed."""
+    manifest = read_canonical(files["manifest.json"], "it")
+    manifest["files"] = {
+        name: hashlib.sha256(octets).hexdigest() for name, octets in files.items() if name != "manifest.json"
+    }
+    return archive(files | {"manifest.json": canonical(manifest)})
+
+
+async def test_after_an_erasure_the_chain_is_shown_and_the_content_is_gone(store, mail):
+    await store.vault.destroy(subject(ANA))
+    verdict = check(await bundle_of(store, About(person=subject(ANA))), [PUBLIC])
+    assert [one.content for one in verdict.shown] == [None, None, None]
+    assert len(verdict.gaps) == 3
+
+
+async def test_of_what_is_not_there_or_not_signed_there_is_no_bundle(store):
+    with pytest.raises(Unproven, match="nothing is signed yet"):
+        await bundle_of(store, About(record="0" * 36))
+    await grant(store, ANA)
+    await sequencer_of(store).once()
+    await sequencer_of(store).checkpoint()
+    with pytest.raises(Unproven, match="wait a minute"):
+        await bundle_of(store, About(record="0" * 36))
+
+
+NAMES = st.from_regex(r"[a-z]{1,8}(/[a-z0-9]{1,8})?\.txt", fullmatch=True)
+
+
+@settings(max_examples=200)
+@given(st.dictionaries(NAMES, st.binary(max_size=40), max_size=4), st.data())
+def test_no_octet_of_an_archive_can_be_changed(files, data):
+    octets = archive(files)
+    assert read_archive(octets) == files
+    place, bit = data.draw(st.integers(0, len(octets) - 1)), data.draw(st.integers(0, 7))
+    changed = octets[:place] + bytes([octets[place] ^ 1 << bit]) + octets[place + 1 :]
+    with contextlib.suppress(Altered):
+        assert read_archive(changed) != files  # another archive in its one form: the manifest's digests find it
+
+
+@given(st.binary(max_size=300))
+def test_anything_else_is_no_archive(octets):
+    assert report(octets, [PUBLIC])[0] == ALTERED
