@@ -152,7 +152,11 @@ WEBHOOK_GAPS: Final = Counter(
     "(act webhook_gap). Page when it grows: changes in between that others overwrote were not told.",
     registry=REGISTRY,
 )
-LEDGER_LEAVES: Final = Counter("preklic_ledger_leaves", "Records put into the ledger.", registry=REGISTRY)
+LEDGER_LEAVES: Final = Counter(
+    "preklic_ledger_leaves",
+    "Records put into the ledger. Page when none for an hour while mail goes out.",
+    registry=REGISTRY,
+)
 LEDGER_LAG: Final = Gauge(
     "preklic_ledger_lag_seconds",
     "How long the oldest record waited for its place in the ledger when it got it. Page when over 60.",

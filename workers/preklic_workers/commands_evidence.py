@@ -53,23 +53,28 @@ def export(
 
     Example: `preklic evidence export --message 0193a1b2-... --out mail.zip --reason "II P 12/2026"`
     """
-    why, config = checked(reason), settings()
+    why = checked(reason)
     if (message is None) == (person is None):
         raise Stop(Code.USAGE, "say whose: --message JOB or --person -")
-    ring, who = ring_of(config, "upkeep"), given(person) if person is not None else None
-    signing, origin, by = public_key(config, key), origin_of(config), getpass.getuser()
+    config = settings()
+    signing = public_key(config, key)
+    with private_file(out) as file:
+        octets = _written(config, message, given(person) if person is not None else None, signing, why)
+        file.write(octets)
+    shown = len(check(octets, [signing]).shown)
+    show_json({"file": str(out), "records": shown}) if as_json else say(f"wrote {out}: {shown} records")
+
+
+def _written(config: Settings, message: str | None, who: str | None, signing: bytes, why: str) -> bytes:
+    ring, by = ring_of(config, "upkeep"), getpass.getuser()
 
     async def work(opened: Store, _: Settings) -> bytes:
         found = await subjects(opened, ring.blind, who) if who is not None else []
         about = About(record=message) if who is None else About(person=found[0] if found else "")
         await opened.acts.record(Act("evidence", by, why, about.person or None, {"record": message or "all"}))
-        return await bundle(opened, about, origin, [signing], by, why)
+        return await bundle(opened, about, origin_of(config), [signing], by, why)
 
-    with private_file(out) as file:
-        octets = looking.with_store(work, ring)
-        file.write(octets)
-    shown = len(check(octets, [signing]).shown)
-    show_json({"file": str(out), "records": shown}) if as_json else say(f"wrote {out}: {shown} records")
+    return looking.with_store(work, ring)
 
 
 @evidence.command()
