@@ -75,7 +75,10 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("age", (("last", 1),), {"expireAfterSeconds": 15 * 86_400}),
     ),
     "dead": (
-        Index("groups", (("state", 1), ("fingerprint", 1))),
+        # Newest first, page by page, and grouped without reading a letter.
+        Index("listed", (("state", 1), ("last", -1), ("_id", -1))),
+        Index("queue", (("state", 1), ("queue", 1), ("last", -1), ("_id", -1))),
+        Index("causes", (("state", 1), ("fingerprint", 1), ("last", -1), ("_id", -1), ("first", 1))),
         Index("job", (("job", 1),), {"sparse": True}),
         Index("person", (("person", 1),), {"sparse": True}),
     ),

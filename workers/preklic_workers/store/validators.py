@@ -146,7 +146,10 @@ DEAD: Final = object_of(
     ["_id", "queue", "reason", "fingerprint", "attempts", "first", "last", "body", "state"],
     _id=TEXT, job=WORD, queue=WORD, actor=WORD, reason=TEXT, fingerprint=WORD, attempts=WHOLE, first=DATE,
     last=DATE, body=BYTES, person=HASH, field=TEXT, state={"enum": ["dead", "replayed", "discarded"]}, why=TEXT,
-    moved=DATE,
+    moved=DATE, exception=WORD, frame=WORD, code=WORD, purpose=WORD, template=WORD, campaign=WORD, user=WORD,
+    history=list_of(
+        object_of(["at", "state", "by", "why", "act"], at=DATE, state=WORD, by=TEXT, why=TEXT, act=JOB), 20
+    ),
 )  # fmt: skip
 CONTROL: Final = object_of(
     ["_id", "stopped", "reason", "by", "at"],
