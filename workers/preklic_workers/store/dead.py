@@ -83,7 +83,6 @@ class DeadLetters:
         state: str | None = "dead",
         fingerprint: str | None = None,
         queue: str | None = None,
-        person: str | None = None,
         limit: int = 100,
         where: Doc | None = None,
         after: Place | None = None,
@@ -92,19 +91,18 @@ class DeadLetters:
 
         `after` is the last letter of the page before: what dies meanwhile stands before it, and shifts nothing.
         """
-        asked = asking(state, fingerprint=fingerprint, queue=queue, person=person, where=where, after=after)
+        asked = asking(state, fingerprint=fingerprint, queue=queue, where=where, after=after)
         return await self._dead.find(asked, _BRIEF, sort=[("last", -1), ("_id", -1)], limit=limit)
 
     async def groups(
         self,
         *,
-        state: str = "dead",
-        person: str | None = None,
+        state: str | None = "dead",
         where: Doc | None = None,
         limit: int = MOST_GROUPS,
     ) -> list[DeadGroup]:
         """Dead letters by fingerprint, the `limit` largest groups, the largest first."""
-        found = await self._dead.aggregate(grouping(asking(state, person=person, where=where), limit))
+        found = await self._dead.aggregate(grouping(asking(state, where=where), limit))
         named = [group["letter"] for group in found]
         # What the index does not hold is read from one letter of each group.
         causes = await self._dead.find({"_id": {"$in": named}}, dict.fromkeys(_CAUSE, 1)) if named else []
@@ -139,12 +137,11 @@ def asking(
     *,
     fingerprint: str | None = None,
     queue: str | None = None,
-    person: str | None = None,
     where: Doc | None = None,
     after: Place | None = None,
 ) -> Doc:
     """The condition for these letters. Pure."""
-    named = {"state": state, "fingerprint": fingerprint, "queue": queue, "person": person}
+    named = {"state": state, "fingerprint": fingerprint, "queue": queue}
     asked: Doc = {name: value for name, value in named.items() if value is not None}
     further = [where] if where else []
     if after is not None:
