@@ -344,7 +344,6 @@ async def test_what_an_erasure_emptied_is_not_taken_back(store, upkeep):
     assert ((await store.dead.show(one.id))["state"], await state(store, one.job)) == ("discarded", "discarded")
 
 
-@pytest.mark.clause("U8", guard="preklic_workers.discarding:may_be_a_no")
 async def test_a_dead_withdrawal_is_a_no_that_only_somebody_who_answers_for_it_lets_go(store, upkeep):
     readable = await buried(upkeep, revoke(), "revoke", reason="unknown_ref")
     await upkeep.bury(letter_of(b"[ no job", new_id(), {"reason": "bad_envelope", "queue": "revoke"}))
