@@ -20,6 +20,8 @@ class Index:
 _STUCK: Final = {"partialFilterExpression": {"state": {"$in": ["claimed", "in_doubt", "deferred", "dead"]}}}
 _OF_CAMPAIGN: Final = {"partialFilterExpression": {"campaign": {"$exists": True}}}
 _DOUBT: Final = {"partialFilterExpression": {"state": {"$in": ["in_doubt", "asked"]}}}
+_ASKED: Final = ("reason", "purpose", "template", "campaign", "queue", "code", "exception", "attempts", "first")
+_SIFTED: Final = tuple((name, 1) for name in _ASKED)
 INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     "persons": (
         Index("pid", (("pid", 1),), {"unique": True}),
@@ -75,10 +77,10 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("age", (("last", 1),), {"expireAfterSeconds": 15 * 86_400}),
     ),
     "dead": (
-        # Newest first, page by page, and grouped without reading a letter.
-        Index("listed", (("state", 1), ("last", -1), ("_id", -1))),
+        # Newest first, page by page, sifted before a letter is read; and grouped without reading one.
+        Index("sifted", (("state", 1), ("last", -1), ("_id", -1), ("fingerprint", 1), *_SIFTED)),
         Index("queue", (("state", 1), ("queue", 1), ("last", -1), ("_id", -1))),
-        Index("causes", (("state", 1), ("fingerprint", 1), ("last", -1), ("_id", -1), ("first", 1))),
+        Index("causes", (("state", 1), ("fingerprint", 1), ("last", -1), ("_id", -1), *_SIFTED)),
         Index("job", (("job", 1),), {"sparse": True}),
         Index("person", (("person", 1),), {"sparse": True}),
     ),
