@@ -166,7 +166,7 @@ def test_a_filter_lets_go_what_it_showed_and_is_asked_about_it_first(preklic, le
     assert [entry["why"] for row in listed for entry in row["history"]] == ["sent anew, case 17"] * 3
     assert listed == json.loads(preklic("dead", "list", "--state", "discarded", "--json")[1])
     code, out, _ = preklic("dead", "undiscard", letters[0].job, letters[1].id, "--reason", "the wrong ones")
-    assert (code, "2 letters are dead" in out) == (0, True)
+    assert (code, "dead: 2 letters" in out) == (0, True)
     assert states(look, letters) == ["dead"] * 2 + ["discarded"] + ["dead"] * 2
 
 
@@ -178,7 +178,7 @@ def test_a_withdrawal_needs_the_law_and_names_what_else_to_do(preklic, letters, 
     assert "no filter lets one go" in err
     assert (set(states(look, letters)), look(lambda store: store.acts.of())) == ({"dead"}, [])
     code, _, err = preklic("dead", "discard", "--where", "age>1s", "--yes", *REASON)
-    assert (code, "1 withdrawals were left" in err) == (4, True)
+    assert (code, "withdrawals that were left: 1" in err) == (4, True)
     assert states(look, letters)[-1] == "dead"
     look(lambda store: store.controls.stop("marketing", reason="a dead withdrawal", by="upkeep"))
     code, out, _ = preklic("dead", "discard", no.id, "--law", "--reason", "applied by hand, case 17")
@@ -190,9 +190,9 @@ def test_what_is_gone_otherwise_is_said(preklic, letters, look):
     code, out, err = preklic("dead", "discard", letters[0].id, letters[1].id, "no-such-letter", *REASON, "--json")
     told = json.loads(out)
     assert (code, told["changed"], told["replayed"], told["unknown"]) == (1, 1, [letters[0].id], ["no-such-letter"])
-    assert "1 are replayed" in err
+    assert "1 replayed, 1 unknown" in err
     code, out, _ = preklic("dead", "discard", letters[1].id, *REASON)
-    assert (code, "1 were so already" in out) == (0, True)
+    assert (code, "so before: 1" in out) == (0, True)
 
 
 def test_a_watched_listing_is_drawn_again(preklic, letters, monkeypatch):

@@ -41,7 +41,7 @@ dead.command("undiscard")(commands_discard.undiscard)
 
 _HEADER = frozenset(name for kind, _ in ACTORS.values() for name in kind.__struct_fields__) - {"sealed"}
 _LETTERS = ("Dead letters", ("job", "queue", "reason", "field", "purpose", "attempts", "last"))
-_GROUPS = ("Dead letters by cause", ("fingerprint", "queue", "reason", "count", "first", "last", "meaning"))
+_GROUPS = ("Dead letters by cause", ("fingerprint", "queue", "reason", "field", "count", "first", "last", "meaning"))
 
 
 @dead.command("list")
@@ -126,7 +126,9 @@ def clear_header(body: bytes) -> dict[str, Any]:
         job = strict_json(body)["kwargs"]["job"]
     except (Malformed, KeyError, TypeError):
         return {}
-    return {name: _shown(job[name]) for name in sorted(_HEADER & job.keys())} if isinstance(job, dict) else {}
+    if not isinstance(job, dict):
+        return {}
+    return {name: _shown(job[name]) for name in sorted(_HEADER & job.keys()) if job[name] is not None}
 
 
 def _shown(value: Any) -> Any:

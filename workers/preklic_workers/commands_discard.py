@@ -96,10 +96,10 @@ def _confirm(chosen: Chosen, what: str, *, yes: bool) -> None:
         return
     for (queue, reason), count in Counter((one["queue"], one["reason"]) for one in chosen.letters).most_common(10):
         say(f"{count:>8}  {escape(queue)}  {escape(reason)}", err=True)
-    count = len(chosen.letters)
+    count = _letters(len(chosen.letters))
     if not sys.stdin.isatty():
-        raise Stop(Code.USAGE, f"that would {what} {count} letters", "say --yes, or name them; nothing was changed")
-    typer.confirm(f"{what} these {count} letters?", abort=True, err=True)
+        raise Stop(Code.USAGE, f"that would {what} {count}", "say --yes, or name them; nothing was changed")
+    typer.confirm(f"{what} {count}?", abort=True, err=True)
 
 
 def _done(chosen: Chosen, do: Do) -> Outcome:
@@ -118,14 +118,18 @@ def _tell(chosen: Chosen, result: Outcome, state: str, *, as_json: bool) -> None
         told |= {"replayed": used, "unknown": chosen.unknown, "withdrawals": len(chosen.withdrawals)}
         show_json(told | {"act": result.act, "marketing_stopped": result.marketing_stopped})
     else:
-        already = f", {len(chosen.already)} were so already" if chosen.already else ""
-        say(f"{result.changed} letters are {state}{already}" + (f" (act {result.act})" if result.act else ""))
+        already = f"; so before: {len(chosen.already)}" if chosen.already else ""
+        say(f"{state}: {_letters(result.changed)}{already}" + (f" (act {result.act})" if result.act else ""))
         if result.marketing_stopped:
             say("all marketing stands still until: preklic go --marketing --reason ...")
     if chosen.withdrawals:
-        what = f"{len(chosen.withdrawals)} withdrawals were left: no filter lets one go"
+        what = f"withdrawals that were left: {len(chosen.withdrawals)}; no filter lets one go"
         raise Stop(Code.POLICY, what, "preklic dead list --queue revoke shows them")
     if left or used or chosen.unknown:
-        what = f"{left} stayed, {len(used)} are replayed, {len(chosen.unknown)} are unknown"
-        hint = "what stayed is under way again, or was erased with its person; preklic why JOB tells"
+        what = f"not changed: {left} under way or emptied, {len(used)} replayed, {len(chosen.unknown)} unknown"
+        hint = "a job that runs again ends by itself, and of an erased person nothing is left to run: preklic why JOB"
         raise Stop(Code.FINDING, what, hint)
+
+
+def _letters(count: int) -> str:
+    return "1 letter" if count == 1 else f"{count} letters"
