@@ -96,10 +96,10 @@ def _confirm(chosen: Chosen, what: str, *, yes: bool) -> None:
         return
     for (queue, reason), count in Counter((one["queue"], one["reason"]) for one in chosen.letters).most_common(10):
         say(f"{count:>8}  {escape(queue)}  {escape(reason)}", err=True)
-    count = _letters(len(chosen.letters))
+    many = _letters(len(chosen.letters))
     if not sys.stdin.isatty():
-        raise Stop(Code.USAGE, f"that would {what} {count}", "say --yes, or name them; nothing was changed")
-    typer.confirm(f"{what} {count}?", abort=True, err=True)
+        raise Stop(Code.USAGE, f"that would {what} {many}", "say --yes, or name them; nothing was changed")
+    typer.confirm(f"{what} {many}?", abort=True, err=True)
 
 
 def _done(chosen: Chosen, do: Do) -> Outcome:

@@ -17,7 +17,7 @@ from preklic_workers.store.mongo import Doc, Mongo
 TOGETHER: Final = 500  # letters that are given at a time: one transaction
 _LETTERS: Final = "dead"
 _MESSAGES: Final = "messages"
-_CHOSEN: Final = dict.fromkeys(("job", "queue", "actor", "reason", "fingerprint", "person", "state"), 1)
+_CHOSEN: Final[Doc] = dict.fromkeys(("job", "queue", "actor", "reason", "fingerprint", "person", "state"), 1)
 Found = Mapping[str, Mapping[str, Doc]]
 
 
