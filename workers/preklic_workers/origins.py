@@ -3,10 +3,17 @@
 import re
 from typing import Final
 
+from preklic_workers.outcomes import Dead
+
 _OURS: Final = "preklic_"
 _PLAIN: Final = re.compile(r"[^A-Za-z0-9_.:]", re.ASCII)
 _ENHANCED: Final = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?=\s|$)", re.ASCII)  # RFC 3463, first in a reply's text
 LONGEST: Final = 200
+
+
+def fault(what: str, error: BaseException) -> Dead:
+    """The end of a job that failed in a way that nobody foresaw: the exception's class, our place, a relay's code."""
+    return Dead(f"{what}:{type(error).__name__}", frame=own_frame(error), code=enhanced_code(error))
 
 
 def own_frame(error: BaseException) -> str:
