@@ -18,22 +18,32 @@ from preklic_workers.store import DeadLetter
 from storing import claim_of, now, open_test_store
 
 ANA = "ana@primer.example"
+MADE = set()  # databases with their collections
 REASON = ("--reason", "sent anew, case 17")
 
 
-@pytest.fixture
-def ring(tmp_path):
-    init_keys(tmp_path / "keys", dt.datetime.now(dt.UTC))
-    return load_ring(tmp_path / "keys" / "upkeep", "upkeep")
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    root = tmp_path_factory.mktemp("keys") / "keys"
+    init_keys(root, dt.datetime.now(dt.UTC))
+    return root / "upkeep"
+
+
+@pytest.fixture(scope="module")
+def ring(keys):
+    return load_ring(keys, "upkeep")
 
 
 @pytest.fixture
-def look(mongo_url, mongo_database, ring):
+def look(mongo_url, one_database, ring):
     """Runs a coroutine function on a store of its own: the commands have a loop of theirs."""
 
     def run(work):
         async def opened():
-            store = await open_test_store(mongo_url, mongo_database, ring=ring)
+            # The database is the module's: only its first test makes the collections.
+            first = one_database not in MADE
+            MADE.add(one_database)
+            store = await open_test_store(mongo_url, one_database, ring=ring, validators=first)
             try:
                 return await work(store)
             finally:
@@ -52,6 +62,8 @@ def letters(look, ring):
     others = [letter(9, reason="bad_envelope"), letter(5, queue="revoke", actor="revoke", reason="unknown_ref")]
 
     async def put(store):
+        for name in ("dead", "messages", "acts", "controls"):
+            await store.mongo[name].delete({})
         for one in bills:
             await store.messages.claim(claim_of(one.job, whose))
             await store.messages.settle(one.job, 1, "dead", reason=one.reason)
@@ -63,10 +75,10 @@ def letters(look, ring):
 
 
 @pytest.fixture
-def preklic(monkeypatch, capsys, tmp_path, mongo_url, mongo_database, letters):
+def preklic(monkeypatch, capsys, keys, mongo_url, one_database, letters):
     monkeypatch.delenv("PREKLIC_CONFIG", raising=False)
     monkeypatch.setenv("COLUMNS", "200")
-    places = {"MONGO_URL": mongo_url, "MONGO_DATABASE": mongo_database, "KEY_DIR": str(tmp_path / "keys" / "upkeep")}
+    places = {"MONGO_URL": mongo_url, "MONGO_DATABASE": one_database, "KEY_DIR": str(keys)}
     return Commands(monkeypatch, capsys, {f"PREKLIC_{name}": value for name, value in places.items()})
 
 
