@@ -22,6 +22,7 @@ from pymongo import UpdateOne
 from preklic_shared.addresses import Address
 from preklic_shared.jobs import Proof
 from preklic_shared.registry import load_registry
+from preklic_workers.sifting import Term
 
 
 def pytest_addoption(parser):
@@ -215,6 +216,8 @@ PERMISSIVE = {
     "preklic_workers.store.merge_docs:stricter": lambda one, other, _: max(
         (one, other), key=["objected", "withdrawn", None, "pending", "granted"].index
     ),
+    # A filter whose values are the database's own conditions.
+    "preklic_workers.sifting:_term": lambda _, text: Term("purpose", text, lambda _now: {"$expr": text}),
     # A yes of these is the caution itself.
     "preklic_workers.compose.mime:needs_words": lambda _value: False,
     "preklic_workers.compose.templates:escapes": lambda _name: False,

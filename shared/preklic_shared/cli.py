@@ -172,13 +172,19 @@ def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, title: st
     if as_json:
         show_json(rows)
         return
+    # A pipe has no width of its own; what is folded there cannot be searched.
+    shown = table_of(rows, columns, title=title) if rows else f"{title}: none"
+    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(shown)
+
+
+def table_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, title: str) -> Table:
+    """A listing as a table of these columns."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         table.add_column(column, overflow="fold")  # an id that is cut cannot be copied
     for row in rows:
         table.add_row(*(escape(_cell(row.get(column, ""))) for column in columns))
-    # A pipe has no width of its own; what is folded there cannot be searched.
-    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(table if rows else f"{title}: none")
+    return table
 
 
 def _cell(value: Any) -> str:

@@ -56,7 +56,7 @@ ASKED: Final = Gauge(
 )
 DEAD: Final = Gauge(
     "preklic_dead",
-    "Dead letters that wait for a person, by fingerprint of queue, actor and reason. "
+    "Dead letters that wait for a person, by fingerprint of queue, actor, reason and place; the smallest as `other`. "
     "Page when any of the queue revoke is there: all marketing stands still until it is resolved.",
     ("fingerprint",),
     registry=REGISTRY,

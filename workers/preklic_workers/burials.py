@@ -28,7 +28,7 @@ class Burials(Taker):
         self._upkeep = upkeep
 
     def _on_message(self, current: Intake, _queue: str, method: Any, properties: Any, body: bytes, /) -> None:
-        letter = letter_from(body, properties.message_id, properties.headers or {})
+        letter = letter_from(body, properties.message_id, properties.headers or {}, properties.user_id)
         self._spawn(self._bury(letter, current, method.delivery_tag))
 
     async def _bury(self, letter: DeadLetter, current: Intake, tag: int) -> None:
@@ -43,14 +43,18 @@ class Burials(Taker):
         current.ack(tag)
 
 
-def letter_from(body: bytes, message_id: str | None, headers: dict[str, Any]) -> DeadLetter:
-    """The dead letter of a delivery. Its id is the job's and the moment of this death: a replayed job may die again."""
+def letter_from(body: bytes, message_id: str | None, headers: dict[str, Any], user: str | None = None) -> DeadLetter:
+    """The dead letter of a delivery. Its id is the job's and the moment of this death: a replayed job may die again.
+
+    `user` is who published it, as the broker checked: the worker that buried it, or the publisher of what the broker
+    buried itself.
+    """
     job = message_id if message_id is not None and is_id(message_id) else new_id()
-    letter = letter_of(body, job, _by_the_broker(headers))
+    letter = letter_of(body, job, _by_the_broker(headers, user))
     return dataclasses.replace(letter, id=f"{job}.{int(letter.at.timestamp() * 1000)}")
 
 
-def _by_the_broker(headers: dict[str, Any]) -> dict[str, Any]:
+def _by_the_broker(headers: dict[str, Any], user: str | None) -> dict[str, Any]:
     """What the broker says of a job that it buried itself (expired, delivery limit), in our words.
 
     Such a job has its publisher's headers still, and nothing of them is believed; a dead letter of ours has no death.
@@ -63,4 +67,5 @@ def _by_the_broker(headers: dict[str, Any]) -> dict[str, Any]:
     queue = death.get("queue") if death.get("queue") in QUEUES else ""
     at = death.get("time")
     moment = {"at": int(at.timestamp() * 1000)} if isinstance(at, dt.datetime) else {}
-    return {"reason": f"broker_{reason}", "queue": queue, "fingerprint": f"broker_{reason}.{queue}"} | moment
+    found = {"reason": f"broker_{reason}", "queue": queue, "fingerprint": f"broker_{reason}.{queue}", "by": user}
+    return found | moment

@@ -26,10 +26,15 @@ class RetryLater:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """To `dead` with a reason, listed and replayable. `field` names what was malformed, never its value."""
+    """To `dead` with a reason, listed and replayable. `field` names what was malformed, never its value.
+
+    `frame` is the function of ours that failed (`module:function`), `code` the relay's enhanced status code (RFC 3463).
+    """
 
     reason: str
     field: str = ""
+    frame: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)

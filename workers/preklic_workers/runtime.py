@@ -19,6 +19,7 @@ from preklic_shared.jobs import Job, Payload, RevokeJob
 from preklic_shared.sealing import KeyGone, Opener, Tampered
 from preklic_shared.topology import RETURN, role_of
 from preklic_workers import backoff
+from preklic_workers.origins import fault
 from preklic_workers.outcomes import Dead, Outcome, RetryLater
 
 # Clocks of websites differ; a job from further ahead would outlive a later withdrawal.
@@ -109,7 +110,7 @@ def read(
         return Dead("tampered", "sealed")
     except Exception as error:  # noqa: BLE001 -- pika would close the connection over it, and the job would return
         log.critical("job unreadable", queue=delivery.queue, error=type(error).__name__)
-        return Dead(f"unreadable:{type(error).__name__}")
+        return fault("unreadable", error)
 
 
 def _read(
@@ -198,7 +199,7 @@ def unexpected(handler: Handler, opened: Opened, error: Exception) -> Outcome:
     if isinstance(job, RevokeJob):
         return RetryLater(backoff.for_a_no(opened.attempt, job.id), f"unexpected:{name}")
     seconds = backoff.tier_for(opened.attempt, "unexpected", job.id)
-    return Dead(f"unexpected:{name}") if seconds is None else RetryLater(seconds, f"unexpected:{name}")
+    return fault("unexpected", error) if seconds is None else RetryLater(seconds, f"unexpected:{name}")
 
 
 def delivery_of(queue: str, method: Any, properties: Any, body: bytes, alive: Callable[[], bool]) -> Delivery:

@@ -62,14 +62,22 @@ def dead_publication(outcome: Dead, delivery: Delivery, actor: str) -> Publicati
         "at": int(time.time() * 1000),
         "fingerprint": fingerprint(delivery.queue, actor, outcome),
     }
+    headers |= {name: value for name, value in (("frame", outcome.frame), ("code", outcome.code)) if value}
     if delivery.published_by is not None:
         headers["by"] = delivery.published_by
     return Publication(DEAD, delivery.queue, delivery.body[:KEPT_BYTES], _message_id(delivery), actor, headers)
 
 
 def fingerprint(queue: str, actor: str, outcome: Dead) -> str:
-    """Twelve hex digits that are the same for dead letters with the same cause."""
-    return hashlib.sha256(f"{queue} {actor} {outcome.reason} {outcome.field}".encode()).hexdigest()[:12]
+    """Twelve hex digits that are the same for dead letters with the same cause.
+
+    That is queue, actor, reason (with an exception's class), field, the function of ours that failed, and the relay's
+    enhanced code; nothing that differs from job to job, and no text.
+    """
+    cause = f"{queue} {actor} {outcome.reason} {outcome.field}"
+    # A cause without these keeps the fingerprint that it had before they were told.
+    cause += "".join(f" {name}={value}" for name, value in (("frame", outcome.frame), ("code", outcome.code)) if value)
+    return hashlib.sha256(cause.encode()).hexdigest()[:12]
 
 
 async def publish_held(publisher: Publisher, publication: Publication, delivery: Delivery) -> bool:

@@ -5,11 +5,12 @@ is decided in `doubt`.
 """
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from preklic_shared.jobs import SendJob, WebhookJob
+from preklic_shared.jobs import Job, SendJob, WebhookJob
 from preklic_shared.metrics import ASKED, IN_DOUBT
 from preklic_shared.registry import Registry
 from preklic_shared.wire import Malformed, NewerVersion, decode
@@ -18,6 +19,9 @@ from preklic_workers.moments import moment
 from preklic_workers.store import MARKETING, DeadLetter, Store
 
 REVOKE: Final = "revoke"  # the queue of withdrawals, and their actor
+_FAULTS: Final = ("unexpected:", "unreadable:")  # what follows is the exception's class
+_ABOUT: Final = ("purpose", "template", "campaign")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.:-]{1,200}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Upkeep:
 
     async def bury(self, letter: DeadLetter) -> None:
         """Keep a dead letter, and say `dead` of its job. A dead withdrawal stops all marketing."""
-        letter = replace(letter, person=await self._whose(letter))
+        letter = await self._known(letter)
         await self.store.dead.add(letter)
         if letter.person is not None:
             await self.store.erasures.finish(letter.person)
@@ -95,10 +99,10 @@ class Upkeep:
         if over := [doc for doc in lapsed if doc["_id"] not in open_ones]:
             await self.store.messages.lapse(over)
 
-    async def _whose(self, letter: DeadLetter) -> str | None:
-        """Whose mail it was, if it had been claimed: with it the letter is found when the person is erased."""
+    async def _known(self, letter: DeadLetter) -> DeadLetter:
+        """The letter with what its mail's claim says: with the person it is found when that person is erased."""
         found = await self.store.messages.show(letter.job) if letter.job is not None else None
-        return (found or {}).get("person")
+        return letter if found is None else of_message(letter, found)
 
     async def _doubt_dead(self, job: str) -> None:
         """Its mail may be in DATA. One looks when the death is recorded: nobody opens a hand-over of it any more."""
@@ -118,10 +122,10 @@ def says_no(letter: DeadLetter) -> bool:
 def letter_of(body: bytes, message_id: str, headers: Mapping[str, Any]) -> DeadLetter:
     """The dead letter in a delivery from the queue `dead`: the headers say why, the body is as it came. Pure."""
     queue = str(headers.get("queue", ""))[:64]
-    job, actor = message_id, None
+    job, actor, about = message_id, None, {}
     try:
         actor, decoded = decode(body, queue)
-        job = decoded.id
+        job, about = decoded.id, _clear(decoded)
     except (Malformed, NewerVersion):
         pass
     at = headers.get("at")
@@ -136,7 +140,35 @@ def letter_of(body: bytes, message_id: str, headers: Mapping[str, Any]) -> DeadL
         at=moment(at) if isinstance(at, int) else dt.datetime.now(dt.UTC),
         body=body,
         field=str(headers.get("field", ""))[:100],
+        **_cause(headers),
+        **about,
     )
+
+
+def of_message(letter: DeadLetter, message: Mapping[str, Any]) -> DeadLetter:
+    """The letter with what its mail's record says and its own header did not: whose it was, the relay's last code."""
+    said = {name: getattr(letter, name) or message.get(name, "") for name in _ABOUT}
+    code = letter.code or message.get("reply", {}).get("enhanced", "")
+    return replace(letter, person=message.get("person"), code=_word(code), **said)
+
+
+def _cause(headers: Mapping[str, Any]) -> dict[str, str]:
+    """What failed, and who had published it."""
+    reason = str(headers.get("reason", ""))
+    said = {"frame": headers.get("frame"), "code": headers.get("code"), "user": headers.get("by")}
+    said |= {"exception": reason.partition(":")[2] if reason.startswith(_FAULTS) else ""}
+    return {name: _word(value) for name, value in said.items()}
+
+
+def _clear(job: Job) -> dict[str, str]:
+    """What the clear header says the mail was about; nothing for another kind of job."""
+    said = {name: getattr(job, name, None) for name in _ABOUT} if isinstance(job, SendJob) else {}
+    return {name: value for name, value in said.items() if value}
+
+
+def _word(value: object) -> str:
+    """The value if it is a plain word of ours, else nothing: what the validator refuses would keep the letter out."""
+    return value if isinstance(value, str) and _PLAIN.fullmatch(value) else ""
 
 
 def job_of(letter: DeadLetter) -> tuple[str, str, dt.datetime] | None:

@@ -1,8 +1,8 @@
-"""Dead letters: listed, grouped by fingerprint, shown, discarded; the sealed bytes are kept as they came."""
+"""Dead letters: kept, listed page by page, grouped by fingerprint; the sealed bytes are kept as they came."""
 
 import datetime as dt
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, fields
+from typing import Final
 
 from pymongo import UpdateOne
 
@@ -10,13 +10,22 @@ from preklic_workers.store.grouping import Grouper
 from preklic_workers.store.mongo import Doc, Mongo, Unavailable
 
 _BRIEF: Final = {"body": 0}
+# What all letters of a fingerprint have in common, as far as it is known.
+_CAUSE: Final = ("queue", "reason", "field", "actor", "exception", "frame", "code")
+_ALWAYS: Final = frozenset({"queue", "reason", "fingerprint", "attempts", "body"})
+MOST_GROUPS: Final = 1000
+
+# The last letter of a page: when it died, and its id. The next page begins after it.
+Place = tuple[dt.datetime, str]
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """A job that ended as `Dead`. `body` is what the broker brought, sealed; `field` names what was malformed.
 
-    `person` is whose mail it was, where that is known: it had been claimed.
+    `exception` is a class, `frame` the function of ours that failed, `code` what a relay answered last (RFC 3463),
+    `user` who published it, as the broker checked. `person` is whose mail it was, where that is known: it had been
+    claimed. What is not known is empty or None.
     """
 
     id: str
@@ -30,11 +39,18 @@ class DeadLetter:
     body: bytes
     field: str = ""
     person: str | None = None
+    exception: str = ""
+    frame: str = ""
+    code: str = ""
+    purpose: str = ""
+    template: str = ""
+    campaign: str = ""
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DeadGroup:
-    """Dead letters of one fingerprint."""
+    """Dead letters of one fingerprint: their common cause, how many, and when the first and the last of them died."""
 
     fingerprint: str
     queue: str
@@ -42,6 +58,11 @@ class DeadGroup:
     count: int
     first: dt.datetime
     last: dt.datetime
+    field: str = ""
+    actor: str = ""
+    exception: str = ""
+    frame: str = ""
+    code: str = ""
 
 
 class DeadLetters:
@@ -57,45 +78,50 @@ class DeadLetters:
         await self._adds(letter)
 
     async def find(
-        self, *, state: str = "dead", fingerprint: str | None = None, queue: str | None = None, limit: int = 100
+        self,
+        *,
+        state: str | None = "dead",
+        fingerprint: str | None = None,
+        queue: str | None = None,
+        limit: int = 100,
+        where: Doc | None = None,
+        after: Place | None = None,
     ) -> list[Doc]:
-        """Dead letters without their bodies, the newest first."""
-        where: Doc = {"state": state}
-        where |= {"fingerprint": fingerprint} if fingerprint else {}
-        where |= {"queue": queue} if queue else {}
-        return await self._dead.find(where, _BRIEF, sort=[("last", -1)], limit=limit)
+        """Dead letters without their bodies, the newest first; `where` is a further condition (a sieve's query).
 
-    async def groups(self) -> list[DeadGroup]:
-        """The dead by fingerprint, the largest group first."""
-        stages: list[Doc] = [
-            {"$match": {"state": "dead"}},
-            {
-                "$group": {
-                    "_id": "$fingerprint",
-                    "queue": {"$first": "$queue"},
-                    "reason": {"$first": "$reason"},
-                    "count": {"$sum": 1},
-                    "first": {"$min": "$first"},
-                    "last": {"$max": "$last"},
-                }
-            },
-            {"$sort": {"count": -1, "_id": 1}},
-        ]
-        found = await self._dead.aggregate(stages)
-        return [DeadGroup(g["_id"], g["queue"], g["reason"], g["count"], g["first"], g["last"]) for g in found]
+        `after` is the last letter of the page before: what dies meanwhile stands before it, and shifts nothing.
+        """
+        asked = asking(state, fingerprint=fingerprint, queue=queue, where=where, after=after)
+        return await self._dead.find(asked, _BRIEF, sort=[("last", -1), ("_id", -1)], limit=limit)
 
-    async def count(self, queue: str) -> int:
-        """How many from this queue wait for a person."""
-        return await self._dead.count({"state": "dead", "queue": queue})
+    async def groups(
+        self,
+        *,
+        state: str | None = "dead",
+        where: Doc | None = None,
+        limit: int = MOST_GROUPS,
+    ) -> list[DeadGroup]:
+        """Dead letters by fingerprint, the `limit` largest groups, the largest first."""
+        found = await self._dead.aggregate(grouping(asking(state, where=where), limit))
+        named = [group["letter"] for group in found]
+        # What the index does not hold is read from one letter of each group.
+        causes = await self._dead.find({"_id": {"$in": named}}, dict.fromkeys(_CAUSE, 1)) if named else []
+        by_letter = {cause.pop("_id"): cause for cause in causes}
+        return [_group(group, by_letter[group["letter"]]) for group in found if group["letter"] in by_letter]
+
+    async def count(self, queue: str | None = None) -> int:
+        """How many from this queue (None: from all) wait for a person."""
+        return await self._dead.count(asking("dead", queue=queue))
 
     async def show(self, letter: str) -> Doc | None:
-        """One dead letter with its sealed body; by its own id or the job's."""
-        return await self._dead.find_one({"_id": letter}) or await self._dead.find_one({"job": letter})
+        """One dead letter with its sealed body; by its own id or the job's, then the one that died last."""
+        own = await self._dead.find_one({"_id": letter})
+        return own or next(iter(await self._dead.find({"job": letter}, sort=[("last", -1)], limit=1)), None)
 
     async def move(self, letter: str, old: str, new: str, reason: str) -> bool:
         """From one state to another (dead, replayed, discarded); False when it is not in `old`."""
-        fields = {"state": new, "why": reason, "moved": self._mongo.now()}
-        return await self._dead.change({"_id": letter, "state": old}, {"$set": fields}, {"_id": 1}) is not None
+        changed = {"state": new, "why": reason, "moved": self._mongo.now()}
+        return await self._dead.change({"_id": letter, "state": old}, {"$set": changed}, {"_id": 1}) is not None
 
     async def _add_group(self, letters: list[DeadLetter]) -> list[Exception | None]:
         result = await self._dead.bulk([_adding(letter) for letter in letters])
@@ -106,21 +132,39 @@ class DeadLetters:
         return [None] * len(letters)
 
 
+def asking(
+    state: str | None,
+    *,
+    fingerprint: str | None = None,
+    queue: str | None = None,
+    where: Doc | None = None,
+    after: Place | None = None,
+) -> Doc:
+    """The condition for these letters. Pure."""
+    named = {"state": state, "fingerprint": fingerprint, "queue": queue}
+    asked: Doc = {name: value for name, value in named.items() if value is not None}
+    further = [where] if where else []
+    if after is not None:
+        last, letter = after
+        # The first bound is what an index can begin at.
+        asked["last"] = {"$lte": last}
+        further.append({"$or": [{"last": {"$lt": last}}, {"_id": {"$lt": letter}}]})
+    return asked | ({"$and": further} if further else {})
+
+
+def grouping(asked: Doc, limit: int) -> list[Doc]:
+    """The pipeline that groups these letters by fingerprint. Pure."""
+    summed = {"count": {"$sum": 1}, "first": {"$min": "$first"}, "last": {"$max": "$last"}, "letter": {"$max": "$_id"}}
+    grouped = {"$group": {"_id": "$fingerprint", **summed}}
+    return [{"$match": asked}, grouped, {"$sort": {"count": -1, "_id": 1}}, {"$limit": limit}]
+
+
+def _group(group: Doc, cause: Doc) -> DeadGroup:
+    return DeadGroup(fingerprint=group["_id"], count=group["count"], first=group["first"], last=group["last"], **cause)
+
+
 def _adding(letter: DeadLetter) -> UpdateOne:
-    given: dict[str, Any] = {
-        "job": letter.job,
-        "actor": letter.actor,
-        "field": letter.field or None,
-        "person": letter.person,
-    }
-    fixed: Doc = {name: value for name, value in given.items() if value is not None}
-    fixed |= {
-        "queue": letter.queue,
-        "reason": letter.reason,
-        "fingerprint": letter.fingerprint,
-        "attempts": letter.attempts,
-        "first": letter.at,
-        "body": letter.body,
-        "state": "dead",
-    }
+    given = {one.name: getattr(letter, one.name) for one in fields(letter) if one.name not in {"id", "at"}}
+    fixed: Doc = {name: value for name, value in given.items() if name in _ALWAYS or value}
+    fixed |= {"first": letter.at, "state": "dead"}
     return UpdateOne({"_id": letter.id}, {"$setOnInsert": fixed, "$max": {"last": letter.at}}, upsert=True)

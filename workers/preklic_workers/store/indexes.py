@@ -21,6 +21,8 @@ _STUCK: Final = {"partialFilterExpression": {"state": {"$in": ["claimed", "in_do
 _OF_CAMPAIGN: Final = {"partialFilterExpression": {"campaign": {"$exists": True}}}
 _DOUBT: Final = {"partialFilterExpression": {"state": {"$in": ["in_doubt", "asked"]}}}
 _RIDING: Final = Index("riding", (("leaves.at", 1),), {"sparse": True})
+_ASKED: Final = ("reason", "purpose", "template", "campaign", "queue", "code", "exception", "attempts", "first")
+_SIFTED: Final = tuple((name, 1) for name in _ASKED)
 INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     "persons": (
         Index("pid", (("pid", 1),), {"unique": True}),
@@ -80,7 +82,10 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("age", (("last", 1),), {"expireAfterSeconds": 15 * 86_400}),
     ),
     "dead": (
-        Index("groups", (("state", 1), ("fingerprint", 1))),
+        # Newest first, page by page, sifted before a letter is read; and grouped without reading one.
+        Index("sifted", (("state", 1), ("last", -1), ("_id", -1), ("fingerprint", 1), *_SIFTED)),
+        Index("queue", (("state", 1), ("queue", 1), ("last", -1), ("_id", -1))),
+        Index("causes", (("state", 1), ("fingerprint", 1), ("last", -1), ("_id", -1), *_SIFTED)),
         Index("job", (("job", 1),), {"sparse": True}),
         Index("person", (("person", 1),), {"sparse": True}),
     ),

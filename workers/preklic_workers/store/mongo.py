@@ -205,12 +205,27 @@ class Mongo:
         self, name: str, ids: Sequence[str], decide: Callable[[Mapping[str, Doc]], Mapping[str, Doc]]
     ) -> None:
         """Change some documents as one. `decide` sees them and answers updates; it is asked again on a conflict."""
-        found = self._db[name]
+
+        def ops(found: Mapping[str, Mapping[str, Doc]]) -> dict[str, list[UpdateOne]]:
+            return {name: [UpdateOne({"_id": key}, update) for key, update in decide(found[name]).items()]}
+
+        await self.change_across({name: ({"_id": {"$in": list(ids)}}, {})}, ops)
+
+    async def change_across(
+        self,
+        read: Mapping[str, tuple[Doc, Doc]],
+        decide: Callable[[Mapping[str, Mapping[str, Doc]]], Mapping[str, Sequence[UpdateOne]]],
+    ) -> None:
+        """The same across collections: `read` is a condition and the fields of each (none: all), by name."""
 
         async def work(session: Any) -> None:
-            docs = await found.find({"_id": {"$in": list(ids)}}, session=session).to_list(None)
-            for key, update in decide({doc["_id"]: doc for doc in docs}).items():
-                await found.update_one({"_id": key}, update, session=session)
+            found = {}
+            for name, (where, fields) in read.items():
+                docs = await self._db[name].find(where, fields or None, session=session).to_list(None)
+                found[name] = {doc["_id"]: doc for doc in docs}
+            for name, ops in decide(found).items():
+                if ops:
+                    await self._db[name].bulk_write(list(ops), session=session)
 
         with edge():
             async with await self._client.start_session() as session:

@@ -5,6 +5,7 @@ from typing import Final
 from preklic_workers.envelope import GROUPS
 from preklic_workers.lifecycle import STATES
 from preklic_workers.packing import GROUP, MOST_WAITING
+from preklic_workers.store.dead_validators import DEAD
 from preklic_workers.store.holding import MOST_HOLDS, MOST_KEPT
 from preklic_workers.store.ledger_validators import LEAVES, LEDGER, REPLY
 from preklic_workers.store.mailing_validators import MAILINGS
@@ -143,12 +144,6 @@ WORDING: Final = object_of(
     ["_id", "text", "id", "version", "language", "recorded"],
     _id={"bsonType": "string", "pattern": "^[0-9a-f]{64}$"}, text={"bsonType": "string", "maxLength": 262_144},
     id=WORD, version=WORD, language=WORD, recorded=DATE,
-)  # fmt: skip
-DEAD: Final = object_of(
-    ["_id", "queue", "reason", "fingerprint", "attempts", "first", "last", "body", "state"],
-    _id=TEXT, job=WORD, queue=WORD, actor=WORD, reason=TEXT, fingerprint=WORD, attempts=WHOLE, first=DATE,
-    last=DATE, body=BYTES, person=HASH, field=TEXT, state={"enum": ["dead", "replayed", "discarded"]}, why=TEXT,
-    moved=DATE,
 )  # fmt: skip
 CONTROL: Final = object_of(
     ["_id", "stopped", "reason", "by", "at"],
