@@ -18,9 +18,10 @@ from preklic_shared import telemetry
 from preklic_shared.amqp import Link, open_link, settle
 from preklic_shared.ids import job_id_for
 from preklic_shared.registry import Purpose, Registry
+from preklic_shared.segments import BadSegment, parse
 from preklic_workers.mailing import Mailer, Mailing
 from preklic_workers.moments import millis
-from preklic_workers.segments import BadSegment, parse
+from preklic_workers.segments import filter_of
 from preklic_workers.store import Store
 from preklic_workers.store.campaigns import Addressee, Campaign
 
@@ -127,7 +128,7 @@ class Depth:
 def _filter(campaign: Campaign) -> dict[str, Any] | None:
     """Whom the campaign is for; None where nobody can say any more."""
     try:
-        return parse(campaign.segment).filter(campaign.purpose) if campaign.segment else {}
+        return filter_of(parse(campaign.segment), campaign.purpose) if campaign.segment else {}
     except BadSegment:
         return None
 

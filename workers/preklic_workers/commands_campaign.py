@@ -12,9 +12,9 @@ import typer
 
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show, show_json
 from preklic_shared.registry import load_registry
+from preklic_shared.segments import FIELDS, BadSegment, parse
 from preklic_workers import looking, store
 from preklic_workers.reasons import given
-from preklic_workers.segments import FIELDS, BadSegment, parse
 from preklic_workers.store import Act, Campaign, Store
 
 ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
