@@ -9,6 +9,7 @@ from preklic_shared.campaign_jobs import CampaignPayload
 from preklic_shared.purposes import Purpose
 from preklic_shared.registry import Registry
 from preklic_shared.segments import BadSegment, parse
+from preklic_shared.wire import Malformed, check_keys
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}", re.ASCII)
 MOST_DATA: Final = 100_000  # octets as JSON
@@ -31,8 +32,7 @@ def check(registry: Registry, name: str, purpose: object, template: object, said
     known = registry.for_mail(purpose, template) if isinstance(purpose, str) and isinstance(template, str) else None
     if known is None or not known.needs_known_person or template == known.confirm:
         raise BadCampaign("purpose", "is no purpose of campaigns with this template", "purpose_denied")
-    if len(octets(said.data)) > MOST_DATA:
-        raise BadCampaign("data", f"is a JSON object of at most {MOST_DATA} octets", "malformed")
+    _check_data(said.data)
     _check_segment(said.segment)
     _check_time(said, now)
     return known
@@ -45,6 +45,15 @@ def octets(data: Mapping[str, Any]) -> bytes:
     True
     """
     return json.dumps(data, ensure_ascii=False, sort_keys=True).encode()
+
+
+def _check_data(data: Mapping[str, Any]) -> None:
+    try:
+        check_keys(data)
+    except Malformed:
+        raise BadCampaign("data", "holds a key that is not allowed: no `$` first, no `.`", "malformed") from None
+    if len(octets(data)) > MOST_DATA:
+        raise BadCampaign("data", f"is a JSON object of at most {MOST_DATA} octets", "malformed")
 
 
 def _check_segment(text: str) -> None:

@@ -1,6 +1,5 @@
 """Whom a segment means, as a filter over persons and in Python: a property test holds the two together. Pure."""
 
-import datetime as dt
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final, assert_never
@@ -49,7 +48,7 @@ def _path(field: str, purpose: str) -> str:
     return f"permissions.{place(purpose)}.source" if field == "source" else field
 
 
-def _value(doc: Doc, field: str, purpose: str) -> str | dt.datetime | None:
+def _value(doc: Doc, field: str, purpose: str) -> Any:
     found: Any = doc
     for name in _path(field, purpose).split("."):
         found = found.get(name) if isinstance(found, dict) else None

@@ -89,7 +89,7 @@ _REPLY: Final = object_of([], code=WHOLE, enhanced=WORD)
 MESSAGE: Final = object_of(
     ["_id", "kind", "state", "producer", "created", "expires", "at"],
     _id=JOB,
-    kind={"enum": ["send", "track", "revoke", "grant", "enrich", "aside", "ask"]},
+    kind={"enum": ["send", "track", "revoke", "grant", "enrich", "aside", "ask", "campaign"]},
     state={"enum": sorted(STATES | {"deferred"})},
     epoch=WHOLE,
     lease=DATE,
