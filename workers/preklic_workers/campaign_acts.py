@@ -1,5 +1,6 @@
 """What may be done with a campaign, by the command and by jobs alike: recorded first, then done."""
 
+import datetime as dt
 from dataclasses import dataclass
 
 from preklic_shared.campaign_jobs import Act as Deed
@@ -55,7 +56,12 @@ async def move(store: Store, name: str, deed: Deed, said: Said) -> bool:
         return False
     await store.controls.go(switch, reason=said.why, by=said.by)
     found = await store.campaigns.get(name)
-    if found is not None and found.state != "paused" and found.braked is not None and found.braked >= at:
+    if found is not None and (found.state == "stopped" or _braked_since(found, at)):
         # A stop came between: its switch may be the one that was just let go.
         await store.controls.stop(switch, reason="stopped again meanwhile", by=said.by)
     return True
+
+
+def _braked_since(found: Campaign, at: dt.datetime) -> bool:
+    """Of one that is over: whether somebody stopped what is still on its queue."""
+    return found.state == "done" and found.braked is not None and found.braked >= at
