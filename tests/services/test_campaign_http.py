@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import hashlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
@@ -16,6 +17,7 @@ from preklic_shared.jobs import CampaignPayload
 from preklic_shared.settings import ApiToken, Settings
 from preklic_shared.token_keys import write_token_key
 from preklic_shared.topology_apply import apply
+from preklic_stack import system
 from preklic_workers import judging
 from producing import Answerer, Served, jobs_in, sealing
 from waiting import auntil
@@ -141,6 +143,7 @@ async def test_a_campaign_from_its_start_over_http_to_its_end(of, free_port, rab
         async with at_work(of, "answer", "record") as store:
             with Producer(of("website", outbox=None)) as producer:
                 await permitted(store, producer, "ana@primer.si", "offers")
+                await killed(of, store, jobs)
                 async with at_work(of, "campaign"):
                     await story(store, producer, ask, jobs)
             acts = await store.mongo["acts"].find({"kind": "campaign"})
@@ -149,6 +152,26 @@ async def test_a_campaign_from_its_start_over_http_to_its_end(of, free_port, rab
             # The mail to the one person waits: nobody sends here.
             assert (result.unaccounted, result.waiting) == (0, 1)
             assert result.states == {"applied": 25, "refused": 1}
+
+
+async def killed(of, store, jobs):
+    """A worker of the role, a process of its own, dies as soon as it has recorded the first of the starts."""
+    config = of("campaign")
+    names = ("amqp_url", "mongo_url", "mongo_database", "key_dir", "sealing_keys", "sealing_pin")
+    given = {f"PREKLIC_{name.upper()}": str(getattr(config, name)) for name in names}
+    words = (*system.PREKLIC, "worker", "campaign", "--concurrency", "1")
+    process = await asyncio.create_subprocess_exec(*words, env=os.environ | given, stderr=asyncio.subprocess.DEVNULL)
+
+    async def begun():
+        return await store.mongo["campaigns"].count({}) > 0
+
+    try:
+        await auntil(begun, 20, "the campaign is recorded")
+    finally:
+        process.kill()
+        await process.wait()
+    left = [job for job in jobs if await store.messages.state(job) is None]
+    assert left, "it died too late"
 
 
 async def story(store, producer, ask, jobs):

@@ -8,12 +8,14 @@ import pytest
 
 from preklic_shared.campaign_jobs import CampaignJob, CampaignPayload
 from preklic_shared.ids import new_id
+from preklic_shared.wire import encode
 from preklic_workers import campaign_acts, campaign_view
 from preklic_workers.campaign_acts import Said
 from preklic_workers.campaign_desk import LOOKS, CampaignDesk
 from preklic_workers.outcomes import Dead, Done, Refused, RetryLater
 from preklic_workers.runtime import Opened, no_reply
 from preklic_workers.store import Unavailable
+from preklic_workers.upkeep import Upkeep, letter_of
 from storing import REGISTRY
 
 DATA = {"title": "Jesen"}
@@ -162,6 +164,23 @@ async def test_a_brake_holds_whatever_arrives_first(desk):
     await asyncio.sleep(0.005)
     assert await done(desk, job_of("resume")) == Done()
     assert await state(desk) == "running"
+
+
+async def test_a_dead_start_is_told_and_a_replay_of_it_starts_once(desk):
+    job = job_of()
+    body = encode(job, "campaign")
+    upkeep = Upkeep(desk.store, REGISTRY)
+    said = {"reason": "unexpected:KeyError", "queue": "campaign", "at": now()}
+    await upkeep.bury(letter_of(body, job.id, said))
+    told = await campaign_view.look(desk.store, "jesen")
+    assert (told["state"], [row["state"] for row in told["asked"]]) == (None, ["dead"])
+    assert await done(desk, job) == Done()
+    assert await done(desk, job) == Done()
+    told = await campaign_view.look(desk.store, "jesen")
+    assert (told["state"], [(row["state"], row["reason"]) for row in told["asked"]]) == (
+        "running",
+        [("applied", "start")],
+    )
 
 
 async def test_what_is_asked_of_no_campaign_waits_a_little_and_is_refused(desk):

@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from preklic_shared.registry import Purpose
 from preklic_workers.store.mongo import Doc, Duplicate, Mongo
@@ -185,5 +185,5 @@ def _doc(campaign: Campaign) -> Doc:
 def _campaign(doc: Doc) -> Campaign:
     names = ("purpose", "template", "at", "segment", "rate", "state", "after", "walked", "published")
     cap = doc.get("cap")
-    fixed = {name: doc[name] for name in names} | {"wall": doc.get("wall"), "braked": doc.get("braked")}
+    fixed: dict[str, Any] = {name: doc[name] for name in names} | {"wall": doc.get("wall"), "braked": doc.get("braked")}
     return Campaign(name=doc["_id"], data=bytes(doc["data"]), cap=None if cap is None else (cap[0], cap[1]), **fixed)
