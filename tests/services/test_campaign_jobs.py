@@ -1,6 +1,7 @@
 """What is asked of campaigns over the queue, on a real store: each job has one effect, and a brake always holds."""
 
 import asyncio
+import datetime as dt
 import random
 import time
 
@@ -20,6 +21,7 @@ from storing import REGISTRY
 
 DATA = {"title": "Jesen"}
 DAY = 86_400_000
+NOW = dt.datetime.now(dt.UTC)
 
 
 @pytest.fixture
@@ -181,6 +183,20 @@ async def test_a_dead_start_is_told_and_a_replay_of_it_starts_once(desk):
         "running",
         [("applied", "start")],
     )
+
+
+async def test_a_campaign_of_millions_is_told_without_its_counts(desk):
+    await done(desk, job_of())
+    docs = [claim_doc(number) for number in range(20_000)]
+    await desk.store.mongo["messages"].insert_many(docs)
+    assert (await campaign_view.look(desk.store, "jesen", 0.001))["mails"] is None
+    (row,) = (await campaign_view.look(desk.store, "jesen"))["mails"]
+    assert row == {"variant": 0, "state": "sent", "reason": "", "count": 20_000}
+
+
+def claim_doc(number):
+    fixed = dict.fromkeys(("created", "expires", "at"), NOW)
+    return {"_id": f"{number:036}", "kind": "send", "state": "sent", "producer": "p", "campaign": "jesen"} | fixed
 
 
 async def test_what_is_asked_of_no_campaign_waits_a_little_and_is_refused(desk):

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from preklic_workers.store import Campaign, Doc, Store
+from preklic_workers.store import Campaign, Doc, Store, Unavailable
 from preklic_workers.store.local_sends import LocalSends
 
 LISTED: Final = ("name", "purpose", "template", "state", "at", "walked", "published")
@@ -16,9 +16,10 @@ def row(found: Campaign) -> dict[str, Any]:
     return {name: getattr(found, name) for name in LISTED} | ({"local_time": found.wall} if found.wall else {})
 
 
-async def look(store: Store, name: str) -> dict[str, Any] | None:
+async def look(store: Store, name: str, patience: float | None = None) -> dict[str, Any] | None:
     """All that is told of the campaign of that name; None where nothing is known. Raises Unavailable.
 
+    `mails` is None where to count them takes longer than `patience` (seconds): there are millions.
     `state` is None where there is no campaign: a start was refused, and `asked` says why.
     """
     found = await store.campaigns.get(name)
@@ -28,11 +29,17 @@ async def look(store: Store, name: str) -> dict[str, Any] | None:
     told = row(found) | {"stopped": await store.controls.stopped(f"campaign:{name}") is not None}
     if found.wall is not None:
         told["scheduled"] = await LocalSends(store.mongo).waiting(name)
-    mails = [
-        {"variant": variant, "state": state, "reason": reason, "count": count}
-        for variant, state, reason, count in await store.campaigns.counts(name)
-    ]
-    return told | {"mails": mails, "asked": [_act(doc) for doc in asked]}
+    return told | {"mails": await _mails(store, name, patience), "asked": [_act(doc) for doc in asked]}
+
+
+async def _mails(store: Store, name: str, patience: float | None) -> list[dict[str, Any]] | None:
+    try:
+        counts = await store.campaigns.counts(name, patience)
+    except Unavailable:
+        if patience is None:
+            raise
+        return None
+    return [{"variant": v, "state": state, "reason": reason, "count": count} for v, state, reason, count in counts]
 
 
 async def listing(store: Store) -> list[dict[str, Any]]:

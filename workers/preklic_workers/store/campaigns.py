@@ -140,12 +140,12 @@ class Campaigns:
         stages: list[Doc] = [{"$match": where | gone}, {"$group": {"_id": "$person", "n": {"$sum": 1}}}]
         return {row["_id"] for row in await self._messages.aggregate(stages) if row["n"] >= mails}
 
-    async def counts(self, name: str) -> list[tuple[int, str, str, int]]:
-        """What became of its mails: (variant, state, reason, number), the most first."""
+    async def counts(self, name: str, seconds: float | None = None) -> list[tuple[int, str, str, int]]:
+        """What became of its mails: (variant, state, reason, number), the most first; see `Collection.aggregate`."""
         key: Doc = {"v": {"$ifNull": ["$variant", 0]}, "s": "$state", "r": {"$ifNull": ["$reason", ""]}}
         where: Doc = {"campaign": name, "kind": "send"}
         stages: list[Doc] = [{"$match": where}, {"$group": {"_id": key, "n": {"$sum": 1}}}]
-        found = await self._messages.aggregate(stages)
+        found = await self._messages.aggregate(stages, seconds=seconds)
         rows = [(row["_id"]["v"], row["_id"]["s"], row["_id"]["r"], row["n"]) for row in found]
         return sorted(rows, key=lambda row: (-row[3], row))
 
