@@ -12,8 +12,9 @@ ASKED: Final = 20
 
 
 def row(found: Campaign) -> dict[str, Any]:
-    """The campaign in a line. Pure."""
-    return {name: getattr(found, name) for name in LISTED} | ({"local_time": found.wall} if found.wall else {})
+    """The campaign in a line; its wall clock has no zone. Pure."""
+    wall = {} if found.wall is None else {"local_time": found.wall.replace(tzinfo=None)}
+    return {name: getattr(found, name) for name in LISTED} | wall
 
 
 async def look(store: Store, name: str, patience: float | None = None) -> dict[str, Any] | None:

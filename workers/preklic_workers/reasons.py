@@ -16,7 +16,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "suppressed_bounce": "the address does not exist any more",
     "expired": "the job was of no use any more when its turn came",
     "after_failed": "the job that it had to wait for was refused, expired or is dead",
-    "idempotency_conflict": "another body was sent under the same idempotency key",
+    "idempotency_conflict": "another body was sent under the same idempotency key, or another campaign has this name",
     "undeliverable_smtputf8": "the address needs SMTPUTF8 and the relay does not offer it",
     "template_error": "the template could not be filled with what the job brought",
     "store_away": "MongoDB was away: no mail may leave without its gate",

@@ -14,7 +14,7 @@ _ROW: Final[dict[str, Any]] = {
     "at": _TIME,
     "walked": _COUNT,
     "published": _COUNT,
-    "local_time": {"type": "string", "format": "date-time", "description": "a wall clock, written as if in UTC"},
+    "local_time": _TEXT | {"description": "a wall clock, as 2026-12-01T09:00:00"},
 }
 _MAIL: Final = {"variant": _COUNT, "state": _TEXT, "reason": _TEXT, "count": _COUNT}
 _ASKED: Final = {"id": _TEXT, "by": _TEXT, "at": _TIME, "state": _TEXT, "reason": _TEXT}
