@@ -8,12 +8,15 @@ import random
 import msgspec
 import pytest
 
+from preklic_shared.addresses import parse
 from preklic_shared.ids import new_id
 from preklic_shared.jobs import RevokeJob
 from preklic_shared.purposes import Fields
 from preklic_shared.settings import Settings
-from preklic_workers import campaigning
+from preklic_workers import campaigning, keyfiles
 from preklic_workers.campaigning import Depth, FanOut, job_of
+from preklic_workers.envelope import NoKey
+from preklic_workers.keydir import load_ring
 from preklic_workers.local_time import begins
 from preklic_workers.mailing import Mailer
 from preklic_workers.moments import millis
@@ -21,11 +24,11 @@ from preklic_workers.outcomes import Done
 from preklic_workers.revoke import Revoke
 from preklic_workers.runtime import Opened, no_reply
 from preklic_workers.scheduling import Scheduler
-from preklic_workers.store import Campaign, Scheduled
+from preklic_workers.store import Campaign, Grant, Scheduled
 from preklic_workers.store.campaigns import Addressee
 from preklic_workers.store.local_sends import LocalSends
 from producing import jobs_in, sealing
-from storing import REGISTRY, RING, grant, subject
+from storing import REGISTRY, RING, grant, open_test_store, subject
 
 HOUR = dt.timedelta(hours=1)
 PROPOSALS = REGISTRY.get("proposals")
@@ -236,3 +239,22 @@ async def test_a_field_that_does_not_open_is_one_person_s_fault_alone(store, wal
     at(begins(NINE))
     await walker("timezone").once()
     assert await rows(store) == {mai: utc(7), subject("tom@primer.si"): utc(13)}
+
+
+async def test_the_role_campaign_opens_the_profile_and_nothing_else(mongo_url, one_database, store, tmp_path):
+    keyfiles.init_keys(tmp_path, dt.datetime.now(dt.UTC))
+    record, campaign_ = (load_ring(tmp_path / role, role) for role in ("record", "campaign"))
+    writing = await open_test_store(mongo_url, one_database, ring=record, validators=False)
+    reading = await open_test_store(mongo_url, one_database, ring=campaign_, validators=False)
+    ana = record.blind.subject(parse(HOME))
+    said = Grant(new_id(), ana, [PROPOSALS], dt.datetime.now(dt.UTC), {"wording": "w"}, parse(HOME), confirmed=True)
+    await writing.grants.grant(said)
+    for group in ("profile", "service"):
+        await writing.persons.enrich(ana, group, {"timezone": "Asia/Tokyo"}, "shop", dt.datetime.now(dt.UTC))
+    assert (await reading.profiles.read(ana)) == {"timezone": "Asia/Tokyo"}
+    with pytest.raises(NoKey):
+        await reading.persons.fields(ana, "service")
+    with pytest.raises(NoKey):
+        await reading.persons.address_of(ana)
+    writing.close()
+    reading.close()

@@ -20,6 +20,7 @@ from preklic_shared.segments import FIELDS
 from preklic_workers import campaign_acts, looking, store
 from preklic_workers.campaign_acts import Said
 from preklic_workers.campaign_view import LISTED, look, row
+from preklic_workers.clocks import may_use
 from preklic_workers.moments import millis
 from preklic_workers.reasons import given
 from preklic_workers.store import Campaign, Store
@@ -163,10 +164,12 @@ def _campaign(name: str, purpose: str, template: str, asked: CampaignPayload) ->
     """The campaign that the options ask for. Raises Stop with what to mend."""
     now = int(time.time() * 1000)
     try:
-        check(load_registry(settings().registry), name, purpose, template, asked, now)
+        known = check(load_registry(settings().registry), name, purpose, template, asked, now)
     except BadCampaign as bad:
         code = Code.POLICY if bad.field == "purpose" else Code.USAGE
         raise Stop(code, str(bad) if bad.field == "segment" else f"the {bad.field} {bad}") from None
+    if asked.local and not may_use(known):
+        say(f"the registry lets mail of {purpose} know nobody's time zone: all get it by the company's clock", err=True)
     return campaign_acts.campaign_of(name, purpose, template, asked, now)
 
 

@@ -37,9 +37,8 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("doubt", (("state", 1), ("at", 1)), _DOUBT),
         Index("retried", (("at", 1),), {"partialFilterExpression": {"epoch": {"$gte": 2}}}),
         Index("age", (("created", 1),), {"expireAfterSeconds": KEEP_SECONDS}),
-        # All that `campaign status` counts by is in it: no mail is read for it.
+        # All that `campaign status` counts by is in it: no mail is read for it. It finds what was asked of one, too.
         Index("campaign_counts", tuple((name, 1) for name in _COUNTED), _OF_CAMPAIGN),
-        Index("campaign_acts", (("campaign", 1), ("at", -1)), {"partialFilterExpression": {"kind": "campaign"}}),
         Index("cap", (("person", 1), ("created", 1)), _OF_CAMPAIGN),
     ),
     "accounts": (
