@@ -24,7 +24,7 @@ from preklic_shared.settings import Settings
 from preklic_shared.wire import decode, decode_payload
 from waiting import until
 
-ROLES = ("send", "revoke", "record", "answer")
+ROLES = ("send", "revoke", "record", "answer", "campaign")
 DAY = 86_400_000
 RAW = (serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, NamedTuple, Required, Self, TypedDict
+from typing import Any, Literal, NamedTuple, Required, Self, TypedDict, Unpack
 
+from preklic_producers import campaigns
 from preklic_producers.courier import Courier, Receipt
 from preklic_producers.drafts import Drafter
 from preklic_producers.fields import Expires, Rejected, address_of, id_of
@@ -157,6 +158,17 @@ class Producer:
         return self._hand_over(
             self._drafts.revoke(address_or_ref, purposes, reason=reason, erase=erase, idempotency_key=idempotency_key)
         )
+
+    def campaign(
+        self,
+        name: str,
+        purpose: str,
+        template: str,
+        data: Mapping[str, Any] | None = None,
+        **details: Unpack[campaigns.Details],
+    ) -> Receipt:
+        """Start a campaign: one mail to everybody who permits `purpose`. The same words again are the same campaign."""
+        return self._hand_over(campaigns.start(self._drafts, name, purpose, template, data, details))
 
     def enrich(
         self,

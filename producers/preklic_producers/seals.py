@@ -18,6 +18,7 @@ ROLE_OF: Final = {
     "revoke": "revoke",
     "record": "record",
     "ask": "answer",
+    "campaign": "campaign",
 }
 _LOOK_AGAIN: Final = 10.0
 

@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import Meta, Struct
 
 from preklic_shared.attachments import Attachment
+from preklic_shared.campaign_jobs import CampaignJob as CampaignJob  # noqa: PLC0414 -- every kind can be taken from here
+from preklic_shared.campaign_jobs import CampaignPayload as CampaignPayload  # noqa: PLC0414 -- likewise
 from preklic_shared.job_fields import (
     END,
-    Day,
     Enhanced,
     FieldName,
     FieldText,
@@ -27,6 +28,8 @@ from preklic_shared.job_fields import (
     Word,
 )
 from preklic_shared.job_fields import Job as Job  # noqa: PLC0414 -- whoever takes a kind from here takes its base, too
+from preklic_shared.questions import AskJob as AskJob  # noqa: PLC0414 -- likewise
+from preklic_shared.questions import AskPayload as AskPayload  # noqa: PLC0414 -- likewise
 
 
 class SendJob(Job, frozen=True, kw_only=True):
@@ -117,24 +120,6 @@ class AsideJob(Job, frozen=True, kw_only=True):
     sealed: Sealed
 
 
-class AskJob(Job, frozen=True, kw_only=True):
-    """A question that only the store can answer; the answer comes over direct reply-to.
-
-    `statistics` asks about the campaign `template` of a partner, from day `since` to day `until` (U4).
-    """
-
-    KIND: ClassVar[str] = "ask"
-
-    question: Literal["customer", "status", "preferences", "statistics"]
-    message: JobId | None = None
-    person: Pid | None = None
-    template: Template | None = None
-    since: Day | None = None
-    until: Day | None = None
-    key: KeyId | None = None
-    sealed: Sealed | None = None
-
-
 class WebhookJob(Job, frozen=True, kw_only=True):
     """One event for one endpoint outside: ids, words and codes alone; no field of it has room for an address.
 
@@ -215,13 +200,7 @@ class AsidePayload(_Payload, frozen=True, kw_only=True):
     raw: Annotated[str, Meta(max_length=88_000, pattern=rf"^[A-Za-z0-9+/]*={{0,2}}{END}")]
 
 
-class AskPayload(_Payload, frozen=True, kw_only=True):
-    """What a question seals."""
-
-    address: Annotated[str, Meta(max_length=320)]
-
-
-Payload = SendPayload | RevokePayload | GrantPayload | EnrichPayload | AsidePayload | AskPayload
+Payload = SendPayload | RevokePayload | GrantPayload | EnrichPayload | AsidePayload | AskPayload | CampaignPayload
 
 # actor -> (kind, queue). One actor for each queue that takes a kind.
 ACTORS: dict[str, tuple[type[Job], str]] = {
@@ -232,6 +211,7 @@ ACTORS: dict[str, tuple[type[Job], str]] = {
     "grant": (GrantJob, "record"),
     "enrich": (EnrichJob, "record"),
     "aside": (AsideJob, "record"),
+    "campaign": (CampaignJob, "campaign"),
     "ask": (AskJob, "ask"),
     "webhook": (WebhookJob, "webhooks"),
 }
@@ -242,6 +222,7 @@ PAYLOADS: dict[type[Job], type[Payload]] = {
     EnrichJob: EnrichPayload,
     AsideJob: AsidePayload,
     AskJob: AskPayload,
+    CampaignJob: CampaignPayload,
 }
 
 

@@ -47,11 +47,13 @@ class _File(Struct, frozen=True, forbid_unknown_fields=True):
     promises: tuple[Promise, ...]
     purposes: Annotated[tuple[Purpose, ...], Meta(min_length=1)]
     wordings: tuple[Wording, ...] = ()
+    timezone: Annotated[str, Meta(pattern=r"^[A-Za-z][A-Za-z0-9_+/-]{0,63}$")] = "UTC"
 
 
 class Registry:
     """The purposes of one controller by key, in the file's order; `policy` is the policy's full text.
 
+    `timezone` (an IANA name) is the controller's own: that of mail by local time to whoever has none of their own.
     Immutable; safe to share between threads.
     """
 
@@ -59,6 +61,7 @@ class Registry:
         self.version = file.version
         self.controller = file.controller
         self.policy = policy
+        self.timezone = file.timezone
         self.promises = file.promises
         self.purposes: Mapping[str, Purpose] = {purpose.key: purpose for purpose in file.purposes}
         self.wordings = wordings.by_place(words)

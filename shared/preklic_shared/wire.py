@@ -11,7 +11,7 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from preklic_shared.ids import is_id
-from preklic_shared.jobs import ACTORS, PAYLOADS, EnrichPayload, Job, Payload, SendJob, SendPayload
+from preklic_shared.jobs import ACTORS, PAYLOADS, CampaignPayload, EnrichPayload, Job, Payload, SendJob, SendPayload
 
 _T = TypeVar("_T")
 
@@ -134,7 +134,7 @@ def check_arguments(envelope: dict[str, Any]) -> None:
 def decode_payload(kind: type[Job], data: bytes) -> Payload:
     """The payload that a job of `kind` sealed; Malformed where it is not one."""
     payload = convert(strict_json(data), PAYLOADS[kind], "sealed")
-    if isinstance(payload, SendPayload | EnrichPayload):
+    if isinstance(payload, SendPayload | EnrichPayload | CampaignPayload):
         check_keys(payload.data)
     return payload
 

@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from preklic_shared.ids import new_id
+from preklic_shared.segments import Joined, Not, Term, parse
 from preklic_shared.settings import Settings
 from preklic_shared.topology_apply import apply
 from preklic_workers import campaigning
 from preklic_workers.campaigning import Depth, FanOut, variant_of
 from preklic_workers.mailing import Mailer
-from preklic_workers.segments import Joined, Not, Term, parse
+from preklic_workers.segments import filter_of, matches
 from preklic_workers.store import Campaign
 from preklic_workers.store.person_docs import fresh
 from producing import jobs_in, sealing
@@ -231,5 +232,5 @@ async def test_the_filter_finds_whom_the_segment_means(store):
 
     await loop.run_in_executor(None, draw)
     for segment in drawn:
-        found = await store.mongo["persons"].find(segment.filter("newsletter"), {"_id": 1})
-        assert {doc["_id"] for doc in found} == {doc["_id"] for doc in docs if segment.matches(doc, "newsletter")}
+        found = await store.mongo["persons"].find(filter_of(segment, "newsletter"), {"_id": 1})
+        assert {doc["_id"] for doc in found} == {doc["_id"] for doc in docs if matches(segment, doc, "newsletter")}

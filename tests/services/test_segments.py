@@ -8,7 +8,8 @@ import random
 import pytest
 
 from preklic_shared.ids import new_id
-from preklic_workers.segments import MOST_CHARACTERS, BadSegment, parse
+from preklic_shared.segments import MOST_CHARACTERS, BadSegment, parse
+from preklic_workers.segments import filter_of, matches
 from preklic_workers.store.person_docs import fresh, place
 
 DAYS = [dt.date(2026, 1, 31), dt.date(2026, 2, 1), dt.date(2026, 2, 2)]
@@ -84,7 +85,7 @@ async def docs(emptied_store):
 
 
 async def found(store, segment):
-    return {doc["_id"] for doc in await store.mongo["persons"].find(segment.filter(PURPOSE), {"_id": 1})}
+    return {doc["_id"] for doc in await store.mongo["persons"].find(filter_of(segment, PURPOSE), {"_id": 1})}
 
 
 async def test_mongodb_and_python_find_whom_the_words_mean(emptied_store, docs):
@@ -94,7 +95,7 @@ async def test_mongodb_and_python_find_whom_the_words_mean(emptied_store, docs):
             continue
         segment, tried = parse(text), tried + 1
         expected = {doc["_id"] for doc in docs if meant(doc)}
-        assert {doc["_id"] for doc in docs if segment.matches(doc, PURPOSE)} == expected, text
+        assert {doc["_id"] for doc in docs if matches(segment, doc, PURPOSE)} == expected, text
         assert await found(emptied_store, segment) == expected, text
     assert tried > 100
 
@@ -103,4 +104,4 @@ async def test_what_the_parser_takes_mongodb_takes_however_deep(emptied_store, d
     segments = list(deepest())
     assert len(segments) == 4
     for segment in segments:
-        assert await found(emptied_store, segment) == {doc["_id"] for doc in docs if segment.matches(doc, PURPOSE)}
+        assert await found(emptied_store, segment) == {doc["_id"] for doc in docs if matches(segment, doc, PURPOSE)}

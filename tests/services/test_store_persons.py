@@ -5,9 +5,9 @@ import pytest
 
 from preklic_shared.addresses import parse
 from preklic_shared.ids import new_id
+from preklic_shared.providers import provider_of
 from preklic_workers.envelope import Altered, Epochs, NoKey
 from preklic_workers.store import GatePassed, GateRefused
-from preklic_workers.store.providers import provider_of
 from storing import (
     HOUR,
     MINUTE,
@@ -177,7 +177,7 @@ async def test_an_erased_person_among_others_does_not_hide_them(store):
     assert await store.persons.address_of(subject(BOR)) == BOR
 
 
-@pytest.mark.clause("U15", guard="preklic_workers.store.providers:provider_of")
+@pytest.mark.clause("U15", guard="preklic_shared.providers:provider_of")
 async def test_the_provider_is_counted_by_class_without_the_address(store):
     for address in ("a@gmail.com", "b@googlemail.com", "c@primer.si"):
         await grant(store, address)

@@ -46,6 +46,7 @@ def everything(settings: Settings) -> None:
         assert_type(producer.revoke("customer-7", reason="asked by letter", erase=True), Receipt)
         assert_type(producer.enrich("customer-7", "profile", {"first_name": "Ana"}, source="shop"), Receipt)
         assert_type(producer.track("token", "clicked"), Receipt)
+        assert_type(producer.campaign("autumn", "offers", "offer", {"title": "x"}, rate=5, cap="2/7d"), Receipt)
         assert_type(producer.check("ana@primer.si"), bool)
         assert_type(producer.status("018f5f3e-7a01-7c3b-9a77-6a1b2c3d4e5f"), Status)
     try:
@@ -63,4 +64,5 @@ def mistakes(producer: Producer) -> None:
     producer.send(b"ana@primer.si", "newsletter", "newsletter")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     producer.track("token", "read")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     producer.enrich("7", "diary", {}, source="shop")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    producer.campaign("autumn", "offers", "offer", rates=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     producer.send_many([{"to": "ana@primer.si"}])  # type: ignore[typeddict-item]  # pyright: ignore[reportArgumentType]

@@ -32,6 +32,15 @@ def root(tmp_path):
     return tmp_path / "keys"
 
 
+def test_an_older_installation_gets_what_a_role_may_hold_since(root):
+    for file in (root / "campaign").iterdir():
+        file.unlink()
+    turn_sealing(root, NOW + dt.timedelta(days=7))
+    name = "profile.1.epoch"
+    assert (root / "campaign" / name).read_bytes() == (root / "send" / name).read_bytes()
+    assert {file.group for file in check(root / "campaign", "campaign")} == {"profile", None}
+
+
 def test_every_role_loads_what_it_needs_and_nothing_else(root):
     for role, needs in ROLES.items():
         ring = load_ring(root / role, role)

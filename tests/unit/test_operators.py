@@ -13,7 +13,7 @@ from preklic_producers.gateway import requests
 from preklic_producers.gateway.errors import ApiError
 from preklic_producers.gateway.requests import read_json
 from preklic_shared import wire
-from preklic_shared.jobs import ACTORS, PAYLOADS, EnrichJob, SendJob
+from preklic_shared.jobs import ACTORS, PAYLOADS, CampaignJob, EnrichJob, SendJob
 from preklic_shared.wire import Malformed, decode, decode_payload
 
 OPERATORS = [{"$ne": 1}, {"$gt": ""}, {"$where": "1"}, {"$regex": ".*"}, [{"$ne": 1}]]
@@ -25,11 +25,14 @@ REQUESTS = [
     (requests.ProfileRequest, {"person": "a", "group": "profile", "data": {}, "source": "s"}),
     (requests.EventRequest, {"token": "t", "kind": "opened"}),
     (requests.CheckRequest, {"address": "a"}),
+    (requests.CampaignRequest, {"name": "n", "purpose": "p", "template": "t", "rate": 1, "cap": "2/7d"}),
+    (requests.ReasonRequest, {"reason": "r"}),
 ]
 FIELDS = [(kind, body, name) for kind, body in REQUESTS for name in body if name != "data"]
 SEALED = {
     SendJob: {"to": "a@b.si", "data": {}, "ref": "r"},
     EnrichJob: {"address": "a@b.si", "data": {"x": "y"}, "source": "s"},
+    CampaignJob: {"data": {"x": "y"}, "segment": "s", "at": 1, "rate": 1, "cap": [2, 7], "reason": "r"},
 }
 KEYS = st.text(max_size=5).map(lambda text: "$" + text) | st.tuples(st.text(max_size=4), st.text(max_size=4)).map(
     ".".join
@@ -58,6 +61,14 @@ def header(actor):
         "enrich": {"group": "profile", "key": "record-1", "sealed": "AAAA"},
         "aside": {"source": "smtp", "reason": "unmatched", "key": "record-1", "sealed": "AAAA"},
         "webhook": {"event": "message.bounced", "endpoint": "shop", "happened": now, "message": str(uuid.uuid4())},
+        "campaign": {
+            "campaign": "autumn",
+            "act": "start",
+            "purpose": "newsletter",
+            "template": "newsletter",
+            "key": "campaign-1",
+            "sealed": "AAAA",
+        },
         "ask": {"question": "status", "message": str(uuid.uuid4())},
     }
     return kind(**fields, **given[kind.KIND])

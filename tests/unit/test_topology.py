@@ -92,6 +92,8 @@ def test_who_may_write_which_kind():
     assert not allowed("website", "ask")
     assert not allowed("feedback", "send.now")
     assert not allowed("campaign", "revoke")
+    may = [role for role in topology.ROLES if allowed(role, "campaign")]
+    assert may == ["website", "gateway", "upkeep", "topology"]
     assert [role for role in topology.ROLES if allowed(role, "webhooks")] == ["upkeep", "topology"]
     for role in ("send", "track", "revoke", "record", "answer", "webhook"):
         assert not allowed(role, "send.now")

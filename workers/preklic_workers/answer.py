@@ -2,18 +2,20 @@
 
 `customer` -> {"existing": bool}; `status` -> {"state", "reason"} or {}; `preferences` -> {"permissions": {key: state}}
 or {} for a person who is not known; for one who was erased with {"erased": {"at": seconds, "receipt": job, "kept":
-[group]}} beside it; `statistics` -> {"counts": {measure: tens}}, all of closed days.
+[group]}} beside it; `statistics` -> {"counts": {measure: tens}}, all of closed days; `campaign` and `campaigns` as
+`campaign_view` says, {} for one that nobody knows.
 """
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from preklic_shared.addresses import Address, BadAddress, parse
 from preklic_shared.jobs import AskJob, AskPayload
 from preklic_shared.registry import Registry
+from preklic_workers import campaign_view
 from preklic_workers.blind import Blind
 from preklic_workers.figures import of_campaign, table
 from preklic_workers.moments import moment
@@ -21,6 +23,8 @@ from preklic_workers.outcomes import Dead, Done, Outcome, Refused
 from preklic_workers.permission import Person
 from preklic_workers.runtime import Opened
 from preklic_workers.store import Act, Erased, Store, Unavailable
+
+COUNTING: Final = 1.0  # seconds that the mails of a campaign may be counted: whoever asks waits for two
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Answer:
                 return await self._status(job.message)
             case "preferences" if job.person is not None:
                 return await self._preferences(job.person)
+            case "campaign" | "campaigns":
+                return await self._campaigns(job.campaign)
             case "statistics" if job.template is not None:
                 return await self._statistics(job.template, job.since, job.until)
             case _:
@@ -81,6 +87,11 @@ class Answer:
     async def _status(self, message: str) -> dict[str, Any]:
         found = await self.store.messages.show(message)
         return {"state": found["state"], "reason": found.get("reason")} if found else {}
+
+    async def _campaigns(self, name: str | None) -> dict[str, Any]:
+        if name is None:
+            return {"campaigns": await campaign_view.listing(self.store)}
+        return await campaign_view.look(self.store, name, COUNTING) or {}
 
     async def _statistics(self, template: str, since: str | None, until: str | None) -> dict[str, Any]:
         """U4: a partner's own campaign, from packed cells alone."""

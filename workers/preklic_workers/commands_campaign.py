@@ -5,27 +5,32 @@ import datetime as dt
 import getpass
 import json
 import re
+import time
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
+from preklic_shared.campaign_jobs import Act as Deed
+from preklic_shared.campaign_jobs import CampaignPayload
+from preklic_shared.campaign_rules import MOST_DATA, BadCampaign, check
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show, show_json
 from preklic_shared.registry import load_registry
-from preklic_workers import looking, store
+from preklic_shared.segments import FIELDS
+from preklic_workers import campaign_acts, looking, store
+from preklic_workers.campaign_acts import Said
+from preklic_workers.campaign_view import LISTED, look, row
+from preklic_workers.clocks import may_use
+from preklic_workers.moments import millis
 from preklic_workers.reasons import given
-from preklic_workers.segments import FIELDS, BadSegment, parse
-from preklic_workers.store import Act, Campaign, Store
+from preklic_workers.store import Campaign, Store
 
 ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
 
 campaign = typer.Typer(
     no_args_is_help=True, help="One mail to everybody who permits its purpose.", add_completion=False
 )
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}", re.ASCII)
 _CAP: Final = re.compile(r"([1-9]\d{0,2})/([1-9]\d{0,2})d", re.ASCII)
-_LISTED: Final = ("name", "purpose", "template", "state", "at", "walked", "published")
-MOST_DATA: Final = 100_000
 WATCH_SECONDS: Final = 1.0
 
 Name = Annotated[str, typer.Argument(help="The campaign's name.")]
@@ -44,6 +49,9 @@ def start(
     data: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="JSON: the template's fields.")] = None,
     segment: Annotated[str, typer.Option(help=_SEGMENT)] = "",
     at: Annotated[str | None, typer.Option(help="When, ISO 8601 with a zone; now without it.")] = None,
+    local_time: Annotated[
+        bool, typer.Option("--local-time", help="`--at`, without a zone, by each person's own clock.")
+    ] = False,
     rate: Annotated[float, typer.Option(min=0, max=100_000, help="Mails a second; 0: as fast as it goes.")] = 0,
     cap: Annotated[str | None, typer.Option(help="Leave out who got so many campaigns' mails: `2/7d`.")] = None,
     as_json: Json = False,
@@ -52,14 +60,12 @@ def start(
 
     Example: `preklic campaign start autumn --purpose newsletter --template newsletter --data autumn.json --cap 2/7d`
     """
-    made = _campaign(name, purpose, template, data, segment, at, rate, cap)
-
-    async def work(opened: Store, _: Any) -> Campaign | None:
-        facts: dict[str, str | int] = {"campaign": name, "purpose": purpose, "template": template}
-        await opened.acts.record(Act("campaign", getpass.getuser(), "start", facts=facts))
-        return await opened.campaigns.start(made)
-
-    found = looking.with_store(work)
+    moment = None if at is None else _moment(at, local=local_time)
+    asked = CampaignPayload(data=_data(data), segment=segment, at=moment, local=local_time, rate=rate, cap=_cap(cap))
+    made = _campaign(name, purpose, template, asked)
+    found = looking.with_store(
+        lambda opened, _: campaign_acts.start(opened, made, getpass.getuser(), timed=at is not None)
+    )
     if found is None:
         raise Stop(Code.POLICY, f"there is another campaign {name} already", "give this one another name")
     _say(found, as_json=as_json)
@@ -80,9 +86,11 @@ def status(
     if as_json:
         show_json(told)
         return
-    mails = told.pop("mails")
-    show([told], (*_LISTED, "stopped"), title="Campaign", as_json=False)
-    show(mails, ("variant", "state", "reason", "count"), title="Its mails", as_json=False)
+    columns = (*LISTED, "stopped", *(name for name in ("local_time", "scheduled") if name in told))
+    show([told], columns, title="Campaign", as_json=False)
+    show(told["mails"], ("variant", "state", "reason", "count"), title="Its mails", as_json=False)
+    if told["asked"]:
+        show(told["asked"], ("at", "by", "state", "reason", "id"), title="Asked over the queue", as_json=False)
 
 
 async def _look(opened: Store, name: str, *, watch: bool) -> dict[str, Any]:
@@ -91,10 +99,7 @@ async def _look(opened: Store, name: str, *, watch: bool) -> dict[str, Any]:
         say(f"{found.published} published of {found.walked} walked", err=True)
         await asyncio.sleep(WATCH_SECONDS)
         found = await _known(opened, name)
-    counts = await opened.campaigns.counts(name)
-    stopped = await opened.controls.stopped(f"campaign:{name}") is not None
-    rows = [{"variant": v, "state": s, "reason": r, "count": n} for v, s, r, n in counts]
-    return _row(found) | {"stopped": stopped, "mails": rows}
+    return await look(opened, name) or {}
 
 
 @campaign.command("list")
@@ -104,7 +109,7 @@ def list_all(*, as_json: Json = False) -> None:
     Example: `preklic campaign list --json`
     """
     rows = looking.with_store(lambda opened, _: opened.campaigns.all())
-    show([_row(row) for row in rows], _LISTED, title="Campaigns", as_json=as_json)
+    show([row(found) for found in rows], LISTED, title="Campaigns", as_json=as_json)
 
 
 @campaign.command()
@@ -113,7 +118,7 @@ def pause(name: Name, reason: Why = "paused") -> None:
 
     Example: `preklic campaign pause autumn --reason "the shop is closed"`
     """
-    _move(name, "paused", reason)
+    _move(name, "pause", reason)
 
 
 @campaign.command()
@@ -122,7 +127,7 @@ def resume(name: Name, reason: Why = "resumed") -> None:
 
     Example: `preklic campaign resume autumn`
     """
-    _move(name, "running", reason)
+    _move(name, "resume", reason)
 
 
 @campaign.command()
@@ -131,28 +136,18 @@ def stop(name: Name, reason: Why) -> None:
 
     Example: `preklic campaign stop autumn --reason "wrong price, case 17"`
     """
-    _move(name, "stopped", reason)
+    _move(name, "stop", reason)
 
 
-def _move(name: str, to: str, reason: str) -> None:
+def _move(name: str, deed: Deed, reason: str) -> None:
     why = given(reason)
     if why is None:
         raise Stop(Code.USAGE, "--reason is a text of at most 500 characters without an address")
 
     async def work(opened: Store, _: Any) -> Campaign:
-        found = await _known(opened, name)
-        by, switch = getpass.getuser(), f"campaign:{name}"
-        await opened.acts.record(Act("campaign", by, why, facts={"campaign": name, "state": to}))
-        if to == "stopped":
-            await opened.controls.stop(switch, reason=why, by=by)
-            await opened.campaigns.move(name, ["running", "paused"], "stopped")
-        elif to == "paused":
-            await opened.campaigns.move(name, ["running"], "paused")
-        elif found.state == "done":
-            await opened.controls.go(switch, reason=why, by=by)
-        else:
-            await opened.campaigns.move(name, ["paused", "stopped"], "running")
-            await opened.controls.go(switch, reason=why, by=by)
+        await _known(opened, name)
+        said = Said(getpass.getuser(), millis(opened.mongo.now()), why)
+        await campaign_acts.move(opened, name, deed, said)
         return await _known(opened, name)
 
     _say(looking.with_store(work), as_json=False)
@@ -165,39 +160,27 @@ async def _known(opened: Store, name: str) -> Campaign:
     return found
 
 
-def _campaign(
-    name: str,
-    purpose: str,
-    template: str,
-    data: Path | None,
-    segment: str,
-    at: str | None,
-    rate: float,
-    cap: str | None,
-) -> Campaign:
+def _campaign(name: str, purpose: str, template: str, asked: CampaignPayload) -> Campaign:
     """The campaign that the options ask for. Raises Stop with what to mend."""
-    if not _NAME.fullmatch(name):
-        raise Stop(Code.USAGE, "a name is up to 60 of a-z 0-9 _ -, and begins with a letter or digit")
-    known = load_registry(settings().registry).for_mail(purpose, template)
-    if known is None or not known.needs_known_person or template == known.confirm:
-        raise Stop(Code.POLICY, f"{purpose} is no purpose of campaigns with the template {template}")
-    _check_segment(segment)
-    limit = _CAP.fullmatch(cap) if cap is not None else None
-    if cap is not None and limit is None:
-        raise Stop(Code.USAGE, "--cap is mails/days, as in 2/7d")
-    most = None if limit is None else (int(limit[1]), int(limit[2]))
-    return Campaign(name, purpose, template, _data(data), _moment(at), segment, rate, most)
-
-
-def _check_segment(text: str) -> None:
+    now = int(time.time() * 1000)
     try:
-        if text:
-            parse(text)
-    except BadSegment as error:
-        raise Stop(Code.USAGE, str(error)) from None
+        known = check(load_registry(settings().registry), name, purpose, template, asked, now)
+    except BadCampaign as bad:
+        code = Code.POLICY if bad.field == "purpose" else Code.USAGE
+        raise Stop(code, str(bad) if bad.field == "segment" else f"the {bad.field} {bad}") from None
+    if asked.local and not may_use(known):
+        say(f"the registry lets mail of {purpose} know nobody's time zone: all get it by the company's clock", err=True)
+    return campaign_acts.campaign_of(name, purpose, template, asked, now)
 
 
-def _data(file: Path | None) -> bytes:
+def _cap(text: str | None) -> tuple[int, int] | None:
+    limit = _CAP.fullmatch(text) if text is not None else None
+    if text is not None and limit is None:
+        raise Stop(Code.USAGE, "--cap is mails/days, as in 2/7d")
+    return None if limit is None else (int(limit[1]), int(limit[2]))
+
+
+def _data(file: Path | None) -> dict[str, Any]:
     text = b"{}" if file is None else file.read_bytes()
     try:
         value = json.loads(text)
@@ -205,25 +188,23 @@ def _data(file: Path | None) -> bytes:
         value = None
     if not isinstance(value, dict) or len(text) > MOST_DATA:
         raise Stop(Code.USAGE, f"--data is a JSON object of at most {MOST_DATA} octets")
-    return json.dumps(value, ensure_ascii=False, sort_keys=True).encode()
+    return value
 
 
-def _moment(text: str | None) -> dt.datetime:
+def _moment(text: str, *, local: bool) -> int:
+    """Milliseconds; by local time those of the wall clock as if it stood in UTC."""
     try:
-        at = dt.datetime.now(dt.UTC) if text is None else dt.datetime.fromisoformat(text)
+        at = dt.datetime.fromisoformat(text)
     except ValueError:
         at = None
-    if at is None or at.tzinfo is None:
-        raise Stop(Code.USAGE, "--at is a time with its zone, as in 2026-12-01T09:00+01:00")
-    return at.astimezone(dt.UTC)
-
-
-def _row(found: Campaign) -> dict[str, Any]:
-    return {name: getattr(found, name) for name in _LISTED}
+    if at is None or (at.tzinfo is None) is not local:
+        how = "without a zone, as in 2026-12-01T09:00" if local else "with its zone, as in 2026-12-01T09:00+01:00"
+        raise Stop(Code.USAGE, f"--at is a time {how}")
+    return millis(at.replace(tzinfo=dt.UTC) if local else at)
 
 
 def _say(found: Campaign, *, as_json: bool) -> None:
     if as_json:
-        show_json(_row(found))
+        show_json(row(found))
     else:
         say(f"the campaign {found.name} is {found.state}: {found.published} published of {found.walked} walked")

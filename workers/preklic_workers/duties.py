@@ -14,6 +14,7 @@ from preklic_workers.again import Again
 from preklic_workers.answer import Answer
 from preklic_workers.audit import Audit
 from preklic_workers.burials import Burials
+from preklic_workers.campaign_desk import CampaignDesk
 from preklic_workers.campaigning import Depth, FanOut
 from preklic_workers.complaints import Complaints
 from preklic_workers.compose.composer import SHIPPED, Composer, House
@@ -142,13 +143,17 @@ def track_duty(means: Means) -> Duty:
 
 
 def campaign_duty(means: Means) -> Duty:
-    """What is due in the schedule, and the fan-out of campaigns. Raises SettingsError (SEALING_KEYS), SealingError."""
+    """What is due in the schedule, what is asked of campaigns, and their fan-out.
+
+    Raises SettingsError (SEALING_KEYS), SealingError, RegistryError for a time zone that is none.
+    """
     mailer = Mailer(means.settings)
     scheduler = Scheduler(means.store, means.registry, mailer)
     depth = Depth(means.settings.amqp_url)
     walk = FanOut(means.store, means.registry, mailer, depth)
+    desk = CampaignDesk(means.store, means.registry)
     again = [Again("schedule", scheduler.once, scheduling.EVERY), Again("campaigns", walk.once, campaigning.EVERY)]
-    return Duty(beside=again, close=[mailer.close, depth.close])
+    return Duty({"campaign": desk.handle}, beside=again, close=[mailer.close, depth.close])
 
 
 def ledger_duty(means: Means) -> Duty:

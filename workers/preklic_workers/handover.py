@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from preklic_shared import telemetry
+from preklic_shared.providers import provider_of
 from preklic_shared.registry import Purpose
 from preklic_workers.attempts import STOPPED_SECONDS, Attempt
 from preklic_workers.compose.mails import Mail
@@ -20,7 +21,6 @@ from preklic_workers.smtp.pool import RelayAway, Session
 from preklic_workers.smtp.routes import INVALID, Route, lapsed
 from preklic_workers.smtp.standing import failed, heard
 from preklic_workers.store import GateBusy, GateLost, GatePassed, GateRefused, Handover, Store, held_by, moment
-from preklic_workers.store.providers import provider_of
 
 log = telemetry.logger(__name__)
 

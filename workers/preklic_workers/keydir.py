@@ -67,7 +67,7 @@ ROLES: Final[Mapping[str, Needs]] = {
     "upkeep": Needs(groups=GROUPS, blind=("lookup", "suppress"), root=True),
     "gateway": Needs(tokens=True),
     "feedback": Needs(tokens=True),
-    "campaign": Needs(),
+    "campaign": Needs(sealing=True, groups=("profile",)),
     "webhook": Needs(),
     "ledger": Needs(groups=("evidence",), ledger=True),
 }

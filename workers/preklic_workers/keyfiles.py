@@ -58,10 +58,20 @@ def init_keys(root: Path, now: dt.datetime) -> None:
 
 def turn_sealing(root: Path, now: dt.datetime) -> None:
     """A new sealing key for each role that opens jobs, and a new signed file; older private keys stay for 30 days."""
+    _complete(root)
     made = now.strftime("%Y%m%d-%H%M%S")
     for role in _sealed_roles():
         write_new(root / role / f"{role}-{made}.x25519", X25519PrivateKey.generate().private_bytes_raw())
     publish(root, now)
+
+
+def _complete(root: Path) -> None:
+    """Give a role the epoch keys that an older version did not let it hold; those of `upkeep`, which holds all."""
+    for group in GROUPS:
+        lacking = [role for role in _holders(group) if not any((root / role).glob(f"{group}.*.epoch"))]
+        for role in lacking:
+            for file in (root / "upkeep").glob(f"{group}.*.epoch"):
+                write_new(root / role / file.name, file.read_bytes())
 
 
 def publish(root: Path, now: dt.datetime) -> Path:

@@ -16,7 +16,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "suppressed_bounce": "the address does not exist any more",
     "expired": "the job was of no use any more when its turn came",
     "after_failed": "the job that it had to wait for was refused, expired or is dead",
-    "idempotency_conflict": "another body was sent under the same idempotency key",
+    "idempotency_conflict": "another body was sent under the same idempotency key, or another campaign has this name",
     "undeliverable_smtputf8": "the address needs SMTPUTF8 and the relay does not offer it",
     "template_error": "the template could not be filled with what the job brought",
     "store_away": "MongoDB was away: no mail may leave without its gate",
@@ -47,6 +47,9 @@ MEANINGS: Final[Mapping[str, str]] = {
     "endpoint_unknown": "no [[webhooks_out]] of that name is in the settings of this worker",
     "endpoint_stopped": "the endpoint is stopped: by a person, or because it answered 410 Gone",
     "endpoint_busy": "the endpoint has as many requests under way as it may have",
+    "bad_segment": "the segment of the campaign is none: a field or a value that there is not",
+    "unknown_campaign": "there is no campaign of that name",
+    "braked_later": "somebody paused or stopped the campaign after this was said; say it again if it is to go on",
     "unexpected": "the handler failed in a way that nobody foresaw; the log names the exception and where",
 }
 

@@ -8,6 +8,7 @@ import msgspec
 
 from preklic_shared.addresses import Address, BadAddress, parse
 from preklic_shared.jobs import SendPayload
+from preklic_shared.providers import provider_of
 from preklic_shared.registry import Purpose, Registry
 from preklic_workers.blind import Blind
 from preklic_workers.compose.composer import Composer
@@ -16,7 +17,6 @@ from preklic_workers.permission import may_begin
 from preklic_workers.runtime import Opened
 from preklic_workers.smtp.routes import Route, today, valid_routes
 from preklic_workers.store import Claim, Store, moment
-from preklic_workers.store.providers import provider_of
 
 # How old a job is (seconds) -> how long it waits before it asks again for the job that it stands on.
 _PATIENCE: Final = ((60.0, 5.0), (600.0, 30.0), (3600.0, 120.0))

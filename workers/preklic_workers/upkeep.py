@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from preklic_shared.jobs import Job, SendJob, WebhookJob
+from preklic_shared.jobs import CampaignJob, Job, SendJob, WebhookJob
 from preklic_shared.metrics import ASKED, IN_DOUBT
 from preklic_shared.registry import Registry
 from preklic_shared.wire import Malformed, NewerVersion, decode
@@ -67,6 +67,8 @@ class Upkeep:
             kind, producer, expires = job
             await self.store.messages.died(str(letter.job), kind, letter.reason, producer=producer, expires=expires)
             await self._doubt_dead(str(letter.job))
+            if (name := campaign_of(letter)) is not None:
+                await self.store.campaigns.name_in(str(letter.job), name)
 
     async def sweep(self, since: dt.datetime) -> int:
         """Let go of hand-overs that mails which ended since then left open; how many mails did.
@@ -112,6 +114,15 @@ class Upkeep:
 
     async def _open(self, subjects: Mapping[str, str]) -> set[str]:
         return await self.store.persons.open_hand_overs(subjects) if subjects else set()
+
+
+def campaign_of(letter: DeadLetter) -> str | None:
+    """The campaign that something was asked of, None for any other job. Pure."""
+    try:
+        _, job = decode(letter.body, letter.queue)
+    except (Malformed, NewerVersion):
+        return None
+    return job.campaign if isinstance(job, CampaignJob) else None
 
 
 def says_no(letter: DeadLetter) -> bool:

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from preklic_producers.courier import Unavailable
 from preklic_producers.drafts import Drafter
 from preklic_producers.fields import Rejected
-from preklic_producers.gateway import health, intake, openapi, partners, preferences, public, webhooks
+from preklic_producers.gateway import campaigns, health, intake, openapi, partners, preferences, public, webhooks
 from preklic_producers.gateway.ask import Asker
 from preklic_producers.gateway.clients import MISSES_A_MINUTE, Ceiling, Network, networks
 from preklic_producers.gateway.context import Gateway
@@ -83,6 +83,12 @@ ROUTES: Final = [
     Route("/v1/profiles", intake.profiles, methods=["POST"]),
     Route("/v1/events", intake.events, methods=["POST"]),
     Route("/v1/customers/check", intake.check, methods=["POST"]),
+    Route("/v1/campaigns", campaigns.start, methods=["POST"]),
+    Route("/v1/campaigns", campaigns.listing, methods=["GET"]),
+    Route("/v1/campaigns/{name}", campaigns.show, methods=["GET"]),
+    Route("/v1/campaigns/{name}/pause", campaigns.pause, methods=["POST"]),
+    Route("/v1/campaigns/{name}/resume", campaigns.resume, methods=["POST"]),
+    Route("/v1/campaigns/{name}/stop", campaigns.stop, methods=["POST"]),
     Route("/v1/partners/statistics", partners.statistics, methods=["GET"]),
     Route("/webhooks/{source}", webhooks.webhook, methods=["POST"]),
     Route("/openapi.json", openapi.openapi, methods=["GET"]),

@@ -36,22 +36,22 @@ Draft = Callable[[Drafter, bytes, str | None], Parcel]
 
 async def messages(request: Request) -> Response:
     """POST /v1/messages."""
-    return await _take(request, "messages", _message, MAIL_LIMIT)
+    return await take(request, "messages", _message, MAIL_LIMIT)
 
 
 async def consents(request: Request) -> Response:
     """POST /v1/consents."""
-    return await _take(request, "consents", _consent)
+    return await take(request, "consents", _consent)
 
 
 async def withdraw(request: Request) -> Response:
     """POST /v1/consents/withdraw."""
-    return await _take(request, "consents", _withdrawal)
+    return await take(request, "consents", _withdrawal)
 
 
 async def profiles(request: Request) -> Response:
     """POST /v1/profiles."""
-    return await _take(request, "profiles", _profile)
+    return await take(request, "profiles", _profile)
 
 
 async def events(request: Request) -> Response:
@@ -68,13 +68,13 @@ async def events(request: Request) -> Response:
         link = token.link if isinstance(token, Click) else None
         return drafts.track(token.message, token.pid, asked.kind, link=link, idempotency_key=key)
 
-    return await _take(request, "events", draft)
+    return await take(request, "events", draft)
 
 
 async def batch(request: Request) -> Response:
     """POST /v1/messages/batch: all are checked first; each has a status of its own."""
     gateway = gateway_of(request)
-    drafts = _drafts(gateway, gateway.bearers.admit(request, "messages"))
+    drafts = drafts_of(gateway, gateway.bearers.admit(request, "messages"))
     body = await read_body(request, BATCH_LIMIT)
 
     async def act() -> list[dict[str, str]]:
@@ -89,7 +89,7 @@ async def batch(request: Request) -> Response:
 async def check(request: Request) -> Response:
     """POST /v1/customers/check: the store answers by keyed hash, and records the question (U6)."""
     gateway = gateway_of(request)
-    drafts = _drafts(gateway, gateway.bearers.admit(request, "customers"))
+    drafts = drafts_of(gateway, gateway.bearers.admit(request, "customers"))
     if not gateway.checks.below(drafts.producer):
         raise ApiError(429, "too_many", "too many customer checks in this minute")
     gateway.checks.add(drafts.producer)
@@ -103,7 +103,7 @@ async def check(request: Request) -> Response:
 async def status(request: Request) -> Response:
     """GET /v1/messages/{id}."""
     gateway = gateway_of(request)
-    drafts = _drafts(gateway, gateway.bearers.admit(request, "status"))
+    drafts = drafts_of(gateway, gateway.bearers.admit(request, "status"))
     job = id_of(request.path_params["id"], "id")
     answer = await gateway.asker.ask(drafts.ask_status(job))
     if answer is None:
@@ -113,9 +113,10 @@ async def status(request: Request) -> Response:
     return JSONResponse({"data": {"id": job, "status": answer["state"], "reason": answer.get("reason")}})
 
 
-async def _take(request: Request, scope: str, draft: Draft, limit: int = BODY_LIMIT) -> Response:
+async def take(request: Request, scope: str, draft: Draft, limit: int = BODY_LIMIT) -> Response:
+    """202 and the job that `draft` makes of the body, once for each Idempotency-Key."""
     gateway = gateway_of(request)
-    drafts = _drafts(gateway, gateway.bearers.admit(request, scope))
+    drafts = drafts_of(gateway, gateway.bearers.admit(request, scope))
     body = await read_body(request, limit)
 
     async def act() -> dict[str, str]:
@@ -134,7 +135,8 @@ async def _answer(request: Request, name: str, body: bytes, act: Callable[[], Aw
     return JSONResponse({"data": data}, status_code=202, headers={REPLAYED: "true"} if again else None)
 
 
-def _drafts(gateway: Gateway, name: str) -> Drafter:
+def drafts_of(gateway: Gateway, name: str) -> Drafter:
+    """What drafts jobs in the name of this token."""
     return Drafter(name, gateway.registry, gateway.seals)
 
 

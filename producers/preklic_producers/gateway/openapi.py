@@ -7,14 +7,16 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from preklic_producers.gateway import webhooks_openapi
+from preklic_producers.gateway import campaigns_openapi, webhooks_openapi
 from preklic_producers.gateway.requests import (
     BatchRequest,
+    CampaignRequest,
     CheckRequest,
     ConsentRequest,
     EventRequest,
     MessageRequest,
     ProfileRequest,
+    ReasonRequest,
     WithdrawalRequest,
 )
 
@@ -26,6 +28,10 @@ _POSTS: Final = (
     ("/v1/profiles", "profiles", ProfileRequest),
     ("/v1/events", "events", EventRequest),
     ("/v1/customers/check", "customers", CheckRequest),
+    ("/v1/campaigns", "campaigns", CampaignRequest),
+    ("/v1/campaigns/{name}/pause", "campaigns", ReasonRequest),
+    ("/v1/campaigns/{name}/resume", "campaigns", ReasonRequest),
+    ("/v1/campaigns/{name}/stop", "campaigns", ReasonRequest),
 )
 _ERRORS: Final = {
     "400": "not strict JSON, or a body that was cut",
@@ -66,6 +72,8 @@ def document() -> dict[str, Any]:
     paths: dict[str, Any] = {
         path: {"post": _post(path, scope, schema)} for (path, scope, _), schema in zip(_POSTS, schemas, strict=True)
     }
+    paths["/v1/campaigns"]["get"], one = campaigns_openapi.told(_errors())
+    paths["/v1/campaigns/{name}"] = {"get": one}
     paths["/v1/messages/{id}"] = {"get": _status()}
     paths["/v1/partners/statistics"] = {"get": _statistics()}
     paths |= webhooks_openapi.paths(_error_content())
@@ -90,7 +98,7 @@ def _post(path: str, scope: str, schema: dict[str, Any]) -> dict[str, Any]:
     key = {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 200}}
     return {
         "summary": f"needs the scope {scope}",
-        "parameters": [] if check else [key],
+        "parameters": ([campaigns_openapi.NAMED] if "{name}" in path else []) + ([] if check else [key]),
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
         "responses": {"200" if check else "202": _data(data), **_errors()},
     }

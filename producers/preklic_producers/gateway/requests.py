@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from preklic_producers.gateway.errors import ApiError
 from preklic_shared.attachments import Attachment
+from preklic_shared.campaign_jobs import MOST_RATE
 from preklic_shared.jobs import Proof
 from preklic_shared.wire import Malformed, convert, strict_json
 
@@ -73,6 +74,30 @@ class ProfileRequest(_Request, frozen=True, kw_only=True):
     group: str
     data: dict[str, Any]
     source: str
+
+
+class CampaignRequest(_Request, frozen=True, kw_only=True):
+    """A campaign: one mail to everybody who permits its purpose.
+
+    `at` has its zone, but with `local_time` none: each person gets it when their own clock shows that. `cap` is
+    mails/days, as in `2/7d`. The same campaign asked for again is one campaign.
+    """
+
+    name: str
+    purpose: str
+    template: str
+    data: dict[str, Any] = {}
+    segment: str = ""
+    at: datetime | None = None
+    local_time: bool = False
+    rate: Annotated[float, Meta(ge=0, le=MOST_RATE)] = 0.0
+    cap: str | None = None
+
+
+class ReasonRequest(_Request, frozen=True, kw_only=True):
+    """Why; it is recorded."""
+
+    reason: str
 
 
 class EventRequest(_Request, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from preklic_producers.gateway.errors import ApiError
 from preklic_shared.settings import ApiToken, SettingsError
 
-SCOPES: Final = ("messages", "consents", "profiles", "events", "customers", "status")
+SCOPES: Final = ("messages", "consents", "profiles", "events", "customers", "status", "campaigns")
 PARTNER: Final = "partner:"
 
 

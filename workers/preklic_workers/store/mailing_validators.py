@@ -8,12 +8,13 @@ from preklic_workers.store.schema_types import BYTES, DATE, HASH, JOB, PURPOSE, 
 SCHEDULED: Final = object_of(
     ["_id", "person", "pid", "purpose", "template", "language", "at", "expires"],
     _id=JOB, person=HASH, pid=BYTES, purpose=PURPOSE, template=WORD, language=WORD, at=DATE, expires=DATE,
+    campaign=WORD,
 )  # fmt: skip
 CAMPAIGN: Final = object_of(
     ["_id", "purpose", "template", "data", "at", "segment", "rate", "state", "after", "walked", "published", "created"],
     _id=WORD, purpose=PURPOSE, template=WORD, data=BYTES, at=DATE, segment=TEXT, rate={"bsonType": "double"},
     state={"enum": ["running", "paused", "stopped", "done"]}, after={"bsonType": "string", "maxLength": 64},
-    walked=WHOLE, published=WHOLE, created=DATE, cap=list_of(WHOLE, 2),
+    walked=WHOLE, published=WHOLE, created=DATE, cap=list_of(WHOLE, 2), wall=DATE, braked=DATE,
     lease=object_of(["by", "until"], by=TEXT, until=DATE),
 )  # fmt: skip
 ASKING: Final = object_of(["_id", "at", "count", "messages"], _id=HASH, at=DATE, count=WHOLE, messages=list_of(JOB, 10))

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from preklic_shared.addresses import Address
+from preklic_shared.providers import provider_of
 from preklic_shared.registry import Purpose
 from preklic_shared.tokens import PID_BYTES
 from preklic_workers.blind import Blind
@@ -20,7 +21,6 @@ from preklic_workers.store.holding import held_groups
 from preklic_workers.store.holds import tell_held
 from preklic_workers.store.mongo import Doc, Duplicate, Mongo, Unavailable
 from preklic_workers.store.person_docs import FACTS, fresh, person_of, place
-from preklic_workers.store.providers import provider_of
 from preklic_workers.store.vault import COLLECTION, Vault
 
 _TRIES: Final = 50

@@ -40,8 +40,9 @@ class Schedule:
             raise Unavailable("schedule")
 
     async def due(self, limit: int = 500) -> list[Scheduled]:
-        """Those whose time has come, the longest first."""
-        docs = await self._schedule.find({"at": {"$lte": self._mongo.now()}}, sort=[("at", 1)], limit=limit)
+        """Those whose time has come, the longest first; those of a campaign go as it goes (`LocalSends`)."""
+        where = {"campaign": None, "at": {"$lte": self._mongo.now()}}
+        docs = await self._schedule.find(where, sort=[("at", 1)], limit=limit)
         return [_scheduled(doc) for doc in docs]
 
     async def published(self, jobs: Collection[str]) -> None:

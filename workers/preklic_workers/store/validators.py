@@ -90,7 +90,7 @@ PERSON: Final = object_of(
 MESSAGE: Final = object_of(
     ["_id", "kind", "state", "producer", "created", "expires", "at"],
     _id=JOB,
-    kind={"enum": ["send", "track", "revoke", "grant", "enrich", "aside", "ask"]},
+    kind={"enum": ["send", "track", "revoke", "grant", "enrich", "aside", "ask", "campaign"]},
     state={"enum": sorted(STATES | {"deferred"})},
     epoch=WHOLE,
     lease=DATE,
