@@ -139,4 +139,4 @@ def test_five_minutes_ahead_is_a_clock_and_six_are_the_future():
 
 def test_a_fault_of_our_own_is_dead_and_not_a_crash(monkeypatch):
     monkeypatch.setattr(runtime, "bounded", lambda _job, _now: 1 / 0)
-    assert read(wire.encode(track(), "track")) == Dead("unreadable:ZeroDivisionError")
+    assert read(wire.encode(track(), "track")).reason == "unreadable:ZeroDivisionError"

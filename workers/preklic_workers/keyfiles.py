@@ -52,7 +52,6 @@ def init_keys(root: Path, now: dt.datetime) -> None:
     for group in GROUPS:
         _share(root, _holders(group), f"{group}.1.epoch")
     _share(root, [role for role, needs in ROLES.items() if needs.root], "root.ed25519")
-    _share(root, [role for role, needs in ROLES.items() if needs.ledger], "ledger.ed25519")
     turn_sealing(root, now)
 
 
@@ -66,12 +65,17 @@ def turn_sealing(root: Path, now: dt.datetime) -> None:
 
 
 def _complete(root: Path) -> None:
-    """Give a role the epoch keys that an older version did not let it hold; those of `upkeep`, which holds all."""
+    """Give each role what it lacks, as one of an older version may: its directory, epoch keys, the ledger's own key."""
+    for role in ROLES:
+        (root / role).mkdir(mode=0o700, exist_ok=True)
     for group in GROUPS:
         lacking = [role for role in _holders(group) if not any((root / role).glob(f"{group}.*.epoch"))]
         for role in lacking:
             for file in (root / "upkeep").glob(f"{group}.*.epoch"):
                 write_new(root / role / file.name, file.read_bytes())
+    signing = [role for role, needs in ROLES.items() if needs.ledger]
+    if not any((root / role / "ledger.ed25519").exists() for role in signing):
+        _share(root, signing, "ledger.ed25519")
 
 
 def publish(root: Path, now: dt.datetime) -> Path:
