@@ -1,5 +1,6 @@
 import datetime as dt
 import shutil
+import shutil
 import stat
 
 import pytest
@@ -35,7 +36,12 @@ def root(tmp_path):
 def test_an_older_installation_gets_what_a_role_may_hold_since(root):
     for file in (root / "campaign").iterdir():
         file.unlink()
+    shutil.rmtree(root / "ledger")
     turn_sealing(root, NOW + dt.timedelta(days=7))
+    assert load_ring(root / "ledger", "ledger").ledger is not None
+    signs = (root / "ledger" / "ledger.ed25519").read_bytes()
+    turn_sealing(root, NOW + dt.timedelta(days=14))
+    assert (root / "ledger" / "ledger.ed25519").read_bytes() == signs
     name = "profile.1.epoch"
     assert (root / "campaign" / name).read_bytes() == (root / "send" / name).read_bytes()
     assert {file.group for file in check(root / "campaign", "campaign")} == {"profile", None}
