@@ -20,7 +20,6 @@ from preklic_workers.smtp.pool import RelayAway, Session
 from preklic_workers.smtp.routes import INVALID, Route, lapsed
 from preklic_workers.smtp.standing import failed, heard
 from preklic_workers.store import GateBusy, GateLost, GatePassed, GateRefused, Handover, Store, held_by, moment
-from preklic_workers.store.providers import provider_of
 
 log = telemetry.logger(__name__)
 
@@ -72,8 +71,7 @@ class Conversed:
 
 async def hand_over(attempt: Attempt, mail: Mail, route: Route, watch: Watch) -> Outcome:
     """Hand `mail` to the relay of `route` if the gate says so, and record what became of it."""
-    provider = provider_of(mail.recipient.rpartition("@")[2].lower())
-    if (full := await route.meter.turn(attempt.store.leases, provider, watch.clock())) is not None:
+    if (full := await route.meter.turn(attempt.store.leases, attempt.provider, watch.clock())) is not None:
         return await attempt.later(TIERS[full], full, count=False)
     try:
         async with route.pool.session() as session:

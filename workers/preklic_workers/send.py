@@ -174,6 +174,7 @@ async def _claim(opened: Opened, deps: SendDeps, plan: Plan, route: Route) -> At
         answer.again,
         route.name,
         route.processor.name,
+        plan.provider,
     )
     return await attempt.in_doubt(EARLIER) if await deps.store.handed(claim.id, answer.epoch) else attempt
 
