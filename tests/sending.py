@@ -13,6 +13,7 @@ from preklic_shared.settings import Processor
 from preklic_shared.tokens import TokenKeys
 from preklic_workers.blind import Blind
 from preklic_workers.compose.composer import SHIPPED, UNSIGNED, Composer, House
+from preklic_workers.compose.labels import UNLABELLED
 from preklic_workers.compose.templates import Templates
 from preklic_workers.envelope import GROUPS, Epochs
 from preklic_workers.keyring import KeyRing
@@ -52,9 +53,9 @@ def composer(signers=UNSIGNED):
     return Composer(Templates(SHIPPED), REGISTRY, RING.tokens, HOUSE, signers)
 
 
-def route(port: int, *, processor: Processor = PROCESSOR, name: str = "sink", **limits) -> Route:
+def route(port: int, *, processor: Processor = PROCESSOR, name: str = "sink", labels=UNLABELLED, **limits) -> Route:
     target = Target("127.0.0.1", port, "worker.lucrum.example", tls="off")
-    return Route(name, processor, RelayPool(target, Limits(**limits)))
+    return Route(name, processor, RelayPool(target, Limits(**limits)), labels=labels)
 
 
 def send_job(purpose="newsletter", template=None, *, after=None, age=0, job_id=None):
@@ -102,7 +103,7 @@ class Desk:
         return await self.store.withdrawals.withdraw(no)
 
     def opened(self, job, to, *, attempt=0, expired=False, alive=lambda: True, data=None, **payload) -> Opened:
-        values = DATA.get(job.template, {}) if data is None else data
+        values = DATA.get(getattr(job, "template", ""), {}) if data is None else data
         return Opened(job, SendPayload(to=to, data=values, **payload), attempt, "website", expired, alive, no_reply)
 
     async def send(self, job, to, **how):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from preklic_shared.settings import WarmUp
+from preklic_shared.relay_settings import WarmUp
 from preklic_workers.outcomes import Done, RetryLater
 from preklic_workers.seats import Seats
 from preklic_workers.smtp.breaker import OPENS_AT

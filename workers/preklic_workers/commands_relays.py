@@ -7,7 +7,8 @@ from typing import Any
 import typer
 
 from preklic_shared.cli import Code, Json, ends_with, show
-from preklic_shared.settings import Relay, Settings
+from preklic_shared.relay_settings import Relay
+from preklic_shared.settings import Settings
 from preklic_workers import looking, store
 from preklic_workers.smtp.meter import planned, rate_key, warm_key
 from preklic_workers.smtp.routes import contracted

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from preklic_shared.settings import Limit, Relay, WarmUp
+from preklic_shared.relay_settings import Limit, Relay, WarmUp
 
 WAIT_SECONDS: Final = 15.0  # with connecting and MAIL/RCPT still inside the claim's lease of 60 s
 RATE: Final = "relay_rate"

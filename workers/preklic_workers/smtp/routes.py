@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from preklic_shared.settings import Processor, Relay, Settings, SettingsError
+from preklic_shared.relay_settings import Relay
+from preklic_shared.settings import Processor, Settings, SettingsError
+from preklic_workers.compose.labels import UNLABELLED, Labels, labels_of
 from preklic_workers.smtp.breaker import Breaker
 from preklic_workers.smtp.meter import Meter, meter_of
 from preklic_workers.smtp.pool import Limits, RelayPool, Target
@@ -19,7 +21,8 @@ INVALID: Final = "processor_invalid"
 class Route:
     """A relay's pool of sessions and the company behind it; its share of the mails, and what it may carry.
 
-    `purposes`: those alone, None for all. `seats`: sessions of all workers together, None for any number.
+    `purposes`: those alone, None for all. `seats`: sessions of all workers together, None for any number. `labels`:
+    what its provider asks for in each mail.
     """
 
     name: str
@@ -30,6 +33,7 @@ class Route:
     meter: Meter = field(default_factory=Meter)
     seats: int | None = None
     breaker: Breaker = field(default_factory=Breaker)
+    labels: Labels = UNLABELLED
 
 
 def open_routes(settings: Settings, on: dt.date) -> tuple[Route, ...]:
@@ -50,7 +54,8 @@ def open_routes(settings: Settings, on: dt.date) -> tuple[Route, ...]:
         pool = RelayPool(*_pool(relay, settings.mail_domain))
         purposes = None if relay.purposes is None else frozenset(relay.purposes)
         meter = meter_of(relay, settings.limits)
-        routes.append(Route(relay.name, processor, pool, relay.weight, purposes, meter, relay.connections_total))
+        seats, labels = relay.connections_total, labels_of(relay)
+        routes.append(Route(relay.name, processor, pool, relay.weight, purposes, meter, seats, labels=labels))
     return tuple(routes)
 
 
