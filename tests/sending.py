@@ -127,10 +127,11 @@ class Desk:
         self.store.close()
 
 
-async def open_desk(mongo_url: str, database: str, routes: Sequence[Route]) -> Desk:
-    """A desk on a fresh database whose validators are on."""
+async def open_desk(mongo_url: str, database: str, routes: Sequence[Route], *, schema: bool = True) -> Desk:
+    """A desk on a fresh database whose validators are on; without `schema` on one that another desk has made."""
     store = await open_store(SimpleNamespace(mongo_url=mongo_url, mongo_database=database), RING)
-    await apply(store.mongo)
+    if schema:
+        await apply(store.mongo)
     replies: list[tuple[str, str]] = []
     deps = SendDeps(
         store, REGISTRY, composer(), routes, RING.blind, observe=lambda relay, kind: replies.append((relay, kind))

@@ -5,6 +5,8 @@ import datetime as dt
 import json
 
 from commanding import Commands
+from preklic_shared.ids import new_id
+from preklic_workers.seats import seats_key
 from preklic_workers.smtp.meter import warm_key
 from storing import open_test_store
 
@@ -32,6 +34,7 @@ processor = "Mail company"
 [[limits]]
 provider = "gmail"
 rate = 5
+connections = 20
 """
 
 
@@ -40,6 +43,7 @@ async def used(mongo_url, mongo_database, today):
     for _ in range(3):
         await store.leases.turn("rate:main", 0.5, 60.0)
         await store.leases.take(warm_key("main", today), 50)
+    await store.leases.share(seats_key(":gmail"), new_id(), 3, 20, 60.0)
     return store
 
 
@@ -56,10 +60,23 @@ async def test_relays_are_listed_with_their_limits_and_a_stopped_one_is_a_findin
     main, spare = json.loads(out)
     assert (code, main["state"], main["warm_up"], main["purposes"]) == (0, "good", {"used": 3, "most": 50}, ["payment"])
     assert 4 < main["ahead"] <= 6
-    assert main["providers"] == {"gmail": 5}
+    assert (
+        main["providers"]
+        == spare["providers"]
+        == [
+            {
+                "provider": "gmail",
+                "relay": None,
+                "rate": 5,
+                "places": {"held": 3, "most": 20},
+                "messages_per_connection": None,
+            }
+        ]
+    )
     assert (spare["warm_up"], spare["rate"], spare["ahead"], spare["purposes"]) == (None, None, 0, None)
     await store.controls.stop("relay:spare", reason="a test", by="test")
     code, out, _ = await asyncio.to_thread(preklic, "relays")
     assert code == 1
     assert "stopped" in out
+    assert "gmail" in out
     store.close()

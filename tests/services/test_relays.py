@@ -238,7 +238,7 @@ async def test_all_workers_together_have_no_more_sessions_than_the_relay_gives(s
         for each in seats:
             await each.once()
             assert await most() <= 10
-    assert sorted(pool._slots.free for pool in pools) == [1, 3, 3, 3]
+    assert sorted(pool._slots.free for pool in pools) == [2, 2, 3, 3]
     await asyncio.gather(*(each.close() for each in seats[1:]))
     await seats[0].once()
     await seats[0].once()

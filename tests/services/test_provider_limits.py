@@ -1,0 +1,233 @@
+"""How many mails are under way at once to one provider: never more than the limit, whoever works and whoever dies."""
+
+import asyncio
+import contextlib
+import random
+from itertools import accumulate
+
+import pytest
+
+from preklic_shared.settings import SettingsError, load_settings
+from preklic_workers.duties import seats_for
+from preklic_workers.outcomes import Done, RetryLater
+from preklic_workers.smtp import bulkhead as module
+from preklic_workers.smtp.bulkhead import BUSY, LINE, Bulkhead, Places
+from preklic_workers.smtp.pool import RelayAway
+from preklic_workers.smtp.routes import bulkheads_in, mails_to, open_routes, today
+from sending import open_desk, route, send_job
+
+GMAIL, OTHER = "ana.{}@gmail.com", "bor.{}@primer.si"
+TOML = """
+[[processors]]
+name = "Mail company"
+contract = "2026/1"
+country = "SI"
+valid_from = "2020-01-01"
+valid_to = "2099-12-31"
+
+[[relays]]
+name = "main"
+host = "127.0.0.1"
+port = {port}
+tls = "off"
+processor = "Mail company"
+connections = 8
+connections_total = 20
+
+[[relays]]
+name = "spare"
+host = "127.0.0.1"
+port = {port}
+tls = "off"
+processor = "Mail company"
+connections = 8
+connections_total = 20
+
+[[limits]]
+provider = "gmail"
+connections = 10
+messages_per_connection = 7
+"""
+
+
+@pytest.fixture
+def settings(tmp_path, sink):
+    return loaded(tmp_path, TOML.format(port=sink.port))
+
+
+def loaded(folder, text):
+    (folder / "preklic.toml").write_text(text)
+    return load_settings({"PREKLIC_CONFIG": str(folder / "preklic.toml")})
+
+
+@contextlib.asynccontextmanager
+async def workers(mongo_url, mongo_database, settings, number):
+    """So many send workers with stores, sessions and places of their own, each with its part of the limits."""
+    opened = [open_routes(settings, today()) for _ in range(number)]
+    desks = [await open_desk(mongo_url, mongo_database, routes, schema=not n) for n, routes in enumerate(opened)]
+    seats = [one for desk in desks for one in seats_for(desk.store, desk.deps.routes)]
+
+    async def rounds():
+        while True:
+            for each in seats:
+                await each.once()
+            await asyncio.sleep(0.02)
+
+    for _ in range(3):
+        for each in seats:
+            await each.once()
+    task = asyncio.create_task(rounds())
+    try:
+        yield desks
+    finally:
+        task.cancel()
+        for desk in desks:
+            await desk.close()
+
+
+def at_once(lines, domain):
+    """The most conversations at once with a recipient of this domain, as the relay saw them."""
+    steps = {"rcpt": 1, "accepted": -1, "refused": -1, "lost": -1}
+    return max(accumulate(steps.get(line["phase"], 0) for line in lines if line.get("to", "").endswith(domain)))
+
+
+async def test_eight_workers_never_have_more_under_way_to_a_provider_than_the_limit(
+    mongo_url, mongo_database, settings, sink
+):
+    size = sink.ledger.stat().st_size
+    sink.mode("slow_accept", seconds=0.03)
+    async with workers(mongo_url, mongo_database, settings, 8) as desks:
+        for number in range(4):
+            for address in (GMAIL, OTHER):
+                await desks[0].grant(address.format(number), "newsletter")
+        sink.forget()
+        # The others must not wait behind them.
+        to = [GMAIL.format(n % 4) for n in range(8)] + [OTHER.format(n) for n in range(4)]
+        mails = [desk.send(send_job(), address) for desk in desks for address in to]
+        assert await asyncio.gather(*mails) == [Done()] * len(mails)
+        peak = sink.counts()["most_open"]
+        places = [one.slots.size for desk in desks for one in bulkheads_in(desk.deps.routes)]
+    lines = sink.lines(size)
+    assert sum(places) == 10
+    assert sorted(places) == [1] * 6 + [2] * 2
+    assert 5 <= at_once(lines, "@gmail.com") <= 10
+    assert at_once(lines, "@primer.si") > 10  # nobody limits those
+    assert peak <= 40  # two relays of 20 each
+    gmails = [line["conn"] for line in lines if line["phase"] == "accepted" and line["to"].endswith("@gmail.com")]
+    assert max(gmails.count(conn) for conn in set(gmails)) <= 7
+
+
+@pytest.fixture
+async def desk(mongo_url, mongo_database):
+    desk = await open_desk(mongo_url, mongo_database, [])
+    for address in (GMAIL, OTHER):
+        await desk.grant(address.format(0), "newsletter")
+    yield desk
+    await desk.close()
+
+
+def limited(port, most, *, name="a"):
+    """A relay with a bulkhead for gmail, and its places."""
+    bulkhead = Bulkhead(name, "gmail", most)
+    bulkhead.resize(most, float("inf"))
+    made = route(port, name=name)
+    made.meter.bulkheads = [bulkhead]
+    return made, bulkhead
+
+
+async def test_a_mail_beyond_the_line_asks_nothing_and_goes_elsewhere_or_waits(desk, sink):
+    first, bulkhead = limited(sink.port, 0)
+    job, alone = send_job(), {"routes": [first]}
+    assert await desk.send(job, GMAIL.format(0), deps=alone) == RetryLater(30, BUSY, count=False)
+    assert await desk.store.messages.state(job.id) is None  # not even claimed
+    assert await desk.send(send_job(), OTHER.format(0), deps=alone) == Done()
+    both = {"routes": [first, route(sink.port, name="b")]}
+    assert await desk.send(job, GMAIL.format(0), deps=both) == Done()
+    assert (await desk.state(job)).relay == "b"
+    assert bulkhead.sessions == 0
+
+
+async def test_who_waits_too_long_in_line_goes_back_and_was_handed_over_to_nobody(desk, sink, monkeypatch):
+    monkeypatch.setattr(module, "WAIT_SECONDS", 0.05)
+    first, bulkhead = limited(sink.port, 1)
+    job = send_job()
+    async with Places([bulkhead]):
+        assert await desk.send(job, GMAIL.format(0), deps={"routes": [first]}) == RetryLater(30, BUSY, count=False)
+    assert ((await desk.state(job)).state, (await desk.person(GMAIL.format(0))).open) == ("deferred", ())
+    assert bulkhead.slots.waiting == 0
+    assert await desk.send(job, GMAIL.format(0), deps={"routes": [first]}) == Done()
+    assert bulkhead.sessions == 0
+
+
+async def test_a_place_is_given_back_however_a_mail_ends(desk, sink):
+    first, bulkhead = limited(sink.port, 1)
+    deps = {"routes": [first]}
+    for mode, fields in (("refuse_rcpt", {"code": 451}), ("refuse_after_dot", {"code": 550}), ("drop_after_dot", {})):
+        sink.mode(mode, times=1, **fields)
+        await desk.send(send_job(), GMAIL.format(0), deps=deps)
+        assert (bulkhead.sessions, bulkhead.slots.free) == (0, 1), mode
+
+
+async def test_what_a_dead_worker_held_comes_back_and_it_begins_nothing(desk, settings, monkeypatch):
+    monkeypatch.setattr("preklic_workers.seats.HELD", 0.3)
+    dead, alive = (open_routes(settings, today()) for _ in range(2))
+    (its,), (ours,) = bulkheads_in(dead), bulkheads_in(alive)
+    for each in seats_for(desk.store, dead):
+        await each.once()
+    assert (its.slots.free, ours.full) == (10, True)  # before its first round nobody has a place
+    others = [each for each in seats_for(desk.store, alive) if each.pool is ours]
+    await others[0].once()
+    assert ours.slots.free == 0
+    await asyncio.sleep(0.35)
+    assert its.full
+    with pytest.raises(RelayAway, match=BUSY):
+        await its.enter()
+    for _ in range(2):
+        await others[0].once()
+    assert ours.slots.free == 10
+    for each in (*dead, *alive):
+        await each.pool.close()
+
+
+async def test_no_place_is_lost_whoever_gives_up_waiting():
+    chance = random.Random(17)
+    walls = [Bulkhead("a", "gmail", 3), Bulkhead(None, "gmail", 2)]
+    for wall in walls:
+        wall.resize(wall.most, float("inf"))
+    most = [0]
+
+    async def mail():
+        async with Places(walls):
+            most.append(walls[1].sessions)
+            await asyncio.sleep(chance.random() / 200)
+
+    for _ in range(20):
+        mails = [asyncio.create_task(mail()) for _ in range(LINE * 2)]
+        for each in chance.sample(mails, LINE):
+            await asyncio.sleep(0)
+            each.cancel()
+        await asyncio.gather(*mails, return_exceptions=True)
+        assert [(wall.sessions, wall.slots.waiting) for wall in walls] == [(0, 0)] * 2
+    assert max(most) == 2
+
+
+async def test_a_session_is_closed_after_so_many_mails_to_a_provider(sink):
+    pool = route(sink.port, mails_to={"gmail": 2}).pool
+    used = []
+    for provider in ("gmail", "other", "other", "other", "gmail", "other", "gmail"):
+        async with pool.session(provider) as session:
+            used.append(await session.begin("bounce@lucrum.example", "ana@primer.si"))
+    await pool.close()
+    assert [used.index(one) for one in used] == [0, 0, 0, 0, 0, 5, 5]
+
+
+def test_limits_of_all_relays_are_shared_by_them_and_the_narrower_number_of_mails_counts(tmp_path):
+    more = '\n[[limits]]\nprovider = "gmail"\nrelay = "spare"\nconnections = 4\nmessages_per_connection = 9\n'
+    settings = loaded(tmp_path, TOML.format(port=25) + more)
+    main, spare = open_routes(settings, today())
+    assert main.meter.bulkheads[0] is spare.meter.bulkheads[0]
+    assert [(one.name, one.most) for one in bulkheads_in([main, spare])] == [(":gmail", 10), ("spare:gmail", 4)]
+    assert [mails_to(name, settings.limits) for name in ("main", "spare")] == [{"gmail": 7}, {"gmail": 7}]
+    for wrong in (more + more, '\n[[limits]]\nprovider = "yahoo"\n', more.replace("= 4", "= 0")):
+        with pytest.raises(SettingsError, match="LIMITS"):
+            loaded(tmp_path, TOML.format(port=25) + wrong)
