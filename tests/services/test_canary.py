@@ -296,7 +296,8 @@ def returned(run):
         for raw in (told, nonsense):
             relay.sendmail(canary.other, [mail["sender"]], raw)
     until(lambda: run.store["events"].count_documents({"kind": "deferred"}) == 1, 30, "what came back")
-    until(lambda: run.store["dead"].count_documents({"reason": "smtp_not_understood"}) == 1, 30, "what nobody understands")
+    aside = {"reason": "smtp_not_understood"}
+    until(lambda: run.store["dead"].count_documents(aside) == 1, 30, "what nobody understands")
 
 
 def read(run, letter):
