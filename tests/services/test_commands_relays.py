@@ -8,34 +8,10 @@ from commanding import Commands
 from preklic_shared.ids import new_id
 from preklic_workers.seats import seats_key
 from preklic_workers.smtp.meter import warm_key
+from relaying import limit, relay, written
 from storing import open_test_store
 
-TOML = """
-[[processors]]
-name = "Mail company"
-contract = "2026/1"
-country = "SI"
-valid_from = "2020-01-01"
-valid_to = "2099-12-31"
-
-[[relays]]
-name = "main"
-host = "mail.example"
-processor = "Mail company"
-rate = 0.5
-purposes = ["payment"]
-warm_up = {{start = "{today}", plan = [50]}}
-
-[[relays]]
-name = "spare"
-host = "spare.example"
-processor = "Mail company"
-
-[[limits]]
-provider = "gmail"
-rate = 5
-connections = 20
-"""
+GMAIL = {"rate": 5, "connections": 20}
 
 
 async def used(mongo_url, mongo_database, today):
@@ -51,8 +27,9 @@ async def test_relays_are_listed_with_their_limits_and_a_stopped_one_is_a_findin
     mongo_url, mongo_database, monkeypatch, capsys, tmp_path
 ):
     today = dt.datetime.now(dt.UTC).date()
-    file = tmp_path / "preklic.toml"
-    file.write_text(TOML.format(today=today))
+    warm_up = {"start": today, "plan": [50]}
+    main = relay("main", rate=0.5, purposes=["payment"], warm_up=warm_up)
+    file = written(tmp_path, main, relay("spare"), limit("gmail", **GMAIL))
     store = await used(mongo_url, mongo_database, today)
     places = {"CONFIG": str(file), "MONGO_URL": mongo_url, "MONGO_DATABASE": mongo_database}
     preklic = Commands(monkeypatch, capsys, {f"PREKLIC_{name}": value for name, value in places.items()})

@@ -7,57 +7,28 @@ from itertools import accumulate
 
 import pytest
 
-from preklic_shared.settings import SettingsError, load_settings
+from preklic_shared.settings import SettingsError
 from preklic_workers.duties import seats_for
 from preklic_workers.outcomes import Done, RetryLater
 from preklic_workers.smtp import bulkhead as module
 from preklic_workers.smtp.bulkhead import BUSY, LINE, Bulkhead, Places
 from preklic_workers.smtp.pool import RelayAway
 from preklic_workers.smtp.routes import bulkheads_in, mails_to, open_routes, today
+from relaying import desk_for, limit, loaded, relay
 from sending import open_desk, route, send_job
 
 GMAIL, OTHER = "ana.{}@gmail.com", "bor.{}@primer.si"
-TOML = """
-[[processors]]
-name = "Mail company"
-contract = "2026/1"
-country = "SI"
-valid_from = "2020-01-01"
-valid_to = "2099-12-31"
-
-[[relays]]
-name = "main"
-host = "127.0.0.1"
-port = {port}
-tls = "off"
-processor = "Mail company"
-connections = 8
-connections_total = 20
-
-[[relays]]
-name = "spare"
-host = "127.0.0.1"
-port = {port}
-tls = "off"
-processor = "Mail company"
-connections = 8
-connections_total = 20
-
-[[limits]]
-provider = "gmail"
-connections = 10
-messages_per_connection = 7
-"""
+LIMIT = {"connections": 10, "messages_per_connection": 7}
 
 
 @pytest.fixture
 def settings(tmp_path, sink):
-    return loaded(tmp_path, TOML.format(port=sink.port))
+    return loaded(tmp_path, *relays(sink.port), limit("gmail", **LIMIT))
 
 
-def loaded(folder, text):
-    (folder / "preklic.toml").write_text(text)
-    return load_settings({"PREKLIC_CONFIG": str(folder / "preklic.toml")})
+def relays(port=25):
+    """Two relays of twenty sessions each, over all workers."""
+    return [relay(name, port, connections=8, connections_total=20) for name in ("main", "spare")]
 
 
 @contextlib.asynccontextmanager
@@ -119,11 +90,8 @@ async def test_eight_workers_never_have_more_under_way_to_a_provider_than_the_li
 
 @pytest.fixture
 async def desk(mongo_url, mongo_database):
-    desk = await open_desk(mongo_url, mongo_database, [])
-    for address in (GMAIL, OTHER):
-        await desk.grant(address.format(0), "newsletter")
-    yield desk
-    await desk.close()
+    async with desk_for(mongo_url, mongo_database, [], GMAIL.format(0), OTHER.format(0)) as desk:
+        yield desk
 
 
 def limited(port, most, *, name="a"):
@@ -222,12 +190,12 @@ async def test_a_session_is_closed_after_so_many_mails_to_a_provider(sink):
 
 
 def test_limits_of_all_relays_are_shared_by_them_and_the_narrower_number_of_mails_counts(tmp_path):
-    more = '\n[[limits]]\nprovider = "gmail"\nrelay = "spare"\nconnections = 4\nmessages_per_connection = 9\n'
-    settings = loaded(tmp_path, TOML.format(port=25) + more)
+    both, more = limit("gmail", **LIMIT), {"relay": "spare", "connections": 4}
+    settings = loaded(tmp_path, *relays(), both, limit("gmail", messages_per_connection=9, **more))
     main, spare = open_routes(settings, today())
     assert main.meter.bulkheads[0] is spare.meter.bulkheads[0]
     assert [(one.name, one.most) for one in bulkheads_in([main, spare])] == [(":gmail", 10), ("spare:gmail", 4)]
     assert [mails_to(name, settings.limits) for name in ("main", "spare")] == [{"gmail": 7}, {"gmail": 7}]
-    for wrong in (more + more, '\n[[limits]]\nprovider = "yahoo"\n', more.replace("= 4", "= 0")):
+    for wrong in (both, limit("yahoo"), limit("yahoo", connections=0), limit("gmail", relay="none", rate=1)):
         with pytest.raises(SettingsError, match="LIMITS"):
-            loaded(tmp_path, TOML.format(port=25) + wrong)
+            loaded(tmp_path, *relays(), both, wrong)

@@ -17,8 +17,9 @@ from preklic_workers.smtp.pool import RelayAway
 from preklic_workers.smtp.slots import Slots
 from preklic_workers.store import Unavailable
 from preklic_workers.store.mongo import Collection
+from relaying import desk_for
 from scripted import OK, scripted
-from sending import open_desk, route, send_job
+from sending import route, send_job
 from storing import open_test_store
 
 TO = "ana@primer.si"
@@ -43,10 +44,8 @@ DEATHS = [
 
 @pytest.fixture
 async def desk(mongo_url, mongo_database, sink):
-    desk = await open_desk(mongo_url, mongo_database, [route(sink.port, name="b")])
-    await desk.grant(TO, "newsletter")
-    yield desk
-    await desk.close()
+    async with desk_for(mongo_url, mongo_database, [route(sink.port, name="b")], TO) as desk:
+        yield desk
 
 
 def before(desk, relay, **more):
