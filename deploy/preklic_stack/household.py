@@ -78,7 +78,7 @@ def furnished(system: System, hooks_url: str) -> Household:
     """Its users and ports; nothing is started yet."""
     passwords = make_users(system)
     feedback_port, *ports = free_ports(3 + len(ROLES))
-    health = dict(zip(("gateway", "feedback", *ROLES), ports, strict=True))
+    health: dict[str, int] = dict(zip(("gateway", "feedback", *ROLES), ports, strict=True))
     gateway_url = f"http://127.0.0.1:{health['gateway']}"
     site = settings_of(system, gateway_url)
     home = Household(system, gateway_url, site, passwords, feedback_port, hooks_url, health)

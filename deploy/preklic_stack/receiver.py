@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock, Thread
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from preklic_workers.webhooks.signing import new_secret
 
@@ -38,7 +38,7 @@ class _Handler(BaseHTTPRequestHandler):
         with self.lock, self.file.open(encoding="utf-8") as file:
             self._answer(200, "".join(deque(file, SHOWN)).encode())
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, *_args: Any, **_keywords: Any) -> None:
         """Say nothing."""
 
     def _answer(self, status: int, text: bytes = b"") -> None:

@@ -81,15 +81,12 @@ def assemble(
 ) -> Mail:
     """The mail; BadContent names the header that cannot stand."""
     kind, body = _body(letter.job.replace("-", "").encode("ascii"), text, html, beside)
-    fields = [*_fields(letter), *labels]
-    fields.append(("MIME-Version", b"1.0"))
-    fields.append(("Content-Type", kind))
+    fields = [*_fields(letter), *labels, ("MIME-Version", b"1.0"), ("Content-Type", kind)]
     lines = [name.encode("ascii") + b": " + value + b"\r\n" for name, value in fields]
-    lines.append(body)
     return Mail(
         sender=letter.bounce,
         recipient=letter.recipient.address,
-        raw=b"".join(lines),
+        raw=b"".join([*lines, body]),
         names=tuple(name for name, _ in fields),
         urls=urls,
         unsubscribe=letter.unsubscribe,
