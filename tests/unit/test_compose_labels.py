@@ -24,6 +24,7 @@ from unit.test_compose_composer import PERSON
 from unit.test_dkim import DOMAIN, dns
 
 TO = parse("ana.novak@primer.si")
+TEMPLATES = Templates(SHIPPED)
 JOB = "0193a000-0000-7000-8000-000000000017"
 EACH = {
     "ses": {"X-SES-CONFIGURATION-SET": "main", "X-SES-MESSAGE-TAGS": f"job={JOB}"},
@@ -43,7 +44,7 @@ ALL = {
 
 
 def composed(labels=UNLABELLED, house=HOUSE, keys=()):
-    composer = Composer(Templates(SHIPPED), REGISTRY, RING.tokens, house, Signers(keys))
+    composer = Composer(TEMPLATES, REGISTRY, RING.tokens, house, Signers(keys))
     payload = SendPayload(to=TO.text, data=DATA["newsletter"])
     job = send_job(job_id=JOB)
     return composer.compose(job, payload, REGISTRY.get("newsletter"), PERSON, TO, labels=labels)

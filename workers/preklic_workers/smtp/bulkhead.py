@@ -16,7 +16,7 @@ from preklic_workers.smtp.slots import Slots
 
 BUSY: Final = "provider_busy"
 LINE: Final = 16  # mails in line for each place
-WAIT_SECONDS: Final = 5.0  # with the waits for turn and session still inside the claim's lease of 60 s
+WAIT_SECONDS: Final = 5.0  # short: turn, session, MAIL and RCPT are still to come within the claim's lease
 
 
 @dataclass(slots=True)
