@@ -11,7 +11,8 @@ from preklic_shared.settings import SettingsError
 from preklic_workers.duties import seats_for
 from preklic_workers.outcomes import Done, RetryLater
 from preklic_workers.smtp import bulkhead as module
-from preklic_workers.smtp.bulkhead import BUSY, LINE, Bulkhead, Places
+from preklic_workers.smtp.bulkhead import BUSY, FIRST_PACE, WAIT_SECONDS, Bulkhead, Places
+from preklic_workers.smtp.meter import TIERS
 from preklic_workers.smtp.pool import RelayAway
 from preklic_workers.smtp.routes import bulkheads_in, mails_to, open_routes, today
 from relaying import desk_for, limit, loaded, relay
@@ -106,7 +107,7 @@ def limited(port, most, *, name="a"):
 async def test_a_mail_beyond_the_line_asks_nothing_and_goes_elsewhere_or_waits(desk, sink):
     first, bulkhead = limited(sink.port, 0)
     job, alone = send_job(), {"routes": [first]}
-    assert await desk.send(job, GMAIL.format(0), deps=alone) == RetryLater(30, BUSY, count=False)
+    assert await desk.send(job, GMAIL.format(0), deps=alone) == RetryLater(5, BUSY, count=False)
     assert await desk.store.messages.state(job.id) is None  # not even claimed
     assert await desk.send(send_job(), OTHER.format(0), deps=alone) == Done()
     both = {"routes": [first, route(sink.port, name="b")]}
@@ -120,7 +121,7 @@ async def test_who_waits_too_long_in_line_goes_back_and_was_handed_over_to_nobod
     first, bulkhead = limited(sink.port, 1)
     job = send_job()
     async with Places([bulkhead]):
-        assert await desk.send(job, GMAIL.format(0), deps={"routes": [first]}) == RetryLater(30, BUSY, count=False)
+        assert await desk.send(job, GMAIL.format(0), deps={"routes": [first]}) == RetryLater(5, BUSY, count=False)
     assert ((await desk.state(job)).state, (await desk.person(GMAIL.format(0))).open) == ("deferred", ())
     assert bulkhead.slots.waiting == 0
     assert await desk.send(job, GMAIL.format(0), deps={"routes": [first]}) == Done()
@@ -170,13 +171,36 @@ async def test_no_place_is_lost_whoever_gives_up_waiting():
             await asyncio.sleep(chance.random() / 200)
 
     for _ in range(20):
-        mails = [asyncio.create_task(mail()) for _ in range(LINE * 2)]
-        for each in chance.sample(mails, LINE):
+        mails = [asyncio.create_task(mail()) for _ in range(20)]
+        for each in chance.sample(mails, 10):
             await asyncio.sleep(0)
             each.cancel()
         await asyncio.gather(*mails, return_exceptions=True)
         assert [(wall.sessions, wall.slots.waiting) for wall in walls] == [(0, 0)] * 2
     assert max(most) == 2
+
+
+async def test_as_many_wait_as_go_through_in_time_by_the_pace_of_the_last_ones():
+    wall = Bulkhead(None, "gmail", 2)
+    wall.resize(2, float("inf"))
+    lengths = []
+    for pace in (FIRST_PACE, 1.0, 0.05, 20.0):
+        wall.pace, waiting = pace, []
+        while not wall.full and len(waiting) < 500:
+            waiting.append(asyncio.create_task(wall.enter()))
+            await asyncio.sleep(0)
+        lengths.append(len(waiting) - 2)  # two of them have a place
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        for _ in range(2):
+            wall.slots.release()
+    assert lengths == [34, 10, 200, 1]
+    for seconds in (4.0,) * 30:
+        await wall.enter()
+        wall.leave(seconds)
+    assert wall.pace == pytest.approx(4.0, abs=0.3)
+    assert TIERS[BUSY] == WAIT_SECONDS
 
 
 async def test_a_session_is_closed_after_so_many_mails_to_a_provider(sink):

@@ -2,10 +2,11 @@
 
 A session carries mails to many providers, one after the other, so a limit of `connections` to one of them is of the
 sessions that have a mail for it under way, from MAIL to the answer. All workers share the number (`seats`); a place is
-taken without asking anybody. So many mails wait for a place in turn; who comes later takes another relay, or waits in a
-tier, and leaves the worker to the mails of other providers.
+taken without asking anybody. As many mails wait for one as go through in some seconds, by the pace of the last ones;
+who comes later takes another relay, or waits in a tier for as long.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,8 +16,11 @@ from preklic_workers.smtp.pool import RelayAway
 from preklic_workers.smtp.slots import Slots
 
 BUSY: Final = "provider_busy"
-LINE: Final = 16  # mails in line for each place
-WAIT_SECONDS: Final = 5.0  # short: turn, session, MAIL and RCPT are still to come within the claim's lease
+# In line, and then in a tier: as long as each other, so that the next ones are there when the line has gone through.
+# Short, for turn, session, MAIL and RCPT are still to come within the claim's lease.
+WAIT_SECONDS: Final = 5.0
+FIRST_PACE: Final = 0.3  # seconds that a place is held, before one has been
+_MEMORY: Final = 8  # the pace is of about so many
 
 
 @dataclass(slots=True)
@@ -30,6 +34,7 @@ class Bulkhead:
     provider: str
     most: int
     slots: Slots = field(default_factory=lambda: Slots(0))
+    pace: float = FIRST_PACE
 
     @property
     def name(self) -> str:
@@ -54,10 +59,15 @@ class Bulkhead:
         if self.full or not await self.slots.acquire_within(WAIT_SECONDS):
             raise RelayAway(BUSY)
 
+    def leave(self, seconds: float) -> None:
+        """Give the place back that was held for so many seconds."""
+        self.pace += (seconds - self.pace) / _MEMORY
+        self.slots.release()
+
     @property
     def full(self) -> bool:
-        """Whether no mail should be put in line."""
-        return self.slots.waiting >= LINE * self.slots.size
+        """Whether the line takes no more: its last would wait too long."""
+        return self.slots.waiting * self.pace >= WAIT_SECONDS * self.slots.size
 
 
 class Places:
@@ -65,6 +75,7 @@ class Places:
 
     def __init__(self, bulkheads: Sequence[Bulkhead]) -> None:
         self._bulkheads = bulkheads
+        self._begun = 0.0
 
     async def __aenter__(self) -> None:
         taken = 0
@@ -73,15 +84,14 @@ class Places:
                 await each.enter()
                 taken += 1
         except BaseException:
-            self._leave(taken)
+            for each in self._bulkheads[:taken]:
+                each.slots.release()
             raise
+        self._begun = time.monotonic()
 
     async def __aexit__(self, *_: object) -> None:
-        self._leave(len(self._bulkheads))
-
-    def _leave(self, taken: int) -> None:
-        for each in self._bulkheads[:taken]:
-            each.slots.release()
+        for each in self._bulkheads:
+            each.leave(time.monotonic() - self._begun)
 
 
 def bulkheads_of(limits: Sequence[Limit]) -> tuple[Bulkhead, ...]:

@@ -13,12 +13,13 @@ from typing import Final, Protocol
 
 from preklic_shared.relay_settings import Limit, Relay, WarmUp
 from preklic_workers.smtp.bulkhead import BUSY, Bulkhead, Places
+from preklic_workers.smtp.bulkhead import WAIT_SECONDS as PLACE_SECONDS
 
 WAIT_SECONDS: Final = 15.0  # with connecting and MAIL/RCPT still inside the claim's lease of 60 s
 RATE: Final = "relay_rate"
 WARM_UP: Final = "warm_up"
 # How long a mail waits in a tier that found no room.
-TIERS: Final[Mapping[str, float]] = {RATE: 30.0, BUSY: 30.0, WARM_UP: 600.0}
+TIERS: Final[Mapping[str, float]] = {RATE: 30.0, BUSY: PLACE_SECONDS, WARM_UP: 600.0}
 _FULL_SECONDS: Final = 5.0
 _DAY_SECONDS: Final = 60.0
 
