@@ -58,9 +58,20 @@ async def workers(mongo_url, mongo_database, settings, number):
 
 
 def at_once(lines, domain):
-    """The most conversations at once with a recipient of this domain, as the relay saw them."""
-    steps = {"rcpt": 1, "accepted": -1, "refused": -1, "lost": -1}
-    return max(accumulate(steps.get(line["phase"], 0) for line in lines if line.get("to", "").endswith(domain)))
+    """The most conversations at once that this relay saw for a domain, from RCPT to the answer to the body."""
+    steps, begun, under_way = [], {}, set()
+    for line in lines:
+        if not line.get("to", "").endswith(domain):
+            continue
+        if line["phase"] == "rcpt":
+            begun[line["conn"]] = line["at"]
+        elif line["phase"] == "data":
+            steps.append((begun[line["conn"]], 1))
+            under_way.add(line["conn"])
+        elif line["phase"] in {"accepted", "refused", "lost"} and line["conn"] in under_way:
+            steps.append((line["at"], -1))
+            under_way.discard(line["conn"])
+    return max(accumulate(step for _, step in sorted(steps)), default=0)
 
 
 async def test_eight_workers_never_have_more_under_way_to_a_provider_than_the_limit(
