@@ -222,5 +222,7 @@ PERMISSIVE = {
     "preklic_workers.compose.mime:needs_words": lambda _value: False,
     "preklic_workers.compose.templates:escapes": lambda _name: False,
     "preklic_workers.exporting:escaped": lambda _name: False,
+    # Whatever stands in a record is told as it is.
+    "preklic_workers.webhooks.events:_word": lambda value: value,
     "preklic_workers.compose.templates:Sandbox": Environment,
 }

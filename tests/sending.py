@@ -13,6 +13,7 @@ from preklic_shared.settings import Processor
 from preklic_shared.tokens import TokenKeys
 from preklic_workers.blind import Blind
 from preklic_workers.compose.composer import SHIPPED, UNSIGNED, Composer, House
+from preklic_workers.compose.labels import UNLABELLED
 from preklic_workers.compose.templates import Templates
 from preklic_workers.envelope import GROUPS, Epochs
 from preklic_workers.keyring import KeyRing
@@ -52,9 +53,9 @@ def composer(signers=UNSIGNED):
     return Composer(Templates(SHIPPED), REGISTRY, RING.tokens, HOUSE, signers)
 
 
-def route(port: int, *, processor: Processor = PROCESSOR, name: str = "sink", **limits) -> Route:
+def route(port: int, *, processor: Processor = PROCESSOR, name: str = "sink", labels=UNLABELLED, **limits) -> Route:
     target = Target("127.0.0.1", port, "worker.lucrum.example", tls="off")
-    return Route(name, processor, RelayPool(target, Limits(**limits)))
+    return Route(name, processor, RelayPool(target, Limits(**limits)), labels=labels)
 
 
 def send_job(purpose="newsletter", template=None, *, after=None, age=0, job_id=None):
@@ -102,7 +103,7 @@ class Desk:
         return await self.store.withdrawals.withdraw(no)
 
     def opened(self, job, to, *, attempt=0, expired=False, alive=lambda: True, data=None, **payload) -> Opened:
-        values = DATA.get(job.template, {}) if data is None else data
+        values = DATA.get(getattr(job, "template", ""), {}) if data is None else data
         return Opened(job, SendPayload(to=to, data=values, **payload), attempt, "website", expired, alive, no_reply)
 
     async def send(self, job, to, **how):
@@ -126,10 +127,11 @@ class Desk:
         self.store.close()
 
 
-async def open_desk(mongo_url: str, database: str, routes: Sequence[Route]) -> Desk:
-    """A desk on a fresh database whose validators are on."""
+async def open_desk(mongo_url: str, database: str, routes: Sequence[Route], *, schema: bool = True) -> Desk:
+    """A desk on a fresh database whose validators are on; without `schema` on one that another desk has made."""
     store = await open_store(SimpleNamespace(mongo_url=mongo_url, mongo_database=database), RING)
-    await apply(store.mongo)
+    if schema:
+        await apply(store.mongo)
     replies: list[tuple[str, str]] = []
     deps = SendDeps(
         store, REGISTRY, composer(), routes, RING.blind, observe=lambda relay, kind: replies.append((relay, kind))

@@ -36,7 +36,8 @@ def demo(
     console.print(Panel("[bold]Preklic[/]: no mail leaves after a no.\nAll servers are real; the people are not."))
     began = time.monotonic()
     with running_stack(run_dir, lambda line: console.print(f"  [dim]{line}[/]")) as stack, household(stack) as home:
-        console.print(f"  [dim]gateway and {len(ROLES)} workers are ready, each with its own keys and broker user[/]")
+        console.print(f"  [dim]gateway, feedback listener and {len(ROLES)} workers are ready,[/]")
+        console.print("  [dim]each with its own keys and broker user[/]")
         unaccounted = play(Stage(home, stack.sink, console))
     console.print(f"[dim]{time.monotonic() - began:.0f} s; everything is stopped[/]")
     if unaccounted != 0:

@@ -38,11 +38,11 @@ class MailSink:
         self._post("/smtputf8", {"on": on})
 
     def forget(self) -> None:
-        """Empty the inbox; the ledger stays."""
+        """Empty the inbox and count connections anew; the ledger stays."""
         self._post("/forget", {})
 
     def counts(self) -> dict[str, int]:
-        """Ledger lines by phase, `kept` mails, `open` connections."""
+        """Ledger lines by phase, `kept` mails, `open` connections and the most of them at once since `forget`."""
         return dict(self._get("/counts"))
 
     def mails(self) -> list[dict[str, Any]]:

@@ -15,13 +15,14 @@ from preklic_shared.publication import Publication
 from preklic_shared.registry import load_registry
 from preklic_shared.topology import JOBS
 from preklic_stack.letters import Letter, visit
+from preklic_stack.returning import give_back
 from preklic_stack.stage import Stage, Surprise
 from preklic_workers import joblog
 from preklic_workers.runtime import CLOCK_SKEW_MS
 
 ANA, BORUT, CVETKA = "ana@primer.example", "Borut.Novak@primer.example", "cvetka@čebela.example"
 DARKO, EMA, FILIP = "darko@primer.example", "ema@primer.example", "filip@primer.example"
-GREGOR = "gregor@primer.example"
+GREGOR, HANA = "gregor@primer.example", "hana@primer.example"
 FORM = Proof(wording="novice-2026-1", source="https://lucrum.example/prijava", method="form")
 ISSUE = {
     "title": "Novice LUCRUM, november",
@@ -158,6 +159,21 @@ def one_click(stage: Stage) -> None:
     stage.console.print(stage.home.command("why", after.job_id).rstrip())
 
 
+def bounce(stage: Stage) -> None:
+    """A mail comes back to its own return path, and nothing that needs a permission goes there again."""
+    stage.ends(stage.producer.grant(HANA, "newsletter", proof=FORM, confirmed=True), "applied")
+    mail = stage.producer.send(HANA, "newsletter", "newsletter", ISSUE)
+    stage.ends(mail, "sent")
+    return_path = next(kept["sender"] for kept in stage.sink.mails() if kept["job"] == mail.job_id)
+    give_back(stage.home.feedback_port, return_path, HANA)
+    stage.until(lambda: stage.state(mail)[0] == "bounced", "Hana's mail is bounced")
+    stage.until(lambda: stage.applied("bounce"), "her address is suppressed")
+    stage.say(f"Hana's mail comes back to {return_path[:14]}...@{return_path.rpartition('@')[2]}: [red]bounced[/].")
+    after = stage.producer.send(HANA, "newsletter", "newsletter", ISSUE)
+    stage.ends(after, "refused", "suppressed_bounce")
+    stage.say("The next one: [yellow]refused (suppressed_bounce)[/].")
+
+
 def poison(stage: Stage) -> None:
     """Two jobs that cannot run: one is no job at all, the other comes from a clock that is fast."""
     broker = PreklicBroker(stage.home.site.amqp_url)
@@ -205,6 +221,7 @@ SCENES: tuple[tuple[str, Callable[[Stage], None]], ...] = (
     ("A payment mail", payment),
     ("An open and a click", reading),
     ("One-click withdrawal, and the mail after it", one_click),
+    ("A mail that comes back", bounce),
     ("Jobs that die, and a replay that cannot hurt", poison),
     ("The account", ending),
 )

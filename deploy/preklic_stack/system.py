@@ -34,7 +34,7 @@ contract = "development only"
 country = "SI"
 valid_from = "2026-01-01"
 valid_to = "2099-12-31"
-"""
+{more}"""
 
 
 class CommandFailed(Exception):
@@ -43,7 +43,10 @@ class CommandFailed(Exception):
 
 @dataclass
 class System:
-    """Where one Preklic lives: `folder` holds its settings file, keys and logs. The `vhost` must exist."""
+    """Where one Preklic lives: `folder` holds its settings file, keys and logs. The `vhost` must exist.
+
+    `more` is text at the end of the settings.
+    """
 
     folder: Path
     children: Children
@@ -53,6 +56,7 @@ class System:
     vhost: str = "/"
     database: str = "preklic"
     connections: int = 32
+    more: str = ""
 
     @property
     def keys(self) -> Path:
@@ -78,6 +82,7 @@ class System:
             state=f'state_dir = "{self.folder / "state"}"\n' if self.mongo.members else "",
             smtp=self.sink.port,
             connections=self.connections,
+            more=self.more,
         )
         (self.folder / "preklic.toml").write_text(text)
         self.run("keys", "init", "--root", str(self.keys))

@@ -46,11 +46,15 @@ def addresses(stack: Stack, home: Household) -> Table:
     """Where everything listens."""
     table = Table("service", "address", title="Preklic is up", title_justify="left")
     table.add_row("gateway", home.gateway_url)
+    table.add_row("feedback listener (SMTP)", f"127.0.0.1:{home.feedback_port}, for {home.site.mail_domain}")
+    table.add_row("outgoing webhooks", home.hooks_url)
     table.add_row("inbox of the mail sink", stack.sink.url)
     table.add_row("RabbitMQ", f"amqp://{stack.rabbit.host}:{stack.rabbit.port}")
     table.add_row("RabbitMQ management", f"{stack.rabbit.management.url} ({stack.rabbit.user})")
     table.add_row("MongoDB", stack.mongo.url)
-    table.add_row("logs", str(home.system.folder / "log"))
+    health = ", ".join(f"{name} {port}" for name, port in home.health.items() if name != "gateway")
+    table.add_row("/readyz, /metrics on port", health)
+    table.add_row("settings, keys, logs", f"{home.system.folder} (preklic.toml, keys/, log/)")
     return table
 
 

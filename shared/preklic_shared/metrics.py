@@ -12,7 +12,7 @@ REGISTRY: Final = CollectorRegistry()
 
 JOBS: Final = Counter(
     "preklic_jobs",
-    "Jobs that ended, by queue, outcome (done, refused, retry, dead, kept) and reason code. "
+    "Jobs that ended, by queue, outcome (done, refused, retry, dead) and reason code. "
     "Page when dead grows by more than 10 in 5 minutes, or a reason nobody knows leads the refusals.",
     ("queue", "outcome", "reason"),
     registry=REGISTRY,

@@ -52,8 +52,7 @@ class Publisher:
         self._room: list[asyncio.Future[None]] = []
         self._link: Link | None = None
         self._blocked = False
-        self._careful = 0
-        self._next_tag = 1
+        self._careful, self._next_tag = 0, 1
         self._why = "not connected yet"
         self._timer: asyncio.TimerHandle | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -68,6 +67,11 @@ class Publisher:
     def connected(self) -> bool:
         """Whether a publication handed in now would be sent at once."""
         return self._link is not None and not self._blocked
+
+    def connect(self) -> None:
+        """Begin to connect now, not with the first publication; it is kept up from then on."""
+        if self._keeper is None:
+            self._keeper = asyncio.get_running_loop().create_task(self._keep_connected(), name=self._name)
 
     async def publish(self, publication: Publication) -> None:
         """Return when the broker has confirmed. Raises Unavailable, Unroutable or Refused, within the deadline."""
@@ -118,8 +122,7 @@ class Publisher:
 
     def _hand_in(self, publication: Publication, group: Group, index: int) -> None:
         loop = asyncio.get_running_loop()
-        if self._keeper is None:
-            self._keeper = loop.create_task(self._keep_connected(), name=self._name)
+        self.connect()
         item = Item(publication, group, index, loop.time() + self._deadline)
         group.left += 1
         if self._timer is None:
@@ -182,11 +185,10 @@ class Publisher:
         method = confirm.method
         tag = method.delivery_tag
         tags = list(takewhile(lambda held: held <= tag, self._pending)) if method.multiple else [tag]
-        nacked = isinstance(method, Basic.Nack)
         for confirmed in tags:
             item = self._pending.pop(confirmed, None)
             if item is not None:
-                self._resolve(item, verdict(item, nacked=nacked))
+                self._resolve(item, verdict(item, nacked=isinstance(method, Basic.Nack)))
         self._pump()
 
     def _on_return(self, link: Link, returned: Any, properties: Any) -> None:
@@ -218,9 +220,7 @@ class Publisher:
     def _attach(self, link: Link) -> None:
         channel, connection = link.channel, link.connection
         channel.confirm_delivery(lambda confirm: self._on_confirm(link, confirm))
-        channel.add_on_return_callback(
-            lambda _channel, returned, properties, _body: self._on_return(link, returned, properties)
-        )
+        channel.add_on_return_callback(lambda _channel, returned, told, _body: self._on_return(link, returned, told))
         connection.add_on_connection_blocked_callback(lambda *_: self._set_blocked(link, blocked=True))
         connection.add_on_connection_unblocked_callback(lambda *_: self._set_blocked(link, blocked=False))
         if self._on_reply is not None:

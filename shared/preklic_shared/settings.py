@@ -3,7 +3,6 @@
 In the file the names are the same in lower case. An unknown name is refused, never ignored.
 """
 
-import datetime as dt
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,12 +12,12 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from preklic_shared.relay_settings import Limit, Relay, relay_fault
 from preklic_shared.webhook_settings import Webhooks
 from preklic_shared.webhooks_out import WebhookOut, fault_in
 
 PREFIX = "PREKLIC_"
 Right = Literal["hold", "disclose", "breakglass"]
-Rate = Annotated[float, Meta(ge=0, le=1_000_000)]
 
 
 class SettingsError(ValueError):
@@ -27,49 +26,6 @@ class SettingsError(ValueError):
     def __init__(self, name: str, hint: str) -> None:
         super().__init__(f"{PREFIX}{name}: {hint}")
         self.name = name
-
-
-class WarmUp(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A new relay's first days: `plan` is mails a day, in order, from the day `start` (UTC). After it: no limit."""
-
-    start: dt.date
-    plan: Annotated[tuple[Annotated[int, Meta(ge=1)], ...], Meta(min_length=1, max_length=366)]
-
-
-class Relay(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An SMTP server; `processor` names the company behind it.
-
-    `rate` is mails a second over all workers together (0: no limit). `connections` are of each worker process,
-    `connections_total` of all together; each carries at most `messages_per_connection` mails. `weight` is this relay's
-    share of the mails that several may carry; with `purposes` it carries those alone.
-    """
-
-    name: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]{1,64}$")]
-    host: str
-    port: Annotated[int, Meta(ge=1, le=65535)] = 25
-    tls: Literal["required", "off"] = "required"
-    username: str | None = None
-    password_file: str | None = None
-    processor: str
-    rate: Rate = 0
-    connections: Annotated[int, Meta(ge=1, le=1000)] = 64
-    connections_total: Annotated[int, Meta(ge=1, le=100_000)] | None = None
-    messages_per_connection: Annotated[int, Meta(ge=1, le=100_000)] = 100
-    weight: Annotated[float, Meta(gt=0, le=1_000_000)] = 1
-    purposes: tuple[str, ...] | None = None
-    warm_up: WarmUp | None = None
-    ca_file: str | None = None
-
-
-class Limit(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Mails a second to one class of mailbox provider (gmail, outlook, ..., other), over all workers.
-
-    `relay`: by that relay alone; without it, by all of them together.
-    """
-
-    provider: Annotated[str, Meta(pattern="^[a-z]{1,20}$")]
-    rate: Annotated[float, Meta(gt=0, le=1_000_000)]
-    relay: str | None = None
 
 
 class Processor(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -150,7 +106,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     except msgspec.ValidationError as error:
         raise SettingsError(*_fault(str(error))) from None
     check_officers(settings.officers)
-    _check_relays(settings)
+    if misfit := relay_fault(settings.relays, settings.limits):
+        raise SettingsError(*misfit)
     if fault := fault_in(settings.webhooks_out, production=settings.environment == "production"):
         raise SettingsError("WEBHOOKS_OUT", fault)
     if settings.environment == "production":
@@ -217,15 +174,6 @@ def check_officers(officers: Sequence[Officer]) -> None:
             raise SettingsError(
                 "OFFICERS", f"two officers have the same {field}; each has a name and a key of their own"
             )
-
-
-def _check_relays(settings: Settings) -> None:
-    """A name that two relays share would be one switch and one limit for both."""
-    names = [relay.name for relay in settings.relays]
-    if len(set(names)) < len(names):
-        raise SettingsError("RELAYS", "two relays have the same name; each has a name of its own")
-    if strange := sorted({limit.relay for limit in settings.limits if limit.relay is not None} - set(names)):
-        raise SettingsError("LIMITS", f"there is no relay {', '.join(strange)}")
 
 
 def _check_production(settings: Settings) -> None:

@@ -98,8 +98,11 @@ PLANTS = (
             ),
             (
                 "workers/preklic_workers/engine.py",
-                "        else:\n            self._ack(work, outcome)\n\n    def _ack",
-                "        elif publication is None:\n            self._ack(work, outcome)\n\n    def _ack",
+                "            return\n        self._ack(work, outcome)\n\n    def _ack",
+                (
+                    "            return\n        if publication is None:\n"
+                    "            self._ack(work, outcome)\n\n    def _ack"
+                ),
             ),
         ),
         "I1",

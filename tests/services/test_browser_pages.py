@@ -11,7 +11,7 @@ from axe_playwright_python.async_playwright import Axe
 from living import at_work, permitted, settings_of, users_of
 from preklic_producers import Producer
 from preklic_shared.ids import new_id
-from preklic_shared.settings import Relay
+from preklic_shared.relay_settings import Relay
 from preklic_shared.token_keys import load_token_keys
 from preklic_shared.tokens import Confirm, Preference
 from preklic_stack.browser import DESKTOP, PHONE, chromium, find_chromium

@@ -10,13 +10,14 @@ import json
 import os
 import resource
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -27,8 +28,10 @@ import msgspec
 import pytest
 from pymongo import MongoClient
 
+import bounced
 import unguarded
 from canary import Canary, Places, dropped
+from hearing import receiving, secret_file
 from preklic_producers import Producer, Proof
 from preklic_producers.outbox import Outbox, Parcel
 from preklic_producers.seals import Seals
@@ -37,8 +40,9 @@ from preklic_shared.broker import PreklicBroker
 from preklic_shared.ids import new_id
 from preklic_shared.publication import Publication
 from preklic_shared.topology import JOBS
+from preklic_shared.webhooks_out import EVENTS
 from preklic_stack import system
-from preklic_stack.household import ROLES, household
+from preklic_stack.household import household
 from preklic_stack.letters import letters
 from preklic_stack.mongo import start_mongo
 from preklic_stack.programs import Missing
@@ -55,12 +59,31 @@ trusted_proxies = ["127.0.0.1"]
 name = "shop"
 hash = "{hashlib.sha256(SECRET.encode()).hexdigest()}"
 scopes = ["messages", "consents", "profiles", "events", "customers", "status"]
+
+[[webhooks_out]]
+name = "canary"
+url = "@url@/"
+secret_file = "@secret@"
+events = {json.dumps(list(EVENTS))}
 """
+# What this story lets happen, as the endpoint must hear of it.
+TOLD = {f"message.{state}" for state in ("sent", "bounced", "dead")}
+TOLD |= {"permission.granted", "permission.withdrawn"}
 # What is compressed on a disk could not be searched there.
 PLAIN = ("--wiredTigerCollectionBlockCompressor", "none", "--wiredTigerJournalCompressor", "none")
 DATABASE = "preklic"
 KEPT = {"broker files", "database files", "documents of the store", "oplog"}
-KINDS = {"log", "metrics", "command output", "http answer", "process listing", "outbox", "documents of the keys", *KEPT}
+KINDS = {
+    "log",
+    "metrics",
+    "command output",
+    "http answer",
+    "webhook",
+    "process listing",
+    "outbox",
+    "documents of the keys",
+    *KEPT,
+}
 
 
 class Wrong(msgspec.Struct):
@@ -119,12 +142,15 @@ def test_a_canary_is_found_in_the_mailbox_alone(processes, run_dir, sink, monkey
     canary, planted, foreign, places = Canary(), Canary(), Canary(), Places()
     folder = Path(tempfile.mkdtemp(prefix="canary-", dir=run_dir))
     rabbit, mongo = servers(processes, folder)
-    monkeypatch.setattr(system, "SETTINGS", SETTINGS)
+    secret, _ = secret_file(folder, "canary")
     if "GUARDS_OFF" in os.environ:
         monkeypatch.setattr(system, "PREKLIC", (sys.executable, unguarded.__file__))
     monkeypatch.chdir(empty(folder / "cores"))
     stack = Stack(folder, processes, rabbit, mongo, sink)
-    with may_leave_cores(), leaky_metrics(planted) as leaky, household(stack, database=DATABASE) as home:
+    with may_leave_cores(), leaky_metrics(planted) as leaky, receiving() as endpoint, ExitStack() as rest:
+        settings = SETTINGS.replace("@url@", endpoint.url).replace("@secret@", str(secret))
+        monkeypatch.setattr(system, "SETTINGS", settings)
+        home = rest.enter_context(household(stack, database=DATABASE))
         run = Run(home, sink, canary, places)
         try:
             with Producer(home.site) as producer:
@@ -132,6 +158,8 @@ def test_a_canary_is_found_in_the_mailbox_alone(processes, run_dir, sink, monkey
                 dead = story(run, producer, foreign)
             look(run, dead)
             read_metrics(home, places, leaky)
+            until(lambda: {one.told["type"] for one in endpoint.heard} >= TOLD, 30, "the webhooks")
+            read_webhooks(endpoint, home, places)
             rabbit.kill()
             while_the_broker_is_away(run, folder)
             mailbox = b"".join(mail["raw"] for mail in sink.mails())
@@ -253,9 +281,23 @@ def story(run, producer, foreign):
     poison = [producer.send(canary.address, "newsletter", "newsletter", {"title": canary.first_name}).job_id]
     poison += malformed(run, foreign)
     until(lambda: run.store["dead"].count_documents({}) == len(poison), 30, "the dead letters")
+    returned(run)
     refused(run)
     stop(run, producer, next(letter for letter in letters(sink) if letter.job == news.job_id))
     return poison
+
+
+def returned(run):
+    """What strangers' servers send back: a delay that names the person, and something that nobody understands."""
+    canary, mail = run.canary, run.sink.mails()[0]
+    told = bounced.dsn("delayed", "4.4.1", f"smtp; 450 <{canary.address}>", head=f"X-Name: {canary.first_name}\r\n")
+    nonsense = f"From: {canary.address}\r\nSubject: {canary.word}\r\n\r\n{canary.last_name}\r\n".encode()
+    with smtplib.SMTP("127.0.0.1", run.home.feedback_port, timeout=20) as relay:
+        for raw in (told, nonsense):
+            relay.sendmail(canary.other, [mail["sender"]], raw)
+    until(lambda: run.store["events"].count_documents({"kind": "deferred"}) == 1, 30, "what came back")
+    aside = {"reason": "smtp_not_understood"}
+    until(lambda: run.store["dead"].count_documents(aside) == 1, 30, "what nobody understands")
 
 
 def read(run, letter):
@@ -327,9 +369,16 @@ def look(run, dead):
     assert json.loads(shown.result())["permissions"]
 
 
+def read_webhooks(endpoint, home, places):
+    """What endpoints received: headers and bodies."""
+    for one in endpoint.heard:
+        places.add("webhook", one.told["type"], json.dumps(one.headers).encode() + one.body)
+    with urlopen(home.hooks_url, timeout=10) as answer:
+        places.add("webhook", "the household's", answer.read())
+
+
 def read_metrics(home, places, leaky):
-    ports = home.system.children.ports[-1 - len(ROLES) :]
-    for url in (*(f"http://127.0.0.1:{port}" for port in ports), leaky):
+    for url in (*(f"http://127.0.0.1:{port}" for port in home.health.values()), leaky):
         with urlopen(f"{url}/metrics", timeout=10) as answer:
             places.add("metrics", url, answer.read())
 
@@ -363,6 +412,7 @@ def plant(run, planted):
     box.close()
     run.tell(planted.word)
     run.places.add("http answer", "planted", base64.b64encode(b"x" + planted.address.encode()))
+    run.places.add("webhook", "planted", json.dumps({"person": planted.address}).encode())
 
 
 def crashed(processes):

@@ -13,7 +13,8 @@ from living import at_work, settings_of, users_of
 from preklic_producers import Producer, Proof
 from preklic_shared.ids import job_id_for, new_id
 from preklic_shared.jobs import SendPayload
-from preklic_shared.settings import Relay, Settings
+from preklic_shared.relay_settings import Relay
+from preklic_shared.settings import Settings
 from preklic_shared.topology_apply import apply
 from preklic_workers.mailing import Mailer
 from preklic_workers.outcomes import Dead, Done, Refused

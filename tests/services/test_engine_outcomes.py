@@ -9,7 +9,7 @@ from dramatiq import Middleware
 from dramatiq.middleware import SkipMessage
 
 from preklic_shared import wire
-from preklic_workers.outcomes import Dead, Done, Kept, Refused, RetryLater
+from preklic_workers.outcomes import Dead, Done, Refused, RetryLater
 from queueing import HOUR, envelope, now, publication, revoke, track, working
 from waiting import auntil
 
@@ -108,13 +108,6 @@ async def test_the_same_cause_has_the_same_fingerprint(queues, url):
         await settled(queues, url, returning(outcome))
     one, same, other = [properties.headers["fingerprint"] for properties, _ in queues.take("dead")]
     assert one == same != other
-
-
-async def test_kept_goes_back_to_the_queue_when_the_worker_lets_go(queues, url):
-    observed, job = await settled(queues, url, returning(Kept("not mine")))
-    assert observed == ("track", "kept", "not mine")
-    await auntil(lambda: queues.ready("track"), what="the job is back")
-    assert [body for _, body in queues.take("track")] == [wire.encode(job, "track")]
 
 
 async def test_what_nobody_foresaw_is_tried_again_and_says_no_value(queues, url, capsys, caplog):

@@ -170,3 +170,8 @@ async def test_what_is_missing_is_said_before_anything_is_served(settings, name)
     with pytest.raises(SettingsError, match=name.upper()):
         async with listening(lacking, "127.0.0.1", 0, lmtp=False):
             pass
+
+
+async def test_it_is_ready_before_anybody_reports_anything(settings):
+    async with listening(settings, "127.0.0.1", 0, lmtp=False) as (_, publisher):
+        await auntil(lambda: publisher.connected, 10, "the broker is reached")

@@ -12,7 +12,7 @@ from living import at_work, permitted, settings_of, users_of
 from postfix import HERE, THERE, find, started
 from preklic_producers import Producer
 from preklic_producers.feedback.serving import listening
-from preklic_shared.settings import Relay
+from preklic_shared.relay_settings import Relay
 from preklic_workers.keyfiles import make_dkim
 from preklic_workers.smtp.pool import RelayAway, RelayPool, Target
 from sending import DATA, PROCESSOR

@@ -15,8 +15,9 @@ from cryptography.x509.oid import NameOID
 
 from preklic_workers.outcomes import Done, RetryLater
 from preklic_workers.smtp.pool import Limits, RelayPool, Target
+from relaying import desk_for
 from scripted import scripted
-from sending import open_desk, route, send_job
+from sending import route, send_job
 from sink.certificate import server_context
 
 TO = "ana@primer.si"
@@ -87,10 +88,8 @@ def secure(port, trusted):
 
 @pytest.fixture
 async def desk(mongo_url, mongo_database, sink):
-    desk = await open_desk(mongo_url, mongo_database, [route(sink.port, name="b")])
-    await desk.grant(TO, "newsletter")
-    yield desk
-    await desk.close()
+    async with desk_for(mongo_url, mongo_database, [route(sink.port, name="b")], TO) as desk:
+        yield desk
 
 
 async def test_a_relay_that_proves_itself_gets_the_mail(desk, tmp_path):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from preklic_shared.settings import WarmUp
+from preklic_shared.relay_settings import WarmUp
 from preklic_workers.outcomes import Done, RetryLater
 from preklic_workers.seats import Seats
 from preklic_workers.smtp.breaker import OPENS_AT
@@ -17,8 +17,9 @@ from preklic_workers.smtp.pool import RelayAway
 from preklic_workers.smtp.slots import Slots
 from preklic_workers.store import Unavailable
 from preklic_workers.store.mongo import Collection
+from relaying import desk_for
 from scripted import OK, scripted
-from sending import open_desk, route, send_job
+from sending import route, send_job
 from storing import open_test_store
 
 TO = "ana@primer.si"
@@ -43,10 +44,8 @@ DEATHS = [
 
 @pytest.fixture
 async def desk(mongo_url, mongo_database, sink):
-    desk = await open_desk(mongo_url, mongo_database, [route(sink.port, name="b")])
-    await desk.grant(TO, "newsletter")
-    yield desk
-    await desk.close()
+    async with desk_for(mongo_url, mongo_database, [route(sink.port, name="b")], TO) as desk:
+        yield desk
 
 
 def before(desk, relay, **more):
@@ -238,7 +237,7 @@ async def test_all_workers_together_have_no_more_sessions_than_the_relay_gives(s
         for each in seats:
             await each.once()
             assert await most() <= 10
-    assert sorted(pool._slots.free for pool in pools) == [1, 3, 3, 3]
+    assert sorted(pool._slots.free for pool in pools) == [2, 2, 3, 3]
     await asyncio.gather(*(each.close() for each in seats[1:]))
     await seats[0].once()
     await seats[0].once()

@@ -1,6 +1,8 @@
 """The demo's story on the session's services: each scene checks that what it tells is what happened."""
 
 import json
+from io import StringIO
+from urllib.request import urlopen
 
 import pytest
 from rich.console import Console
@@ -9,6 +11,7 @@ from preklic_stack.household import household
 from preklic_stack.scenes import SCENES
 from preklic_stack.stack import Stack
 from preklic_stack.stage import Stage
+from preklic_stack.up import addresses
 
 
 @pytest.mark.timeout(240)
@@ -24,11 +27,20 @@ def test_the_story_of_the_demo_holds_and_every_job_is_accounted_for(
         finally:
             stage.close()
         account = json.loads(home.command("account", "--json"))
+        hooks = urlopen(home.hooks_url, timeout=5).read().decode()
+        table = Console(file=StringIO(), width=200)
+        table.print(addresses(Stack(tmp_path, processes, rabbit, mongo, sink), home))
     assert account["unaccounted"] == 0
     assert account["states"]["sent"] >= 7
     told = capsys.readouterr().out
     assert "refused (withdrawn)" in told
     assert "bad_envelope" in told
+    assert "suppressed_bounce" in told
+    kinds = [json.loads(line)["told"]["type"] for line in hooks.splitlines()]
+    assert {"message.bounced", "permission.withdrawn"} <= set(kinds)
+    assert "primer.example" not in hooks
+    said = table.file.getvalue()
+    assert all(where in said for where in (home.gateway_url, home.hooks_url, f":{home.feedback_port},", "webhook"))
     logs = b"".join(file.read_bytes() for file in (tmp_path / "preklic" / "log").iterdir())
     assert b"worker started" in logs
     assert b"primer.example" not in logs

@@ -56,6 +56,7 @@ class Control:
                 return 200, JSON, msgspec.json.encode(list(self.sink.mails))
             case ["counts"]:
                 counts = self.sink.ledger.counts | {"kept": self.sink.taken, "open": len(self.sink.connections)}
+                counts |= {"most_open": self.sink.most_open}
                 return 200, JSON, json.dumps(counts).encode()
             case ["mails", number, *view] if number.isdigit() and (mail := self._find(int(number))):
                 return _view(mail, view)
@@ -74,6 +75,7 @@ class Control:
                     self.sink.features.smtputf8 = bool(fields["on"])
                 case "/forget":
                     self.sink.mails.clear()
+                    self.sink.most_open = len(self.sink.connections)
                 case _:
                     return 404, TEXT, b"not here\n"
         except (ValueError, TypeError, KeyError, msgspec.ValidationError) as error:

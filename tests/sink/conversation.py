@@ -43,6 +43,7 @@ class Conversation(asyncio.Protocol):
             self.sink.connected += 1
             self.number = self.sink.connected
             self.sink.connections.add(self)
+            self.sink.most_open = max(self.sink.most_open, len(self.sink.connections))
             self._say("220 sink.preklic.test ESMTP")
 
     def connection_lost(self, _exc: Exception | None) -> None:

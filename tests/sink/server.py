@@ -46,6 +46,7 @@ class Sink:
         self.taken = 0
         self.connections: set[Conversation] = set()
         self.connected = 0
+        self.most_open = 0
         self.port = 0
         self._server: asyncio.Server | None = None
 

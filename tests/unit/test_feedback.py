@@ -1,9 +1,10 @@
 """What mails that come back say: the corpus of real bounces, the RFCs' examples, and what strangers send."""
 
 import time
+import uuid
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bounced import DOMAIN, MESSAGE, OTHER, OURS, arf, away, dsn, leave, return_path, samples
@@ -163,3 +164,13 @@ pieces = [dsn(), arf(), away(), b"--b\r\n", b"\r\n\r\n", b"Content-Type: message
 @given(st.lists(st.sampled_from(pieces) | st.binary(max_size=200), max_size=12).map(b"".join))
 def test_whatever_comes_has_an_answer(raw):
     assert isinstance(judge(raw, HERE, OURS), Report | Ignored | Aside)
+
+
+@given(
+    st.uuids(), st.sampled_from(["{}", "Message-ID: <{}@lucrum.example>", "> --=_{}--", "https://lucrum.example/?{}"])
+)
+@example(uuid.UUID("01a21dee-a450-7453-b550-8553d7f0c550"), "Message-ID: <{}@lucrum.example>")
+def test_an_id_in_what_somebody_quotes_is_no_reply_code(number, line):
+    for text in (str(number), number.hex):
+        raw = b"From: ema@primer.si\r\nSubject: Vpr\r\n\r\n" + line.format(text).encode() + b"\r\n"
+        assert judge(raw, HERE, OURS) == Aside("not_understood", raw)

@@ -1,6 +1,5 @@
 import datetime as dt
 import shutil
-import shutil
 import stat
 
 import pytest

@@ -3,7 +3,8 @@ import doctest
 
 import pytest
 
-from preklic_shared.settings import Processor, Relay, Settings, SettingsError
+from preklic_shared.relay_settings import Relay
+from preklic_shared.settings import Processor, Settings, SettingsError
 from preklic_workers import handover, send
 from preklic_workers.handover import too_late
 from preklic_workers.smtp import conversation

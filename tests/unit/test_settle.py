@@ -14,7 +14,7 @@ from preklic_shared.publication import Unavailable
 from preklic_shared.wire import limit_of
 from preklic_workers import intake, runtime, settle
 from preklic_workers.intake import Intake
-from preklic_workers.outcomes import Dead, Done, Kept, Refused, RetryLater
+from preklic_workers.outcomes import Dead, Done, Refused, RetryLater
 from preklic_workers.runtime import Delivery
 from queueing import track
 
@@ -26,7 +26,7 @@ def delivery(**changes):
     return Delivery(**(fields | changes))
 
 
-@pytest.mark.parametrize("outcome", [Done(), Refused("withdrawn"), Kept("shutdown")])
+@pytest.mark.parametrize("outcome", [Done(), Refused("withdrawn")])
 def test_nothing_is_published_for_what_has_ended(outcome):
     assert settle.publication_for(outcome, delivery(), "track") is None
 

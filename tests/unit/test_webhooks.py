@@ -117,6 +117,7 @@ def test_a_switch_tells_each_time_that_it_stops():
     assert len({job_of(event, "shop", AT).id for event in events}) == 2
 
 
+@pytest.mark.clause("P1", guard="preklic_workers.webhooks.events:_word")
 @given(st.sampled_from(MESSAGE_STATES), st.text(max_size=40), st.text(max_size=40))
 def test_free_text_never_gets_into_a_job(state, first, second):
     text = first + CANARY + second
@@ -182,6 +183,7 @@ def test_an_endpoint_elsewhere_than_https_is_refused_without_showing_it(url):
     assert "s3cret" not in str(refused.value)
 
 
+@pytest.mark.attack(68, guard="preklic_shared.webhooks_out:_fault_in_url")
 def test_loopback_is_for_development_alone():
     (out,) = load_settings(environment("http://localhost:1/x", EVENTS="message.sent,person.erased")).webhooks_out
     assert out.events == ("message.sent", "person.erased")
@@ -213,6 +215,7 @@ def test_secrets_turn_without_a_restart_and_a_bad_file_leaves_those_that_were(tm
     assert secrets.keys() == (key_of(new), key_of(old))
 
 
+@pytest.mark.attack(61, guard="preklic_workers.keydir:check_private")
 def test_secrets_that_others_can_read_or_that_are_none_stop_the_start(tmp_path):
     path, _ = secret_file(tmp_path)
     path.chmod(0o644)

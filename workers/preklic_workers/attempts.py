@@ -28,7 +28,8 @@ _LONGEST_PAUSE: Final = 5.0
 class Attempt:
     """One claimed epoch of one mail. `number` counts attempts from 0; `again` marks the one repetition after doubt.
 
-    `individual`: the mail that was composed holds fields of the person's profile.
+    `provider`: the class of the recipient's mailbox provider. `individual`: the mail that was composed holds fields of
+    the person's profile.
     """
 
     store: Store
@@ -40,6 +41,7 @@ class Attempt:
     again: bool
     relay: str
     processor: str
+    provider: str
     individual: bool = False
 
     @property

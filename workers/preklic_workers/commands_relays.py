@@ -7,8 +7,11 @@ from typing import Any
 import typer
 
 from preklic_shared.cli import Code, Json, ends_with, show
-from preklic_shared.settings import Relay, Settings
+from preklic_shared.relay_settings import Limit, Relay
+from preklic_shared.settings import Settings
 from preklic_workers import looking, store
+from preklic_workers.seats import seats_key
+from preklic_workers.smtp.bulkhead import places_name
 from preklic_workers.smtp.meter import planned, rate_key, warm_key
 from preklic_workers.smtp.routes import contracted
 
@@ -32,9 +35,9 @@ def relays(*, as_json: Json = False) -> None:
     """Each relay with its processor, switches, limits, and how much of them is used.
 
     `ahead`: for so many seconds its turns are given out already. `seats`: sessions that all workers together hold, of
-    how many. `warm_up`: mails of today, of how many. Ends with 1
-    when a relay carries nothing (stopped, or no contract). A circuit breaker belongs to one worker: see its metric
-    `preklic_relay_open`.
+    how many. `warm_up`: mails of today, of how many. `providers`: the limits of each class of mailbox provider, also
+    those of all relays together; `places` as `seats`. Ends with 1 when a relay carries nothing (stopped, or no
+    contract). A circuit breaker belongs to one worker: see its metric `preklic_relay_open`.
 
     Example: `preklic relays --json`
     """
@@ -67,9 +70,19 @@ def row(
         "rate": relay.rate or None,
         "ahead": round(max(0.0, given - now.timestamp()), 1),
         "connections": relay.connections,
-        "seats": _seats(relay, leases, now),
+        "seats": _held(relay.name, relay.connections_total, leases, now),
         "warm_up": _warm(relay, leases, now.date()),
-        "providers": {one.provider: one.rate for one in config.limits if one.relay in (None, relay.name)},
+        "providers": [_limit(one, leases, now) for one in config.limits if one.relay in (None, relay.name)],
+    }
+
+
+def _limit(limit: Limit, leases: Mapping[str, Mapping[str, Any]], now: dt.datetime) -> dict[str, Any]:
+    return {
+        "provider": limit.provider,
+        "relay": limit.relay,
+        "rate": limit.rate,
+        "places": _held(places_name(limit.relay, limit.provider), limit.connections, leases, now),
+        "messages_per_connection": limit.messages_per_connection,
     }
 
 
@@ -80,11 +93,13 @@ def _warm(relay: Relay, leases: Mapping[str, Mapping[str, Any]], today: dt.date)
     return {"used": leases.get(warm_key(relay.name, today), {}).get("count", 0), "most": most}
 
 
-def _seats(relay: Relay, leases: Mapping[str, Mapping[str, Any]], now: dt.datetime) -> dict[str, int] | None:
-    if relay.connections_total is None:
+def _held(
+    name: str, most: int | None, leases: Mapping[str, Mapping[str, Any]], now: dt.datetime
+) -> dict[str, int] | None:
+    if most is None:
         return None
-    held = leases.get(f"seats:{relay.name}", {}).get("held", ())
-    return {"held": sum(one["seats"] for one in held if one["until"] > now), "most": relay.connections_total}
+    held = leases.get(seats_key(name), {}).get("held", ())
+    return {"held": sum(one["seats"] for one in held if one["until"] > now), "most": most}
 
 
 def _flat(one: dict[str, Any]) -> dict[str, Any]:
@@ -94,5 +109,15 @@ def _flat(one: dict[str, Any]) -> dict[str, Any]:
         "rate": one["rate"] or "-",
         "seats": f"{seats['held']} of {seats['most']}" if seats else "-",
         "warm_up": f"{warm['used']} of {warm['most']}" if warm else "-",
-        "providers": ", ".join(f"{name} {rate:g}/s" for name, rate in one["providers"].items()) or "-",
+        "providers": ", ".join(_words(limit) for limit in one["providers"]) or "-",
     }
+
+
+def _words(limit: dict[str, Any]) -> str:
+    places = limit["places"]
+    said = [
+        limit["rate"] and f"{limit['rate']:g}/s",
+        places and f"{places['held']} of {places['most']} at once",
+        limit["messages_per_connection"] and f"{limit['messages_per_connection']} a session",
+    ]
+    return " ".join([limit["provider"], *(part for part in said if part)])

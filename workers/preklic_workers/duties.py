@@ -35,7 +35,7 @@ from preklic_workers.rounds import Rounds
 from preklic_workers.scheduling import Scheduler
 from preklic_workers.seats import EVERY, Seats
 from preklic_workers.send_plan import SendDeps
-from preklic_workers.smtp.routes import open_routes
+from preklic_workers.smtp.routes import Route, bulkheads_in, open_routes
 from preklic_workers.store import Store
 from preklic_workers.track import Track
 from preklic_workers.upkeep import Upkeep
@@ -104,12 +104,18 @@ def send_duty(means: Means) -> Duty:
         bulk_closes_after=settings.bulk_closes_after,
     )
     handle = partial(send.handle, deps=deps)
-    seats = [Seats(means.store.leases, one.name, one.seats, one.pool) for one in routes if one.seats is not None]
+    seats = seats_for(means.store, routes)
     return Duty(
         {"send_now": handle, "send_bulk": handle},
         beside=[Again("seats", each.once, EVERY) for each in seats],
         close=[*(route.pool.close for route in routes), *(each.close for each in seats)],
     )
+
+
+def seats_for(store: Store, routes: Sequence[Route]) -> list[Seats]:
+    """This worker's part of each number that all workers share: of relays' sessions, and of mails to a provider."""
+    sessions = [Seats(store.leases, one.name, one.seats, one.pool) for one in routes if one.seats is not None]
+    return sessions + [Seats(store.leases, one.name, one.most, one) for one in bulkheads_in(routes)]
 
 
 def signers_for(registry: Registry, keys: Sequence[DkimKey]) -> Signers:

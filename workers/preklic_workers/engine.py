@@ -21,7 +21,7 @@ from preklic_workers import intake, runtime, settle, signals
 from preklic_workers.batches import BATCH_LIMIT, Batches
 from preklic_workers.consumer import Consumer
 from preklic_workers.intake import Intake, Work
-from preklic_workers.outcomes import Done, Kept, Outcome, Refused
+from preklic_workers.outcomes import Done, Outcome, Refused
 from preklic_workers.runtime import Handler, Opened
 
 log = structlog.get_logger()
@@ -172,10 +172,7 @@ class Engine:
         publication = settle.publication_for(outcome, work.delivery, actor)
         if publication is not None and not await settle.publish_held(self.publisher, publication, work.delivery):
             return
-        if isinstance(outcome, Kept):
-            self._count(work, outcome)
-        else:
-            self._ack(work, outcome)
+        self._ack(work, outcome)
 
     def _ack(self, work: Work, outcome: Outcome) -> None:
         signals.before_settling(self._broker, work, outcome)

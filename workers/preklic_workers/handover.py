@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from preklic_shared import telemetry
-from preklic_shared.providers import provider_of
 from preklic_shared.registry import Purpose
 from preklic_workers.attempts import STOPPED_SECONDS, Attempt
 from preklic_workers.compose.mails import Mail
@@ -72,16 +71,22 @@ class Conversed:
 
 async def hand_over(attempt: Attempt, mail: Mail, route: Route, watch: Watch) -> Outcome:
     """Hand `mail` to the relay of `route` if the gate says so, and record what became of it."""
-    provider = provider_of(mail.recipient.rpartition("@")[2].lower())
-    if (full := await route.meter.turn(attempt.store.leases, provider, watch.clock())) is not None:
-        return await attempt.later(TIERS[full], full, count=False)
     try:
-        async with route.pool.session() as session:
-            ended = await _converse(session, attempt, mail, route, watch)
+        ended = await _in_turn(attempt, mail, route, watch)
     except RelayAway as away:
         return await _no_session(attempt, away.reason, route, watch)
     heard(route, ended.answer, watch.clock())
     return await _recorded(ended, attempt, route, watch)
+
+
+async def _in_turn(attempt: Attempt, mail: Mail, route: Route, watch: Watch) -> Conversed:
+    """The conversation, once the limits let it begin. The turn comes after the place: a turn that waits is none."""
+    provider = attempt.provider
+    async with route.meter.places(provider):
+        if (full := await route.meter.turn(attempt.store.leases, provider, watch.clock())) is not None:
+            raise RelayAway(full)
+        async with route.pool.session(provider) as session:
+            return await _converse(session, attempt, mail, route, watch)
 
 
 async def _recorded(ended: Conversed, attempt: Attempt, route: Route, watch: Watch) -> Outcome:
@@ -164,8 +169,8 @@ async def _late(attempt: Attempt, reason: str, *, handed: bool) -> Outcome:
 
 
 async def _no_session(attempt: Attempt, reason: str, route: Route, watch: Watch) -> Outcome:
-    if reason == "relay_busy":
-        return await attempt.later(_SOON, reason, count=False)
+    if reason == "relay_busy" or reason in TIERS:
+        return await attempt.later(TIERS.get(reason, _SOON), reason, count=False)
     failed(route, watch.clock())
     if reason == "relay_tls":
         log.error("a relay cannot prove itself: it gets no mail", relay=route.name)

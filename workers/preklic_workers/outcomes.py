@@ -37,11 +37,4 @@ class Dead:
     code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """Neither acked nor published again: the broker gives it to another worker when this one lets go."""
-
-    reason: str
-
-
-Outcome = Done | Refused | RetryLater | Dead | Kept
+Outcome = Done | Refused | RetryLater | Dead

@@ -108,7 +108,7 @@ async def _deliver(attempt: Attempt, plan: Plan, route: Route, watch: Watch, com
         profile = await _profile(attempt, plan, person, composer)
     except Altered as altered:
         return await attempt.dead("altered", str(altered))
-    mail = composer.compose(attempt.job, plan.payload, plan.purpose, person, plan.address, profile)
+    mail = composer.compose(attempt.job, plan.payload, plan.purpose, person, plan.address, profile, route.labels)
     if isinstance(mail, NotComposed):
         return await attempt.dead(mail.reason, mail.field)
     return await hand_over(replace(attempt, individual=True) if profile else attempt, mail, route, watch)
@@ -174,6 +174,7 @@ async def _claim(opened: Opened, deps: SendDeps, plan: Plan, route: Route) -> At
         answer.again,
         route.name,
         route.processor.name,
+        plan.provider,
     )
     return await attempt.in_doubt(EARLIER) if await deps.store.handed(claim.id, answer.epoch) else attempt
 

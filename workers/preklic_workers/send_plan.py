@@ -39,18 +39,17 @@ class SendDeps:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a job asks for, found to be allowed at all: purpose, recipient, and the relays that may carry it."""
+    """What a job asks for, found to be allowed at all: purpose, recipient, and the relays that may carry it.
+
+    `provider` is the class of the recipient's mailbox provider, which limits may name.
+    """
 
     payload: SendPayload
     purpose: Purpose
     address: Address
     subject: str
     routes: Sequence[Route]
-
-    @property
-    def provider(self) -> str:
-        """The class of the recipient's mailbox provider, which limits may name."""
-        return provider_of(self.address.domain)
+    provider: str
 
 
 def plan_of(opened: Opened, deps: SendDeps) -> Plan | str:
@@ -66,7 +65,7 @@ def plan_of(opened: Opened, deps: SendDeps) -> Plan | str:
         address = parse(payload.to or "")
     except BadAddress:
         return "bad_address"
-    return Plan(payload, purpose, address, deps.blind.subject(address), routes)
+    return Plan(payload, purpose, address, deps.blind.subject(address), routes, provider_of(address.domain))
 
 
 def patience(age: float) -> float:

@@ -1,7 +1,7 @@
 """The one place where an outcome becomes broker operations.
 
 Done and Refused are acked. RetryLater and Dead are published first, with fresh properties, and acked when the broker
-has confirmed that; until then the delivery stays ours (back-pressure). Kept stays unacked.
+has confirmed that; until then the delivery stays ours (back-pressure).
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from preklic_shared.publication import Publication, PublishError
 from preklic_shared.publisher import Publisher
 from preklic_shared.topology import DEAD, RETRY, tier_for
 from preklic_shared.wire import MAIL_LIMIT
-from preklic_workers.outcomes import Dead, Done, Kept, Outcome, Refused, RetryLater
+from preklic_workers.outcomes import Dead, Done, Outcome, Refused, RetryLater
 from preklic_workers.runtime import Delivery
 
 # A body too large for a job is no job: its beginning is kept for whoever looks at it.
@@ -34,7 +34,7 @@ def publication_for(outcome: Outcome, delivery: Delivery, actor: str) -> Publica
             return retry_publication(outcome, delivery, actor)
         case Dead():
             return dead_publication(outcome, delivery, actor)
-        case Done() | Refused() | Kept():
+        case Done() | Refused():
             return None
         case _:
             assert_never(outcome)

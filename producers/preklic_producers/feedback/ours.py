@@ -14,7 +14,7 @@ from preklic_shared.tokens import TokenKeys
 WEEK: Final = 7 * 86_400
 # The name of the tag, variable or metadata that carries the job id where a provider changes the Message-ID.
 TAG: Final = "job"
-_RETURN_PATH: Final = re.compile(rf"(?<![A-Za-z0-9_.-])(b-[A-Za-z2-7]{{{return_paths.LENGTH}}})@")
+_RETURN_PATH: Final = re.compile(rf"(?<![A-Za-z0-9_.-])(b-[A-Za-z2-7]{{{return_paths.LENGTH}}})(?![A-Za-z0-9_-])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,10 @@ class Ours:
         return None
 
     def quoted(self, texts: Iterable[str]) -> str | None:
-        """The same out of text of somebody else (a bounce that came back): return paths with their MAC alone."""
+        """The same out of text of somebody else (a bounce that came back): return paths with their MAC alone.
+
+        CFBL-Feedback-ID (RFC 9477) repeats one without its domain.
+        """
         for text in texts:
             for local in _RETURN_PATH.findall(text):
                 if (token := return_paths.check(self.keys, local, return_paths.Bounce)) is not None:

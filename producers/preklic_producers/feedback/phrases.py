@@ -147,7 +147,8 @@ _FAILED: Final = _any(
     r"failed",
     r"returned to sender",
 )
-_REPLY: Final = re.compile(r"(?<![\d.])([45])(\d\d)[ \-,:]", re.ASCII)
+# A word of its own: our mails, which people quote, are full of ids with such digits inside.
+_REPLY: Final = re.compile(r"(?<![\w.-])([45])(\d\d)[ \-,:]", re.ASCII)
 _REPLIES: Final = {"50": "hard", "51": "hard", "53": "hard", "52": "soft", "54": "policy"}
 
 

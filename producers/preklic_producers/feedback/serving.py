@@ -51,6 +51,7 @@ async def listening(settings: Settings, host: str, port: int, *, lmtp: bool) -> 
     ours = Ours(settings.mail_domain, keys)
     box = Outbox(outbox)
     publisher = Publisher(settings.amqp_url, deadline=PUBLISH_SECONDS, name="preklic feedback")
+    publisher.connect()  # ready is who could publish, before the first report comes
     delivery = Delivery(publisher, box)
     listener = Listener(Taker(ours, drafts, delivery), settings.mail_domain, lmtp)
     try:

@@ -13,8 +13,10 @@ from preklic_shared.redirects import redirect_to
 from preklic_shared.registry import Purpose, Registry
 from preklic_shared.return_paths import Bounce, Leave, mint
 from preklic_shared.tokens import Click, Confirm, Open, Preference, TokenKeys, Unsubscribe
+from preklic_workers.compose.asked import check_asked
 from preklic_workers.compose.content import PROFILE, TemplateError
 from preklic_workers.compose.dkim import Signers
+from preklic_workers.compose.labels import UNLABELLED, Labels, complaints_to
 from preklic_workers.compose.links import Tracking, host_of, link
 from preklic_workers.compose.mails import Mail
 from preklic_workers.compose.mime import BadContent, Letter, Mailbox, assemble
@@ -102,13 +104,15 @@ class Composer:
         person: Person,
         address: Address,
         profile: Mapping[str, Any] = NOTHING,
+        labels: Labels = UNLABELLED,
     ) -> Mail | NotComposed:
         """The mail, verified byte for byte, or why there is none. `payload.data["language"]` chooses the variant.
 
-        `profile` makes it individual; where it is empty the template's general variant goes out.
+        `profile` makes it individual; where it is empty the template's general variant goes out. `labels` are of the
+        relay that it takes.
         """
         try:
-            mail = self._assemble(job, payload, purpose, person, address, profile)
+            mail = self._assemble(job, payload, purpose, person, address, profile, labels)
         except TemplateError as error:
             return NotComposed("template_error", error.field)
         except BadContent as error:
@@ -128,6 +132,7 @@ class Composer:
         person: Person,
         address: Address,
         profile: Mapping[str, Any],
+        labels: Labels,
     ) -> Mail:
         unsubscribe = self._unsubscribe(job, purpose, person)
         surroundings = {**self._surroundings(job, purpose, person, unsubscribe), PROFILE: profile}
@@ -137,7 +142,8 @@ class Composer:
         tracking = self._tracking(job, purpose, person, self._targets.get(template.name, frozenset()))
         linked = link(content, tracking, hosts)
         letter = self._letter(job, payload, purpose, address, content.subject, unsubscribe)
-        return assemble(letter, linked.text, linked.html, linked.urls, beside(template.images, payload.attachments))
+        files = beside(template.images, payload.attachments)
+        return assemble(letter, linked.text, linked.html, linked.urls, files, labels.fields(job.id))
 
     def _letter(
         self,
@@ -162,7 +168,7 @@ class Composer:
             feedback=f"{purpose.key}:preklic",
             automatic=not purpose.list_id,
             leave=mint(self._tokens, Leave(job.id), self._house.mail_domain) if unsubscribe is not None else None,
-            complaints=f"fbl@{self._house.mail_domain}" if purpose.marketing else None,
+            complaints=complaints_to(self._house.mail_domain, purpose.sender.address) if purpose.marketing else None,
         )
 
     def _variant(self, job: SendJob, payload: SendPayload, purpose: Purpose) -> Template:
@@ -222,19 +228,6 @@ class Composer:
             targets=targets,
             redirect=self._redirect,
         )
-
-
-def check_asked(template: Template, purpose: Purpose | None) -> None:
-    """Refuse a template that asks for a field of the profile that its purpose does not allow (U3, U10).
-
-    A field that is allowed comes from the profile alone: from a job's data it would outlive the person's objection.
-    """
-    allowed = purpose.fields.profile if purpose is not None else ()
-    front = template.front
-    if (beyond := next((field for field in front.profile if field not in allowed), None)) is not None:
-        raise TemplateError(f"{template.name}: {PROFILE}.{beyond} is not allowed for its purpose")
-    if (twice := next((field for field in allowed if field in (*front.fields, *front.optional)), None)) is not None:
-        raise TemplateError(f"{template.name}: {twice} is of the profile, and no field of the data")
 
 
 def _reply_to(text: str | None) -> Mailbox | None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+Label = tuple[str, bytes]
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -27,7 +29,7 @@ NOTHING: Final = Beside()
 class Mail:
     """Composed bytes (CRLF, dots not yet doubled) and what was planned, for `verify` to compare.
 
-    `images` and `attachments` are the octets of each, in order.
+    `images` and `attachments` are the octets of each, in order; `labels` header fields for the relay's provider.
     """
 
     sender: str
@@ -40,3 +42,4 @@ class Mail:
     leave: str | None = None
     images: tuple[bytes, ...] = ()
     attachments: tuple[bytes, ...] = ()
+    labels: tuple[Label, ...] = ()

@@ -13,7 +13,7 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import Final
 
-from preklic_workers.compose.mails import NOTHING, Beside, Mail
+from preklic_workers.compose.mails import NOTHING, Beside, Label, Mail
 
 MAX_LINE: Final = 998  # octets without CRLF, RFC 5322 2.1.1
 _MAX_SUBJECT: Final = 998  # characters
@@ -71,18 +71,22 @@ class Letter:
     complaints: str | None = None
 
 
-def assemble(letter: Letter, text: str, html: str, urls: tuple[str, ...] = (), beside: Beside = NOTHING) -> Mail:
+def assemble(
+    letter: Letter,
+    text: str,
+    html: str,
+    urls: tuple[str, ...] = (),
+    beside: Beside = NOTHING,
+    labels: tuple[Label, ...] = (),
+) -> Mail:
     """The mail; BadContent names the header that cannot stand."""
     kind, body = _body(letter.job.replace("-", "").encode("ascii"), text, html, beside)
-    fields = _fields(letter)
-    fields.append(("MIME-Version", b"1.0"))
-    fields.append(("Content-Type", kind))
+    fields = [*_fields(letter), *labels, ("MIME-Version", b"1.0"), ("Content-Type", kind)]
     lines = [name.encode("ascii") + b": " + value + b"\r\n" for name, value in fields]
-    lines.append(body)
     return Mail(
         sender=letter.bounce,
         recipient=letter.recipient.address,
-        raw=b"".join(lines),
+        raw=b"".join([*lines, body]),
         names=tuple(name for name, _ in fields),
         urls=urls,
         unsubscribe=letter.unsubscribe,
@@ -90,6 +94,7 @@ def assemble(letter: Letter, text: str, html: str, urls: tuple[str, ...] = (), b
         leave=letter.leave if letter.unsubscribe is not None else None,
         images=tuple(part.content for part in beside.images),
         attachments=tuple(part.content for part in beside.attachments),
+        labels=labels,
     )
 
 
@@ -133,7 +138,7 @@ def _fields(letter: Letter) -> list[tuple[str, bytes]]:
         fields.append(("Feedback-ID", token(letter.feedback, "Feedback-ID")))
     if letter.complaints is not None:
         fields.append(("CFBL-Address", token(f"{letter.complaints}; report=arf", "CFBL-Address")))
-        fields.append(("CFBL-Feedback-ID", token(letter.bounce, "CFBL-Feedback-ID")))
+        fields.append(("CFBL-Feedback-ID", token(letter.bounce.partition("@")[0], "CFBL-Feedback-ID")))
     if letter.automatic:
         fields.append(("Auto-Submitted", b"auto-generated"))
     return fields

@@ -1,7 +1,7 @@
 """A second reading of a mail's bytes before anything is sent, by a splitter that shares no code with `mime`.
 
 What one side writes wrong, the other has to find: names and counts of headers as planned, CRLF alone, 998 octets, To
-equal to the envelope, the one-click URL and every link verbatim, no line of a lone dot.
+equal to the envelope, the one-click URL, every link and every label verbatim, no line of a lone dot.
 """
 
 import binascii
@@ -27,6 +27,8 @@ def verify(mail: Mail) -> str | None:
     values = dict(headers)
     if address_in(values.get("To", b"")) != mail.recipient.encode():
         return "to"
+    if any(values[name] != value for name, value in mail.labels):
+        return "labels"
     return _one_click_fault(values, mail.unsubscribe, mail.leave) or _body_fault(
         values.get("Content-Type", b""), body, mail
     )

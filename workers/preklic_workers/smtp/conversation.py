@@ -85,6 +85,8 @@ class Connection:
         self.smtputf8 = "smtputf8" in extensions
         """Whether the relay takes such addresses (RFC 6531)."""
         self.carried = 0
+        self.held: dict[str, int] = {}
+        """Conversations by provider, where the pool counts them."""
         self.pending = False
         """Whether a transaction was begun and not ended: it needs RSET before the next one."""
 

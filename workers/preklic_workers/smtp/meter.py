@@ -1,4 +1,4 @@
-"""What a relay may carry: mails a second, for itself and for each provider, and mails a day while it is warmed up.
+"""What a relay may carry: mails a second and at once, for each provider too, and mails a day while it is warmed up.
 
 All workers count in the store's leases. What the last answer said is kept for a moment, so that mails beyond a limit
 ask nothing: they take another relay, or wait.
@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from preklic_shared.settings import Limit, Relay, WarmUp
+from preklic_shared.relay_settings import Limit, Relay, WarmUp
+from preklic_workers.smtp.bulkhead import BUSY, Bulkhead, Places
+from preklic_workers.smtp.bulkhead import WAIT_SECONDS as PLACE_SECONDS
 
 WAIT_SECONDS: Final = 15.0  # with connecting and MAIL/RCPT still inside the claim's lease of 60 s
 RATE: Final = "relay_rate"
 WARM_UP: Final = "warm_up"
 # How long a mail waits in a tier that found no room.
-TIERS: Final[Mapping[str, float]] = {RATE: 30.0, WARM_UP: 600.0}
+TIERS: Final[Mapping[str, float]] = {RATE: 30.0, BUSY: PLACE_SECONDS, WARM_UP: 600.0}
 _FULL_SECONDS: Final = 5.0
 _DAY_SECONDS: Final = 60.0
 
@@ -41,13 +43,20 @@ class Meter:
     rates: Sequence[tuple[str | None, str, float]] = ()
     name: str = ""
     warm_up: WarmUp | None = None
+    bulkheads: Sequence[Bulkhead] = ()
     _full: dict[str, float] = field(default_factory=dict)
 
     def full(self, provider: str, now: float) -> str | None:
         """Why nothing more for this provider fits in at this moment, as far as is known."""
         if now < self._full.get(WARM_UP, 0.0):
             return WARM_UP
-        return RATE if any(now < self._full.get(key, 0.0) for key, _ in self._rates(provider)) else None
+        if any(now < self._full.get(key, 0.0) for key, _ in self._rates(provider)):
+            return RATE
+        return BUSY if any(one.full for one in self._bulkheads(provider)) else None
+
+    def places(self, provider: str) -> Places:
+        """Where a mail for this provider has to find room before its turn comes."""
+        return Places(self._bulkheads(provider))
 
     async def turn(self, leases: Counted, provider: str, now: float) -> str | None:
         """Wait for this mail's turn; the reason when there is none in time. Raises store.Unavailable: no mail then."""
@@ -69,6 +78,9 @@ class Meter:
         """How many mails the plan allows today; None: no limit."""
         return None if self.warm_up is None else planned(self.warm_up, _utc_day())
 
+    def _bulkheads(self, provider: str) -> list[Bulkhead]:
+        return [one for one in self.bulkheads if one.provider == provider]
+
     def _rates(self, provider: str) -> list[tuple[str, float]]:
         return [(key, rate) for whose, key, rate in self.rates if whose in (None, provider)]
 
@@ -86,15 +98,15 @@ def planned(warm_up: WarmUp, day: dt.date) -> int | None:
     return warm_up.plan[number] if number < len(warm_up.plan) else None
 
 
-def meter_of(relay: Relay, limits: Sequence[Limit]) -> Meter:
+def meter_of(relay: Relay, limits: Sequence[Limit], bulkheads: Sequence[Bulkhead] = ()) -> Meter:
     """The limits of `relay` as the settings give them. The narrowest are asked first: they are full first."""
     mine = [limit for limit in limits if limit.relay in (None, relay.name)]
     rates: list[tuple[str | None, str, float]] = [
-        (limit.provider, rate_key(limit.relay, limit.provider), limit.rate) for limit in mine
+        (limit.provider, rate_key(limit.relay, limit.provider), limit.rate) for limit in mine if limit.rate is not None
     ]
     if relay.rate:
         rates.append((None, rate_key(relay.name, None), relay.rate))
-    return Meter(rates, relay.name, relay.warm_up)
+    return Meter(rates, relay.name, relay.warm_up, [one for one in bulkheads if one.relay in (None, relay.name)])
 
 
 def rate_key(relay: str | None, provider: str | None) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, Self, cast
 
@@ -17,7 +18,7 @@ WAIT_SECONDS: Final = 15.0  # with connecting and MAIL/RCPT still inside the cla
 
 
 class RelayAway(Exception):
-    """No session: `reason` is relay_away, relay_tls, relay_auth or relay_busy."""
+    """No session: `reason` is relay_away, relay_tls, relay_auth or relay_busy; or it is of a limit (`meter.TIERS`)."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -26,10 +27,11 @@ class RelayAway(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of a pool: sessions at once, mails for each session, seconds of idleness."""
+    """Bounds of a pool: sessions at once, mails for each session (and to some providers), seconds of idleness."""
 
     sessions: int = 32
     mails: int = 100
+    mails_to: Mapping[str, int] = field(default_factory=dict)
     idle_seconds: float = 20.0
     connect_seconds: float = 10.0
     patience: Patience = field(default_factory=Patience)
@@ -57,17 +59,20 @@ class RelayPool:
         self._slots = Slots(self._limits.sessions)
         self._idle: deque[tuple[Connection, float]] = deque()
 
-    def session(self) -> "Session":
-        """A slot of the pool, to hold one conversation in (`async with`); RelayAway when none is free in time."""
-        return Session(self)
+    def session(self, provider: str = "") -> "Session":
+        """A slot of the pool, to hold one conversation in (`async with`); RelayAway when none is free in time.
+
+        `provider` is the recipient's.
+        """
+        return Session(self, provider)
 
     async def take_slot(self) -> None:
         """Wait for a free slot."""
         await self._slot()
 
-    def free_slot(self, connection: Connection | None) -> None:
+    def free_slot(self, connection: Connection | None, provider: str) -> None:
         """The next mail may have the slot, and the session if it can still be used."""
-        self._keep(connection)
+        self._keep(connection, provider)
         self._slots.release()
 
     @property
@@ -135,23 +140,24 @@ class RelayPool:
             raise RelayAway("relay_tls" if target.tls == "required" else "relay_auth") from None
         return greeted(client, self._limits.patience)
 
-    def _keep(self, connection: Connection | None) -> None:
+    def _keep(self, connection: Connection | None, provider: str) -> None:
         if connection is None:
             return
-        if not connection.usable or connection.carried >= self._limits.mails:
+        if not connection.usable or connection.carried >= self._limits.mails or self._enough(connection, provider):
             connection.close()
             return
         self._idle.append((connection, asyncio.get_running_loop().time()))
 
+    def _enough(self, connection: Connection, provider: str) -> bool:
+        """Whether it has held as many conversations for this provider as one session may."""
+        if (most := self._limits.mails_to.get(provider)) is None:
+            return False
+        held = connection.held[provider] = connection.held.get(provider, 0) + 1
+        return held >= most
+
     async def _slot(self) -> None:
-        if self._slots.free:
-            await self._slots.acquire()
-            return
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise RelayAway("relay_busy") from None
+        if not await self._slots.acquire_within(WAIT_SECONDS):
+            raise RelayAway("relay_busy")
 
 
 def greeted(client: aiosmtplib.SMTP, patience: Patience) -> Connection:
@@ -182,8 +188,9 @@ def closed_by_relay(answer: Connection | Rejected | Lost) -> bool:
 class Session:
     """One slot of a pool while a mail uses it."""
 
-    def __init__(self, pool: RelayPool) -> None:
+    def __init__(self, pool: RelayPool, provider: str) -> None:
         self._pool = pool
+        self._provider = provider
         self.connection: Connection | None = None
 
     async def __aenter__(self) -> Self:
@@ -194,7 +201,7 @@ class Session:
         if kind is not None and self.connection is not None:
             # Something broke while it was in use.
             self.connection.close()
-        self._pool.free_slot(self.connection)
+        self._pool.free_slot(self.connection, self._provider)
 
     async def begin(self, sender: str, recipient: str, *, utf8: bool = False) -> Connection | Rejected | Lost:
         """A connection that took MAIL and RCPT; `Lost(reason="smtputf8")` where the relay cannot take the address.

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from preklic_shared.settings import Processor, Relay, Settings, SettingsError
+from preklic_shared.relay_settings import Limit, Relay
+from preklic_shared.settings import Processor, Settings, SettingsError
+from preklic_workers.compose.labels import UNLABELLED, Labels, labels_of
 from preklic_workers.smtp.breaker import Breaker
+from preklic_workers.smtp.bulkhead import Bulkhead, bulkheads_of
 from preklic_workers.smtp.meter import Meter, meter_of
 from preklic_workers.smtp.pool import Limits, RelayPool, Target
 
@@ -19,7 +22,8 @@ INVALID: Final = "processor_invalid"
 class Route:
     """A relay's pool of sessions and the company behind it; its share of the mails, and what it may carry.
 
-    `purposes`: those alone, None for all. `seats`: sessions of all workers together, None for any number.
+    `purposes`: those alone, None for all. `seats`: sessions of all workers together, None for any number. `labels`:
+    what its provider asks for in each mail.
     """
 
     name: str
@@ -30,6 +34,7 @@ class Route:
     meter: Meter = field(default_factory=Meter)
     seats: int | None = None
     breaker: Breaker = field(default_factory=Breaker)
+    labels: Labels = UNLABELLED
 
 
 def open_routes(settings: Settings, on: dt.date) -> tuple[Route, ...]:
@@ -40,18 +45,24 @@ def open_routes(settings: Settings, on: dt.date) -> tuple[Route, ...]:
     if not settings.relays:
         raise SettingsError("RELAYS", "sending needs a relay")
     processors = {processor.name: processor for processor in settings.processors}
-    routes = []
+    routes, bulkheads = [], bulkheads_of(settings.limits)
     for relay in settings.relays:
         processor = processors.get(relay.processor)
         if processor is None:
             raise SettingsError("RELAYS", f"the relay {relay.name} belongs to no registered processor")
         if not contracted(processor, on):
             raise SettingsError("PROCESSORS", f"the processor {processor.name} has no contract today")
-        pool = RelayPool(*_pool(relay, settings.mail_domain))
+        pool = RelayPool(*_pool(relay, settings.mail_domain, mails_to(relay.name, settings.limits)))
         purposes = None if relay.purposes is None else frozenset(relay.purposes)
-        meter = meter_of(relay, settings.limits)
-        routes.append(Route(relay.name, processor, pool, relay.weight, purposes, meter, relay.connections_total))
+        meter = meter_of(relay, settings.limits, bulkheads)
+        seats, labels = relay.connections_total, labels_of(relay)
+        routes.append(Route(relay.name, processor, pool, relay.weight, purposes, meter, seats, labels=labels))
     return tuple(routes)
+
+
+def bulkheads_in(routes: Sequence[Route]) -> list[Bulkhead]:
+    """Each bulkhead that these routes have, once."""
+    return list({one.name: one for route in routes for one in route.meter.bulkheads}.values())
 
 
 def today() -> dt.date:
@@ -82,11 +93,20 @@ def lapsed(route: Route) -> str | None:
     return None if contracted(route.processor, today()) else INVALID
 
 
-def _pool(relay: Relay, helo: str) -> tuple[Target, Limits, ssl.SSLContext | None]:
+def mails_to(relay: str, limits: Sequence[Limit]) -> dict[str, int]:
+    """How many mails to each provider one session with this relay may carry; the narrower of two limits counts."""
+    found: dict[str, int] = {}
+    for limit in limits:
+        if limit.messages_per_connection is not None and limit.relay in (None, relay):
+            found[limit.provider] = min(limit.messages_per_connection, found.get(limit.provider, 100_000))
+    return found
+
+
+def _pool(relay: Relay, helo: str, most: dict[str, int]) -> tuple[Target, Limits, ssl.SSLContext | None]:
     try:
         password = Path(relay.password_file).read_text("utf-8").strip() if relay.password_file else None
         context = ssl.create_default_context(cafile=relay.ca_file) if relay.tls == "required" else None
     except (OSError, UnicodeError) as error:
         raise SettingsError("RELAYS", f"the relay {relay.name}: {type(error).__name__}") from None
     target = Target(relay.host, relay.port, helo, relay.tls, relay.username, password)
-    return target, Limits(sessions=relay.connections, mails=relay.messages_per_connection), context
+    return target, Limits(relay.connections, relay.messages_per_connection, most), context

@@ -25,9 +25,29 @@ class Slots:
     @property
     def free(self) -> int:
         """How many more may begin at this moment."""
-        if asyncio.get_running_loop().time() >= self._until:
-            return 0
-        return max(0, self._most - self.taken)
+        return max(0, self.size - self.taken)
+
+    @property
+    def size(self) -> int:
+        """How many there may be at this moment."""
+        return 0 if asyncio.get_running_loop().time() >= self._until else self._most
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for one."""
+        return len(self._waiting)
+
+    async def acquire_within(self, seconds: float) -> bool:
+        """Take one, in turn; False when none was free in time."""
+        if self.free and not self._waiting:
+            self.taken += 1
+            return True
+        try:
+            async with asyncio.timeout(seconds):
+                await self.acquire()
+        except TimeoutError:
+            return False
+        return True
 
     async def acquire(self) -> None:
         """Take one, in turn."""
@@ -37,7 +57,9 @@ class Slots:
             try:
                 await turn  # whoever wakes it has counted it already
             except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
+                if turn in self._waiting:
+                    self._waiting.remove(turn)
+                elif not turn.cancelled():
                     self.release()
                 raise
             return

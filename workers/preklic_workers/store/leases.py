@@ -39,10 +39,10 @@ class Leases:
             self._takes[key] = Grouper(partial(self._take_group, key), forsake=True)
         return await self._takes[key](most)
 
-    async def share(self, key: str, by: str, wanted: int, most: int, seconds: float) -> tuple[int, int]:
-        """How many of `most` seats `by` holds for so many seconds, up to `wanted`, and how many hold or want some."""
+    async def share(self, key: str, by: str, wanted: int, most: int, seconds: float) -> tuple[int, list[str]]:
+        """How many of `most` seats `by` holds for so many seconds, up to `wanted`, and who holds or wants some."""
         doc = await self._change(key, share_update(by, wanted, most, seconds))
-        return doc["granted"], len(doc["held"])
+        return doc["granted"], sorted(one["by"] for one in doc["held"])
 
     async def all(self) -> dict[str, Doc]:
         """Every lease by key: `next` is until when turns are given out (seconds since 1970), `count` what is used."""
