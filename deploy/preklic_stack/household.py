@@ -19,7 +19,7 @@ from preklic_stack.stack import Stack
 from preklic_stack.system import System
 
 # `track` needs no key; `upkeep` also serves the commands that look.
-ROLES = ("send", "track", "revoke", "record", "answer", "campaign", "upkeep", "webhook")
+ROLES = ("send", "track", "revoke", "record", "answer", "campaign", "upkeep", "webhook", "ledger")
 SITE = "website.site"
 READY_SECONDS = 40
 

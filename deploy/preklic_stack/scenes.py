@@ -214,6 +214,19 @@ def ending(stage: Stage) -> None:
     stage.say("Filip's mail: [yellow]refused (unknown)[/]. Nobody of that address ever said yes.")
 
 
+def proof(stage: Stage) -> None:
+    """What happened is in the ledger, and a bundle of evidence is believed without this software."""
+    system, bundle = stage.home.system, stage.home.system.folder / "bill.zip"
+    system.run("ledger", "checkpoint", "--now")
+    found: dict[str, int] = json.loads(system.run("ledger", "verify", "--json"))
+    stage.say(f"preklic ledger verify: [green]{found['leaves']} records[/] are as they were signed.")
+    asked = ("--message", stage.receipts["bill"].job_id, "--out", str(bundle), "--reason", "the demo")
+    shown: dict[str, int] = json.loads(system.run("evidence", "export", *asked, "--json"))
+    stage.say(
+        f"Evidence about Gregor's bill: {shown['records']} record, {bundle.stat().st_size} octets, its own verify.py."
+    )
+
+
 SCENES: tuple[tuple[str, Callable[[Stage], None]], ...] = (
     ("Permissions, each with its proof, sealed before they leave the website", permissions),
     ("A newsletter: to those who permit it, and not to those who do not", newsletter),
@@ -223,5 +236,6 @@ SCENES: tuple[tuple[str, Callable[[Stage], None]], ...] = (
     ("One-click withdrawal, and the mail after it", one_click),
     ("A mail that comes back", bounce),
     ("Jobs that die, and a replay that cannot hurt", poison),
+    ("Evidence that is believed without this software", proof),
     ("The account", ending),
 )

@@ -99,6 +99,7 @@ ROLES: Mapping[str, Role] = {
         write="^(jobs|retry|dead)$", read=r"^(dead|jobs\.log)$", keys=rf"^({_INTAKE}|campaign|webhooks|void)$"
     ),
     "webhook": Role(write=_SETTLE, read="^webhooks$"),
+    "ledger": Role(),  # it works on the database alone
     "topology": Role(write=".*", read=".*", keys=".*", configure=".*", tags="administrator"),
 }
 

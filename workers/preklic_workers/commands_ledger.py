@@ -13,7 +13,7 @@ from preklic_shared.settings import Settings
 from preklic_workers import looking, store
 from preklic_workers.keydir import KeyDirError
 from preklic_workers.ledger.auditing import audit
-from preklic_workers.ledger.sequencing import origin_of
+from preklic_workers.ledger.sequencing import Sequencer, origin_of
 from preklic_workers.ledger.verify import MOST_NOTE, Altered, Head, read_checkpoint
 from preklic_workers.rings import ring_of
 from preklic_workers.store import Store
@@ -54,16 +54,35 @@ def verify(*, key: PublicKey = None, checkpoint: Known = None, as_json: Json = F
 
 
 @ledger.command()
-def checkpoint(*, size: Annotated[int | None, typer.Option(min=1, help="Of so many leaves.")] = None) -> None:
+def checkpoint(
+    *,
+    size: Annotated[int | None, typer.Option(min=1, help="Of so many leaves.")] = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="Put on what waits and sign it first; needs the role's keys.")
+    ] = False,
+) -> None:
     """Print a signed head, the newest one by default. Keep it where nobody of this machine can write.
 
     Example: `preklic ledger checkpoint > 2026-11-01.note`
     """
-    heads = dict(looking.with_store(lambda opened, _: opened.ledger.checkpoints()))
+    heads = dict(_signed_now() if now else looking.with_store(lambda opened, _: opened.ledger.checkpoints()))
     note = heads.get(size or max(heads, default=0))
     if note is None:
         raise Stop(Code.FINDING, "no such head is signed", "the role ledger signs one a minute: preklic worker ledger")
     typer.echo(note, nl=False)
+
+
+def _signed_now() -> list[tuple[int, str]]:
+    ring = ring_of(settings(), "ledger")
+
+    async def work(opened: Store, config: Settings) -> list[tuple[int, str]]:
+        assert ring.ledger is not None  # the key directory of `ledger` is complete, or it does not open
+        sequencer = Sequencer(opened.ledger, opened.mongo, origin_of(config), ring.ledger)
+        await sequencer.once()
+        await sequencer.checkpoint()
+        return await opened.ledger.checkpoints()
+
+    return looking.with_store(work, ring)
 
 
 async def _audited(

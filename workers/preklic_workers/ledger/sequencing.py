@@ -62,6 +62,8 @@ class Sequencer:
                 metrics.LEDGER_LEAVES.inc(len(ridings))
                 oldest = min(one.entry["at"] for one in ridings)
                 metrics.LEDGER_LAG.set((self._mongo.now() - oldest).total_seconds())
+                if self._signed < 0:
+                    await self.checkpoint()  # the first head does not wait
         return moved
 
     async def checkpoint(self) -> int:
