@@ -19,6 +19,8 @@ class Index:
 
 _STUCK: Final = {"partialFilterExpression": {"state": {"$in": ["claimed", "in_doubt", "deferred", "dead"]}}}
 _OF_CAMPAIGN: Final = {"partialFilterExpression": {"campaign": {"$exists": True}}}
+_TIMED: Final = {"partialFilterExpression": {"state": "scheduled"}}
+_LATER: Final = {"partialFilterExpression": {"send_at": {"$exists": True}}}
 _DOUBT: Final = {"partialFilterExpression": {"state": {"$in": ["in_doubt", "asked"]}}}
 INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     "persons": (
@@ -33,6 +35,8 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     ),
     "messages": (
         Index("stuck", (("state", 1), ("lease", 1)), _STUCK),
+        Index("timed", (("state", 1), ("lease", 1)), _TIMED),
+        Index("timed_person", (("person", 1),), _LATER),
         Index("doubt", (("state", 1), ("at", 1)), _DOUBT),
         Index("retried", (("at", 1),), {"partialFilterExpression": {"epoch": {"$gte": 2}}}),
         Index("age", (("created", 1),), {"expireAfterSeconds": KEEP_SECONDS}),
