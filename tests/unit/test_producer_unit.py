@@ -1,7 +1,7 @@
 """What a producer refuses before anything is sent: no broker is needed to hear it."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 

@@ -74,7 +74,7 @@ class Revoke:
         await self.store.withdrawals.applied(job.id, waited, left)
         kept = partial(kept_groups, registry=self.registry, asked=job.erase)
         for no in closing:
-            await self.store.erasures.erase(job.id, no.subject, no.at, kept)
+            await self.store.erasures.erase(job.id, no.subject, no.at, kept, asked=job.erase)
         return await self._end(job, Done())
 
     async def _named(self, job: RevokeJob) -> RevokeJob:

@@ -5,6 +5,7 @@ schedule and lets the delivery go; the role `campaign` brings it back through th
 log does not bind. Killed anywhere it is done again: the claim makes one mail of it.
 """
 
+import asyncio
 import datetime as dt
 from typing import Final
 
@@ -23,6 +24,7 @@ from preklic_workers.store.timed import CONFLICT, SCHEDULED
 
 TIER: Final = "5s"
 LEAD: Final = dt.timedelta(seconds=TIERS[TIER])
+NEAR: Final = dt.timedelta(seconds=1)  # what is so near waits where it is: a tier would make it late
 BATCH: Final = 64  # mails brought back at a time, each of up to 768 KiB
 _SKEW: Final = dt.timedelta(minutes=5)  # a producer's clock may be ahead of ours by so much
 
@@ -35,8 +37,17 @@ async def put_by(opened: Opened, deps: SendDeps, plan: Plan) -> Outcome | str | 
         return None
     if (reason := never(at, moment(job.expires), ahead)) is not None:
         return reason
+    if ahead <= NEAR:
+        await asyncio.sleep(ahead.total_seconds())
+        return None
     if ahead <= LEAD:
         return RetryLater(ahead.total_seconds(), "send_at", count=False)
+    return await _kept(opened, deps, plan, at)
+
+
+async def _kept(opened: Opened, deps: SendDeps, plan: Plan, at: dt.datetime) -> Outcome:
+    """Put the sealed job into the schedule; only then this delivery may go."""
+    job = opened.job
     actor = actor_for(job, plan.purpose.lane)
     mail = Timed(job.id, plan.subject, job.purpose, actor, encode(job, actor), at, opened.published_by)
     state = await deps.store.timed.put(claim_of(opened, deps, plan.subject, None), mail)

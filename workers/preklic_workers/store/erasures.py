@@ -57,22 +57,24 @@ class Erasures:
         self._receipts = mongo["withdrawals"]
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def erase(self, job: str, subject: str, at: dt.datetime, kept: Kept) -> bool:
+    async def erase(self, job: str, subject: str, at: dt.datetime, kept: Kept, *, asked: bool = False) -> bool:
         """Erase the person if `kept` says so (see `Persons.erase`); whether the person is erased now.
 
         What is there is written into the receipt of `job` first. An erasure that was killed half-way is finished.
+        One that was `asked` for cancels what waits on a contract as well, unless that contract is open.
         """
         person = await self._people.whole(subject)
-        if person is None or (kept(person) is None and not person.erased):
+        if person is None or ((staying := kept(person)) is None and not person.erased):
             return False
+        cancelling = asked and staying is not None and "contact" not in staying
         async with self._turns:
-            if (staying := kept(person)) is not None:
-                await self._begin(job, subject, contact="contact" in staying)
+            if staying is not None:
+                await self._begin(job, subject, waiting=cancelling)
             keep = await self._people.erase(subject, at, kept)
             if keep is None:
                 return False
             await self.clear(subject, keep)
-            if "contact" not in keep:
+            if cancelling:
                 await self._timed.erase(subject, job)
             await self._end(job, subject, keep)
         return True
@@ -108,13 +110,13 @@ class Erasures:
         found = await self._receipts.find_one({"_id": job, "erased.person": subject})
         return _receipt(found, subject) if found else None
 
-    async def _begin(self, job: str, subject: str, *, contact: bool) -> None:
+    async def _begin(self, job: str, subject: str, *, waiting: bool) -> None:
         groups, events, proofs, dead, scheduled = await asyncio.gather(
             self._vault.groups(subject),
             self._mongo["events"].count({"person": subject}),
             self._mongo["permissions"].count(_proven(subject)),
             self._mongo["dead"].count(_sealed(subject)),
-            self._timed.count(subject, job, waiting=not contact),
+            self._timed.count(subject, job, waiting=waiting),
         )
         counts: Doc = {"events": events, "proofs": proofs, "dead": dead, "scheduled": scheduled}
         if not (groups or any(counts.values())):
