@@ -31,6 +31,7 @@ from preklic_workers.send_plan import claim_of
 from preklic_workers.store import Busy, Scheduled, Timed, Unavailable, millis, moment
 from preklic_workers.store.asking import APART
 from preklic_workers.store.mongo import Collection
+from preklic_workers.store.restored import Restored
 from producing import bodies_in, sealing
 from sending import HOUR, REGISTRY, RING, composer, open_desk, route, send_job
 from waiting import auntil
@@ -418,3 +419,23 @@ async def test_an_operator_sees_what_waits_and_cancels_one(desk, mongo_url, one_
     assert await desk.send(sent, TO) == Done()
     assert (await run("schedule", "cancel", sent.id, "--reason", "too late"))[0] == 1
     assert millis(desk.store.mongo.now()) > sent.send_at
+
+
+async def test_after_a_restore_only_what_may_have_left_is_in_doubt(desk):
+    (due,), job = await put_due(desk, 1), later()
+    assert await desk.send(job, TO) == Done()
+    assert await Restored(desk.store.mongo).doubt_under_way(desk.store.mongo.now()) == 1
+    assert await states(desk, due, job) == ["in_doubt", "scheduled"]
+
+
+async def test_the_questions_of_every_withdrawal_and_round_have_an_index(desk):
+    """There are many millions of messages, and few that wait."""
+    person = {"person": desk.subject(TO), "send_at": {"$exists": True}}
+    for where in (
+        person | {"state": "scheduled", "purpose": {"$in": ["newsletter"]}},
+        person | {"$or": [{"state": "cancelled", "history.by": "x"}, {"state": "scheduled"}]},
+        {"state": "scheduled", "$expr": {"$lte": ["$lease", "$$NOW"]}},
+    ):
+        plan = await desk.store.mongo.command({"explain": {"find": "messages", "filter": where}})
+        chosen = str(plan["queryPlanner"]["winningPlan"])
+        assert ("COLLSCAN" in chosen, "'indexName': 'timed" in chosen) == (False, True)
