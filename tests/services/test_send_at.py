@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import functools
+import itertools
 import json
 import time
 from dataclasses import replace
@@ -63,20 +64,18 @@ def later(purpose="newsletter", *, ahead=HOUR, **more):
     return msgspec.structs.replace(send_job(purpose), **({"send_at": at, "expires": at + HOUR} | more))
 
 
-async def revoke(desk, purposes="all", *, source="api", erase=False, job=None):
+async def answer_to(desk, purposes="all", *, source="api", erase=False, job):
     now = int(time.time() * 1000)
-    header = {
-        "id": job or new_id(),
-        "producer": "website",
-        "at": now,
-        "expires": now + HOUR,
-        "key": "r",
-        "sealed": "AAAA",
-    }
-    no = RevokeJob(**header, purposes=purposes, source=source, erase=erase)
+    header = {"producer": "website", "at": now, "expires": now + HOUR, "key": "r", "sealed": "AAAA"}
+    no = RevokeJob(id=job, **header, purposes=purposes, source=source, erase=erase)
     opened = Opened(no, RevokePayload(address=TO), 0, "website", False, lambda: True, no_reply)
-    assert await Revoke(desk.store, REGISTRY, RING.blind, drain_seconds=0.1).handle(opened) == Done()
-    return no.id
+    return await Revoke(desk.store, REGISTRY, RING.blind, drain_seconds=0.1).handle(opened)
+
+
+async def revoke(desk, *purposes, job=None, **how):
+    job = job or new_id()
+    assert await answer_to(desk, *purposes, job=job, **how) == Done()
+    return job
 
 
 async def waiting(desk):
@@ -263,6 +262,30 @@ async def test_an_erasure_cancels_all_and_its_receipt_counts_them(desk):
     assert await desk.send(bill, TO) == Done()
     await revoke(desk, ("newsletter",))
     assert await states(desk, bill) == ["scheduled"]
+
+
+@pytest.mark.attack(17)
+async def test_an_erasure_that_is_killed_at_any_step_ends_the_same(desk, monkeypatch):
+    """The message is changed and the row is not yet, or neither, or both: the next delivery does what is left."""
+    steps = 0
+    for at in itertools.count(1):
+        await desk.grant(TO, "newsletter")
+        jobs = [later(), later("payment")]
+        assert [await desk.send(job, TO) for job in jobs] == [Done()] * 2
+        erasure = new_id()
+        with monkeypatch.context() as patch:
+            step = Stepwise(patch, at, dies, after=True)
+            died = await answer_to(desk, erase=True, job=erasure)
+        if not step.off:
+            break
+        steps += 1
+        assert isinstance(died, RetryLater)
+        assert await answer_to(desk, erase=True, job=erasure) == Done()
+        assert await states(desk, *jobs) == ["cancelled"] * 2
+        assert await waiting(desk) == {}
+        assert (await desk.store.erasures.by(erasure, desk.subject(TO))).scheduled == 2
+        await desk.store.mongo["persons"].bulk([DeleteMany({})])
+    assert steps > 10
 
 
 async def test_an_open_contract_keeps_its_mails_through_an_erasure(desk):
