@@ -12,6 +12,7 @@ from faults import failpoints
 from faults.zygote import Zygote
 from preklic_producers import Producer
 from preklic_shared.settings import load_settings
+from preklic_shared.topology import TIERS
 from preklic_shared.topology_apply import apply
 from preklic_workers import keyfiles
 from sending import PROCESSOR
@@ -50,8 +51,9 @@ def zygote(processes, tmp_path):
 
 
 @pytest.fixture
-def environment(amqp_url, mongo_url, mongo_database, sink, tmp_path):
-    """The environment of a role."""
+def environment(amqp_url, mongo_url, mongo_database, sink, tmp_path, monkeypatch):
+    """The environment of a role, on a broker whose shortest tier is shorter than anybody's."""
+    monkeypatch.setitem(TIERS, "5s", 1)
     apply(amqp_url)
     keyfiles.init_keys(tmp_path / "keys", dt.datetime.now(dt.UTC))
     config = tmp_path / "preklic.toml"
