@@ -2,7 +2,7 @@
 
 import json
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,7 +36,8 @@ def send(
     ref: Annotated[str | None, typer.Option(help="The website's own name for the person.")] = None,
     key: Key = None,
     after: Annotated[str | None, typer.Option(help="Job id of a grant that must be recorded first.")] = None,
-    hours: Annotated[float | None, typer.Option(help="Hours until the mail is of no use.")] = None,
+    at: Annotated[str | None, typer.Option(help="Not before then: ISO 8601 with a zone, up to 21 days ahead.")] = None,
+    hours: Annotated[float | None, typer.Option(help="Hours from then (or now) until the mail is of no use.")] = None,
     reply_to: Annotated[str | None, typer.Option(help="Address for answers.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -54,6 +55,7 @@ def send(
             ref=ref,
             idempotency_key=key,
             after=after,
+            send_at=None if at is None else _moment(at),
             expires=expires,
             reply_to=reply_to,
         )
@@ -131,6 +133,13 @@ def _object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise Stop(Code.USAGE, "--data is no JSON object")
     return value
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise Stop(Code.USAGE, "--at is a time with its zone, as in 2026-12-01T09:00+01:00") from None
 
 
 def _tell(receipt: Receipt, *, as_json: bool) -> None:

@@ -23,6 +23,7 @@ from preklic_producers.fields import (
     millis,
     person_of,
     purposes_of,
+    send_at_of,
     text_of,
 )
 from preklic_producers.outbox import Parcel
@@ -83,8 +84,6 @@ class Drafter:
     ) -> Parcel:
         """One mail to one person."""
         known = self._mail_purpose(purpose, template)
-        if send_at is not None:
-            raise Rejected("send_at", "is not supported yet: send when it is time")
         payload = SendPayload(
             to=address_of(to, "to"),
             data=json_object({} if data is None else data, "data"),
@@ -93,19 +92,20 @@ class Drafter:
             attachments=attachments_of(attachments) if attachments else [],
         )
         now = self._clock()
-        actor = f"send_{known.lane}"
+        at = send_at_of(send_at, now)
         job = SendJob(
             id=self._id("send", idempotency_key),
             producer=self.producer,
             at=now,
-            expires=expires_of(expires, now, timedelta(seconds=known.expires)),
+            expires=expires_of(expires, max(now, at or 0), timedelta(seconds=known.expires)),
             purpose=purpose,
             template=template,
             after=None if after is None else id_of(after, "after"),
+            send_at=at,
             key="",
             sealed="",
         )
-        return self._sealed(job, actor, payload)
+        return self._sealed(job, f"send_{known.lane}", payload)
 
     def grant(
         self,

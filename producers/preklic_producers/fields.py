@@ -10,10 +10,12 @@ import msgspec
 
 from preklic_shared.addresses import BadAddress, parse
 from preklic_shared.ids import is_id
+from preklic_shared.job_fields import SEND_AHEAD
 from preklic_shared.wire import MAX_DEPTH, Malformed, check_keys
 
 MAX_DATA: Final = 64 * 1024  # octets of the data as JSON
 MAX_LIFE: Final = timedelta(days=366)
+MAX_LATE: Final = timedelta(minutes=5)  # clocks differ
 _INT_BITS: Final = 63  # what MongoDB and every JSON reader keep exactly enough
 
 Expires = datetime | timedelta | None
@@ -82,19 +84,38 @@ def key_of(value: object) -> str:
     return key
 
 
-def expires_of(value: Expires, now: int, default: timedelta) -> int:
-    """The end of a job's life in milliseconds since 1970; `now` likewise."""
+def send_at_of(value: object, now: int) -> int | None:
+    """When a mail may leave, in milliseconds since 1970 (`now` likewise); None for at once."""
     if value is None:
-        return now + millis(default)
-    if isinstance(value, timedelta):
-        end = now + millis(value)
-    elif isinstance(value, datetime) and value.tzinfo is not None:
-        end = millis(value - datetime.fromtimestamp(0, UTC))
-    else:
+        return None
+    at = moment_of(value)
+    if at is None:
+        raise Rejected("send_at", "is a datetime with its time zone (RFC 3339)")
+    if at < now - millis(MAX_LATE):
+        raise Rejected("send_at", "lies in the past: leave it out to send at once")
+    if at > now + millis(SEND_AHEAD):
+        raise Rejected(
+            "send_at", f"lies more than {SEND_AHEAD.days} days ahead: the keys that seal a mail die after 30 days"
+        )
+    return at
+
+
+def expires_of(value: Expires, begins: int, default: timedelta) -> int:
+    """The end of a job's life, which `begins` now or with its `send_at`; both in milliseconds since 1970."""
+    given = default if value is None else value
+    end = begins + millis(given) if isinstance(given, timedelta) else moment_of(given)
+    if end is None:
         raise Rejected("expires", "is a timedelta or a datetime with its time zone")
-    if not now < end <= now + millis(MAX_LIFE):
-        raise Rejected("expires", f"lies in the past, or more than {MAX_LIFE.days} days ahead")
+    if not begins < end <= begins + millis(MAX_LIFE):
+        raise Rejected("expires", f"lies before the mail may leave, or more than {MAX_LIFE.days} days after that")
     return end
+
+
+def moment_of(value: object) -> int | None:
+    """An aware datetime in milliseconds since 1970; None for anything else."""
+    if not isinstance(value, datetime) or value.utcoffset() is None:
+        return None
+    return millis(value - datetime.fromtimestamp(0, UTC))
 
 
 def millis(span: timedelta) -> int:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Literal, NamedTuple, Required, Self, TypedDict, Unpack
 
 from preklic_producers import campaigns
@@ -29,6 +30,7 @@ class Mail(TypedDict, total=False):
     ref: str
     idempotency_key: str
     after: Receipt | str
+    send_at: datetime
     expires: Expires
     reply_to: str
 
@@ -88,7 +90,7 @@ class Producer:
         attachments: Iterable[object] = (),
         idempotency_key: str | None = None,
         after: Receipt | str | None = None,
-        send_at: object = None,
+        send_at: datetime | None = None,
         expires: Expires = None,
         reply_to: str | None = None,
     ) -> Receipt:
@@ -98,7 +100,8 @@ class Producer:
         person; `expires` a time span or an aware datetime (default: the purpose's own); the same
         `idempotency_key` is the same mail. `attachments` are `preklic_shared.attachments.Attachment`
         or mappings of `name`, `type` and `content` (bytes): at most 10, 375,000 octets together, of the types that
-        module lists. `send_at` is Rejected until it is built.
+        module lists. `send_at`: an aware datetime, up to 21 days ahead; the mail waits until then, and a withdrawal of
+        its purpose cancels it. The default of `expires` counts from it.
         """
         return self._hand_over(
             self._drafts.send(

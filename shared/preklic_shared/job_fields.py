@@ -1,6 +1,7 @@
 """What jobs are made of: the types of their fields, with the limits that `wire` holds them to, and their header."""
 
-from typing import Annotated, ClassVar
+import datetime as dt
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 from msgspec import Meta, Struct
@@ -27,6 +28,10 @@ FieldName = Annotated[str, Meta(pattern=rf"^[A-Za-z][A-Za-z0-9_-]{{0,63}}{END}")
 FieldText = Annotated[str, Meta(max_length=10_000)]
 
 
+# A key serves those who seal for up to 8 days and dies after 30: what waits longer than this might never be opened.
+SEND_AHEAD: Final = dt.timedelta(days=21)
+
+
 class Job(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The clear header that every job has; what is personal rides sealed."""
 
@@ -44,4 +49,6 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """The canonical clear header that sealing binds to: everything but the sealed text itself."""
         fields = {"kind": self.KIND, **msgspec.to_builtins(self)}
         fields.pop("sealed", None)
+        if fields.get("send_at", 0) is None:
+            del fields["send_at"]  # jobs that were sealed before there was such a field have none
         return msgspec.json.encode(fields, order="sorted")

@@ -33,7 +33,7 @@ from preklic_shared.questions import AskPayload as AskPayload  # noqa: PLC0414 -
 
 
 class SendJob(Job, frozen=True, kw_only=True):
-    """One mail to one person. `after` names the job (a grant) that must be recorded first.
+    """One mail to one person, not before `send_at`. `after` names the job (a grant) that must be recorded first.
 
     With `person` no address travels; the worker opens what is recorded. `variant` chooses a subject of the template.
     """
@@ -43,6 +43,7 @@ class SendJob(Job, frozen=True, kw_only=True):
     purpose: Purpose
     template: Template
     after: JobId | None = None
+    send_at: Millis | None = None
     person: Pid | None = None
     campaign: Word | None = None
     variant: Annotated[int, Meta(ge=0, le=9)] | None = None
@@ -144,8 +145,7 @@ class WebhookJob(Job, frozen=True, kw_only=True):
     control: Word | None = None
 
 
-class _Payload(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    pass
+class _Payload(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True): ...
 
 
 class SendPayload(_Payload, frozen=True, kw_only=True):

@@ -7,8 +7,8 @@ by the environment `PREKLIC_TEST_FAULT` (several, with blanks between) or later 
 - `stall`: everything in the process stands still for a moment; `drop`: its connections to the broker break;
 - `away`: the store raises `Unavailable`, whatever became of the write.
 
-What a worker does at a point is noted in the file `PREKLIC_TEST_TOLD`, and so is what `witnesses` see. `scheduled
-published` of issue 3 belongs to `send_at`, which is not built.
+What a worker does at a point is noted in the file `PREKLIC_TEST_TOLD`, and so is what `witnesses` see. The points of
+scheduled mails are passed by those alone, so no storm of faults draws them (`TIMED`).
 """
 
 import asyncio
@@ -35,18 +35,21 @@ from preklic_shared.topology import DEAD, RETRY
 from preklic_workers import revoke, settle
 from preklic_workers.engine import Engine
 from preklic_workers.intake import Intake
+from preklic_workers.mailing import Mailer
 from preklic_workers.smtp.conversation import Accepted, Connection
 from preklic_workers.store import Claimed, GatePassed, Unavailable, claims, message_states, person_docs
 from preklic_workers.store.events import Events
 from preklic_workers.store.gate import Gate
 from preklic_workers.store.messages import Messages
-from preklic_workers.store.mongo import Collection
+from preklic_workers.store.mongo import Collection, Mongo
+from preklic_workers.store.timed import TimedMails
 from preklic_workers.store.withdrawals import Withdrawals
 
 FAULT: Final = "PREKLIC_TEST_FAULT"
 TOLD: Final = "PREKLIC_TEST_TOLD"
 LEASE: Final = "PREKLIC_TEST_LEASE"
-NAMES: Final = frozenset({FAULT, TOLD, LEASE})
+CLOCK: Final = "PREKLIC_TEST_CLOCK"
+NAMES: Final = frozenset({FAULT, TOLD, LEASE, CLOCK})
 # The roles that pass a point, the most telling first.
 ROLES: Final[Mapping[str, str]] = {
     "delivered": "send",
@@ -68,6 +71,7 @@ ROLES: Final[Mapping[str, str]] = {
     "drain": "revoke",
     "batch_half": "track",
 }
+TIMED: Final[Mapping[str, str]] = {"timed_noted": "send", "timed_kept": "send", "timed_brought": "campaign"}
 ACTIONS: Final = frozenset({"kill", "freeze", "stall", "drop", "away"})
 # Where the store may be away: a call that may raise `Unavailable` ends here.
 STORE_POINTS: Final = frozenset(
@@ -108,7 +112,7 @@ def parse(text: str) -> tuple[str, Armed]:
     """
     point, _, rest = text.partition(":")
     action, _, passage = rest.partition(":")
-    if point not in ROLES or action not in ACTIONS or not passage.isdigit() or int(passage) < 1:
+    if point not in {*ROLES, *TIMED} or action not in ACTIONS or not passage.isdigit() or int(passage) < 1:
         raise NoSuchPoint(f"{text}: <point>:<action>:<passage from 1 on>")
     if action == "away" and point not in STORE_POINTS:
         raise NoSuchPoint(f"{text}: the store is not asked there")
@@ -223,6 +227,8 @@ def installed(environ: Mapping[str, str], commands: int | None = None) -> Faults
     faults = Faults(environ.get(TOLD))
     if LEASE in environ:
         hasten(float(environ[LEASE]))
+    if CLOCK in environ:
+        put_forward(float(environ[CLOCK]))
     _points_of_sending(faults)
     _points_of_settling(faults)
     _points_elsewhere(faults)
@@ -243,6 +249,16 @@ def hasten(seconds: float) -> None:
     ):
         present(module, name)
         setattr(module, name, value)
+
+
+def put_forward(seconds: float) -> None:
+    """What this process takes for the server's time is so much later: what waits for a time of day comes now."""
+    original = present(Mongo, "now")
+
+    def later(self: Mongo) -> dt.datetime:
+        return original(self) + dt.timedelta(seconds=seconds)
+
+    Mongo.now = later
 
 
 def _points_of_sending(faults: Faults) -> None:
@@ -272,6 +288,9 @@ def _points_elsewhere(faults: Faults) -> None:
     _after(faults, Withdrawals, "_close", "withdrawal_between")
     _before(faults, revoke.Revoke, "_drain", "drain", lambda _self, _subject, captured: bool(captured))
     _halved_batch(faults)
+    _after(faults, TimedMails, "_scheduled", "timed_noted")
+    _after(faults, TimedMails, "put", "timed_kept")
+    _after(faults, Mailer, "publish_again", "timed_brought")
 
 
 def is_gate(ops: Any) -> bool:

@@ -29,6 +29,7 @@ def sign_up(producer: Producer, address: str) -> None:
         reply_to="pisarna@lucrum.example",
     )
     producer.send(address, "payment", "invoice", expires=datetime.now(UTC) + timedelta(hours=1))
+    producer.send(address, "newsletter", "newsletter", send_at=datetime.now(UTC) + timedelta(days=1))
 
 
 def mails() -> Iterator[Mail]:

@@ -14,7 +14,12 @@ from preklic_shared.topology import QUEUES
 from preklic_workers.lifecycle import ACCOUNTED, POSSIBLY_SENT
 
 # The word of the account for each state that is still on its way.
-UNDER_WAY: Mapping[str, str] = {"claimed": "running", "deferred": "waiting", "pending": "waiting"}
+UNDER_WAY: Mapping[str, str] = {
+    "claimed": "running",
+    "deferred": "waiting",
+    "scheduled": "waiting",
+    "pending": "waiting",
+}
 
 
 @dataclass(frozen=True, slots=True)

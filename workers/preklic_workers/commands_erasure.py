@@ -123,7 +123,7 @@ def _tell(known: dict[str, Any]) -> None:
     when = f"{known['erased_at']:%Y-%m-%d %H:%M:%S} UTC" if known["erased_at"] else "not"
     say(f"[bold]receipt {known['receipt']}[/] erased: {when}")
     say(f"  was there: {', '.join(known['groups']) or 'nothing'}; {known['events']} events, {known['proofs']} proofs, "
-        f"{known['dead_letters']} dead letters")  # fmt: skip
+        f"{known['dead_letters']} dead letters, {known['scheduled_mails']} scheduled mails")  # fmt: skip
     if known["kept"]:
         say(f"  kept for an open contract or a hold: {', '.join(known['kept'])}")
     for line in known["stays"]:

@@ -183,6 +183,8 @@ def _say_state(message: Mapping[str, Any]) -> None:
     say(f"  {escape(what)}: [bold]{message['state']}[/]" + (f", {escape(reason)}" if reason else ""))
     if reason:
         say(f"  [dim]{meaning(reason)}[/]")
+    if message.get("send_at"):
+        say(f"  scheduled for {message['send_at']:%Y-%m-%d %H:%M:%S} UTC")
     for name in ("relay", "processor", "reply"):
         if message.get(name):
             say(f"  {name}: {escape(str(message[name]))}")

@@ -16,6 +16,7 @@ COUNTED_AS: Final[Mapping[str, str]] = {
     "complained": "sent",
     "claimed": "waiting",
     "deferred": "waiting",
+    "scheduled": "waiting",
     "asked": "in_doubt",
     "assumed": "in_doubt",
     "discarded": "dead",

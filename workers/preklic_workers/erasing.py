@@ -99,10 +99,11 @@ async def pid_of(store: Store, subject: str) -> str:
 def receipt(subject: str, job: str | None, erased: Erased | None) -> dict[str, Any]:
     """What the person may be told: what was there, what stays, and why. Pure."""
     known: dict[str, Any] = {"receipt": job, "subject": subject, "erased_at": None, "groups": [], "kept": []}
-    counts: dict[str, Any] = {"events": 0, "proofs": 0, "dead_letters": 0}
+    counts: dict[str, Any] = {"events": 0, "proofs": 0, "dead_letters": 0, "scheduled_mails": 0}
     if erased is not None:
         known |= {"receipt": erased.job, "erased_at": erased.at, "groups": erased.groups, "kept": erased.kept}
         counts = {"events": erased.events, "proofs": erased.proofs, "dead_letters": erased.dead}
+        counts["scheduled_mails"] = erased.scheduled
     return known | counts | {"stays": list(STAYS)}
 
 

@@ -9,6 +9,11 @@ WAITING: Final = "waiting"
 # (from, to) -> why, where it is not plain.
 MOVES: Final[Mapping[tuple[str, str], str]] = {
     ("waiting", "claimed"): "",
+    ("waiting", "scheduled"): "its `send_at` has not come: a row of `schedule` holds the job",
+    ("scheduled", "claimed"): "its time has come",
+    ("scheduled", "cancelled"): "a withdrawal, an erasure or a person, before it was claimed",
+    ("scheduled", "expired"): "nobody brought it back in time",
+    ("scheduled", "dead"): "",
     ("waiting", "refused"): "",
     ("waiting", "expired"): "",
     ("waiting", "cancelled"): "",
@@ -47,6 +52,7 @@ MOVES: Final[Mapping[tuple[str, str], str]] = {
     ("sent", "complained"): "",
     ("bounced", "complained"): "some hosts bounce and complain about the same mail",
     ("dead", "claimed"): "a replay plan: judged again by today's permissions",
+    ("dead", "scheduled"): "a replay plan, before its time",
     ("dead", "discarded"): "a person looked and let it go",
     ("dead", "applied"): "a replay plan of a job of another kind",
     ("discarded", "dead"): "undiscard",

@@ -52,6 +52,11 @@ class Mailer:
         failed = await self._publisher.publish_many(self._publications(purpose, actor, mails))
         return [mail.id for place, mail in enumerate(mails) if place not in failed]
 
+    async def publish_again(self, publications: Sequence[Publication]) -> set[int]:
+        """Publish jobs that were made and sealed before; the places of those that the broker confirmed."""
+        failed = await self._publisher.publish_many(publications)
+        return set(range(len(publications))) - set(failed)
+
     async def close(self) -> None:
         """Close the connection."""
         await self._publisher.close()

@@ -14,6 +14,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     "suppressed_erased": "the person was erased and has not said yes again",
     "suppressed_complaint": "the person reported a mail as unwanted; all that rests on consent has stopped",
     "suppressed_bounce": "the address does not exist any more",
+    "cancelled": "a person cancelled it before its time",
+    "too_far_ahead": "its `send_at` is further ahead than the key lives that it is sealed to",
     "expired": "the job was of no use any more when its turn came",
     "after_failed": "the job that it had to wait for was refused, expired or is dead",
     "idempotency_conflict": "another body was sent under the same idempotency key, or another campaign has this name",

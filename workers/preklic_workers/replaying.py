@@ -50,7 +50,7 @@ def preview(body: bytes, queue: str, facts: Facts, registry: Registry, now: dt.d
     except NewerVersion:
         return "dead again: newer_version"
     state = facts.states.get(job.id)
-    if state in ACCOUNTED - {"dead"}:
+    if state in (ACCOUNTED | {"scheduled"}) - {"dead"}:
         return f"nothing: it is {state}"
     if job.expires <= now.timestamp() * 1000:
         return "expired"

@@ -146,7 +146,7 @@ class RestoreCheck:
             assert no is not None  # an erasure suppresses
             await self.store.withdrawals.withdraw(no)
             await self.store.withdrawals.applied(no.job, (), ())
-            await self.store.erasures.erase(no.job, subject, at, kept)
+            await self.store.erasures.erase(no.job, subject, at, kept, asked=True)
         return len(again)
 
     async def _doubt(self, log: Log | None, begins: float, closed: dt.datetime, void: set[str]) -> int:

@@ -67,13 +67,14 @@ class Revoke:
         self.progress.closed(opened)
         for no in closing:
             await self.store.schedule.cancel(no.subject, no.purposes)
+            await self.store.timed.cancel(no.subject, no.purposes, job.id)
         WITHDRAWAL_EFFECT.observe(max(0.0, time.time() - job.at / 1000))
         left = [one for who, seen in captured.items() for one in await self._drain(who, seen)]
         waited = [one for under_way in captured.values() for one in under_way if one not in left]
         await self.store.withdrawals.applied(job.id, waited, left)
         kept = partial(kept_groups, registry=self.registry, asked=job.erase)
         for no in closing:
-            await self.store.erasures.erase(job.id, no.subject, no.at, kept)
+            await self.store.erasures.erase(job.id, no.subject, no.at, kept, asked=job.erase)
         return await self._end(job, Done())
 
     async def _named(self, job: RevokeJob) -> RevokeJob:

@@ -10,6 +10,7 @@ from preklic_shared.registry import Purpose, Registry
 from preklic_workers.mailing import Mailer, Mailing
 from preklic_workers.moments import millis
 from preklic_workers.store import Grant, Scheduled, Store
+from preklic_workers.timed import BATCH, LEAD, bringing_back
 
 EVERY: Final = 1.0  # seconds between looks
 
@@ -34,6 +35,15 @@ class Scheduler:
             lane = "bulk" if purpose is None else purpose.lane
             confirmed = await self.mailer.publish(key, lane, [_mailing(mail) for mail in mails])
             await self.store.schedule.published(confirmed)
+        await self._bring_back()
+
+    async def _bring_back(self) -> None:
+        """Mails whose `send_at` comes, by way of a tier that lasts until then; the log has them already."""
+        while due := await self.store.timed.due(self.store.mongo.now() + LEAD, BATCH):
+            confirmed = await self.mailer.publish_again([bringing_back(mail) for mail in due])
+            await self.store.timed.published([due[place] for place in sorted(confirmed)])
+            if len(confirmed) < len(due):
+                return
 
 
 def confirmations(

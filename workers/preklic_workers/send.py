@@ -37,6 +37,7 @@ from preklic_workers.store import (
     switches,
 )
 from preklic_workers.store.message_states import LEASE, UNDER_WAY
+from preklic_workers.timed import put_by
 
 UNKNOWN_SECONDS: Final = 30.0  # an unknown person's grant may still be on its way
 SOON_SECONDS: Final = 5.0
@@ -76,6 +77,8 @@ async def _send_to(opened: Opened, deps: SendDeps) -> Outcome:
     plan = plan_of(opened, deps)
     if isinstance(plan, str):
         return await _refuse(opened, deps, plan)
+    if opened.job.send_at is not None and (early := await put_by(opened, deps, plan)) is not None:
+        return await _refuse(opened, deps, early) if isinstance(early, str) else early
     if (reason := await _after(opened, deps)) is not None:
         return await _refuse(opened, deps, reason) if isinstance(reason, str) else reason
     route = await _route(f"{opened.job.id}/{opened.attempt // 2}", opened.job.campaign, plan, deps)

@@ -78,9 +78,10 @@ def patience(age: float) -> float:
 
 
 def claim_of(opened: Opened, deps: SendDeps, subject: str | None, route: Route | None) -> Claim:
-    """The claim; its hash is of what a repeated request must repeat, so not of times or of the seal."""
+    """The claim; its hash is of what a repeated request must repeat: not of the seal, nor of times but `send_at`."""
     job = opened.job
-    content = msgspec.json.encode([job.purpose, job.template, opened.payload], order="sorted")
+    said = [job.purpose, job.template, opened.payload] + ([] if job.send_at is None else [job.send_at])
+    content = msgspec.json.encode(said, order="sorted")
     return Claim(
         id=job.id,
         purpose=job.purpose,

@@ -27,7 +27,8 @@ class _Request(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class MessageRequest(_Request, frozen=True, kw_only=True):
     """One mail to one person. `after` is the id of a job (a grant) that must be recorded first.
 
-    `attachments`: files with their content in base64.
+    `send_at` (RFC 3339 with a zone): it waits until then, up to 21 days, and a withdrawal cancels it. `attachments`:
+    files with their content in base64.
     """
 
     to: str

@@ -41,6 +41,7 @@ from preklic_workers.store.returned import Returned
 from preklic_workers.store.schedule import Schedule, Scheduled
 from preklic_workers.store.signs import Signs, Silent
 from preklic_workers.store.statistics import Statistics
+from preklic_workers.store.timed import Cancelling, Timed, TimedMails
 from preklic_workers.store.vault import Vault
 from preklic_workers.store.withdrawals import Captured, Drain, Withdraw, Withdrawal, Withdrawals
 
@@ -56,6 +57,7 @@ __all__ = [
     "Busy",
     "Campaign",
     "Campaigns",
+    "Cancelling",
     "Captured",
     "Claim",
     "ClaimAnswer",
@@ -115,6 +117,8 @@ __all__ = [
     "Standalone",
     "Statistics",
     "Store",
+    "Timed",
+    "TimedMails",
     "TooManyFields",
     "Unavailable",
     "Vault",
@@ -171,6 +175,7 @@ class Store:
     requests: Requests
     returned: Returned
     schedule: Schedule
+    timed: TimedMails
     campaigns: Campaigns
     asking: Asking
     contacts: Contacts
@@ -228,6 +233,7 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         requests=Requests(mongo),
         returned=Returned(mongo),
         schedule=Schedule(mongo),
+        timed=TimedMails(mongo),
         campaigns=Campaigns(mongo),
         asking=Asking(mongo),
         contacts=Contacts(mongo, vault),

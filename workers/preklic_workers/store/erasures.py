@@ -17,6 +17,7 @@ from preklic_workers.store.holding import held_groups
 from preklic_workers.store.message_states import ending
 from preklic_workers.store.mongo import Bulk, Doc, Mongo, Op, Unavailable
 from preklic_workers.store.persons import Persons
+from preklic_workers.store.timed import TimedMails
 from preklic_workers.store.vault import Vault
 
 Kept = Callable[[Person], frozenset[str] | None]
@@ -32,7 +33,7 @@ class Erased:
     """The receipt of one person's erasure: `job` asked for it, None in `at` while it is under way.
 
     `groups` are the field groups that were there, `kept` those that stay for an open contract or a hold; `events`,
-    `proofs` and `dead` how many rows of each there were.
+    `proofs` and `dead` how many rows of each there were, `scheduled` how many mails that waited it cancelled.
     """
 
     job: str
@@ -42,6 +43,7 @@ class Erased:
     events: int
     proofs: int
     dead: int
+    scheduled: int = 0
 
 
 class Erasures:
@@ -51,24 +53,29 @@ class Erasures:
         self._mongo = mongo
         self._people = persons
         self._vault = vault
+        self._timed = TimedMails(mongo)
         self._receipts = mongo["withdrawals"]
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def erase(self, job: str, subject: str, at: dt.datetime, kept: Kept) -> bool:
+    async def erase(self, job: str, subject: str, at: dt.datetime, kept: Kept, *, asked: bool = False) -> bool:
         """Erase the person if `kept` says so (see `Persons.erase`); whether the person is erased now.
 
         What is there is written into the receipt of `job` first. An erasure that was killed half-way is finished.
+        One that was `asked` for cancels what waits on a contract as well, unless that contract is open.
         """
         person = await self._people.whole(subject)
-        if person is None or (kept(person) is None and not person.erased):
+        if person is None or ((staying := kept(person)) is None and not person.erased):
             return False
+        cancelling = asked and staying is not None and "contact" not in staying
         async with self._turns:
-            if kept(person) is not None:
-                await self._begin(job, subject)
+            if staying is not None:
+                await self._begin(job, subject, waiting=cancelling)
             keep = await self._people.erase(subject, at, kept)
             if keep is None:
                 return False
             await self.clear(subject, keep)
+            if cancelling:
+                await self._timed.erase(subject, job)
             await self._end(job, subject, keep)
         return True
 
@@ -79,7 +86,7 @@ class Erasures:
             self._mongo["events"].delete(recorded_of(subject, kept)),
             self._empty_proofs(subject, kept),
             self._drop_dead(subject, kept),
-            self._mongo["schedule"].delete({"person": subject}),
+            self._mongo["schedule"].delete({"person": subject, "template": {"$exists": True}}),
         )
 
     async def finish(self, subject: str) -> None:
@@ -103,18 +110,18 @@ class Erasures:
         found = await self._receipts.find_one({"_id": job, "erased.person": subject})
         return _receipt(found, subject) if found else None
 
-    async def _begin(self, job: str, subject: str) -> None:
-        groups, events, proofs, dead = await asyncio.gather(
+    async def _begin(self, job: str, subject: str, *, waiting: bool) -> None:
+        groups, events, proofs, dead, scheduled = await asyncio.gather(
             self._vault.groups(subject),
             self._mongo["events"].count({"person": subject}),
             self._mongo["permissions"].count(_proven(subject)),
             self._mongo["dead"].count(_sealed(subject)),
+            self._timed.count(subject, job, waiting=waiting),
         )
-        if not (groups or events or proofs or dead):
+        counts: Doc = {"events": events, "proofs": proofs, "dead": dead, "scheduled": scheduled}
+        if not (groups or any(counts.values())):
             return
-        entry: Doc = {"person": subject, "groups": sorted(groups), "kept": [], "events": events, "proofs": proofs} | {
-            "dead": dead
-        }
+        entry: Doc = {"person": subject, "groups": sorted(groups), "kept": []} | counts
         where = {"_id": job, "erased.person": {"$ne": subject}}
         await self._receipts.change(where, {"$push": {"erased": entry}}, {"_id": 1})
 
@@ -161,7 +168,7 @@ def _sealed(subject: str) -> Doc:
 
 def _receipt(doc: Doc, subject: str) -> Erased:
     entry: dict[str, Any] = next(each for each in doc["erased"] if each["person"] == subject)
-    numbers = {name: entry[name] for name in ("events", "proofs", "dead")}
+    numbers = {name: entry.get(name, 0) for name in ("events", "proofs", "dead", "scheduled")}
     return Erased(doc["_id"], entry.get("at"), entry["groups"], entry["kept"], **numbers)
 
 

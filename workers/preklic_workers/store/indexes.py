@@ -20,6 +20,8 @@ class Index:
 _STUCK: Final = {"partialFilterExpression": {"state": {"$in": ["claimed", "in_doubt", "deferred", "dead"]}}}
 _OF_CAMPAIGN: Final = {"partialFilterExpression": {"campaign": {"$exists": True}}}
 _COUNTED: Final = ("campaign", "kind", "variant", "state", "reason")
+_TIMED: Final = {"partialFilterExpression": {"state": "scheduled"}}
+_LATER: Final = {"partialFilterExpression": {"send_at": {"$exists": True}}}
 _DOUBT: Final = {"partialFilterExpression": {"state": {"$in": ["in_doubt", "asked"]}}}
 _RIDING: Final = Index("riding", (("leaves.at", 1),), {"sparse": True})
 _ASKED: Final = ("reason", "purpose", "template", "campaign", "queue", "code", "exception", "attempts", "first")
@@ -37,6 +39,8 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     ),
     "messages": (
         Index("stuck", (("state", 1), ("lease", 1)), _STUCK),
+        Index("timed", (("state", 1), ("lease", 1)), _TIMED),
+        Index("timed_person", (("person", 1),), _LATER),
         Index("doubt", (("state", 1), ("at", 1)), _DOUBT),
         Index("retried", (("at", 1),), {"partialFilterExpression": {"epoch": {"$gte": 2}}}),
         Index("age", (("created", 1),), {"expireAfterSeconds": KEEP_SECONDS}),

@@ -10,6 +10,10 @@ SCHEDULED: Final = object_of(
     _id=JOB, person=HASH, pid=BYTES, purpose=PURPOSE, template=WORD, language=WORD, at=DATE, expires=DATE,
     campaign=WORD,
 )  # fmt: skip
+TIMED: Final = object_of(
+    ["_id", "person", "purpose", "at", "actor", "body", "times"],
+    _id=JOB, person=HASH, purpose=PURPOSE, at=DATE, actor=WORD, body=BYTES, times=WHOLE, by=WORD,
+)  # fmt: skip
 CAMPAIGN: Final = object_of(
     ["_id", "purpose", "template", "data", "at", "segment", "rate", "state", "after", "walked", "published", "created"],
     _id=WORD, purpose=PURPOSE, template=WORD, data=BYTES, at=DATE, segment=TEXT, rate={"bsonType": "double"},
@@ -19,4 +23,4 @@ CAMPAIGN: Final = object_of(
 )  # fmt: skip
 ASKING: Final = object_of(["_id", "at", "count", "messages"], _id=HASH, at=DATE, count=WHOLE, messages=list_of(JOB, 10))
 
-MAILINGS: Final[dict[str, Doc]] = {"schedule": SCHEDULED, "campaigns": CAMPAIGN, "askings": ASKING}
+MAILINGS: Final[dict[str, Doc]] = {"schedule": {"oneOf": [SCHEDULED, TIMED]}, "campaigns": CAMPAIGN, "askings": ASKING}

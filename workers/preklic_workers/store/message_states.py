@@ -19,9 +19,9 @@ LEASE: Final = dt.timedelta(seconds=60)
 HISTORY: Final = 20
 
 # A delivery may take these up again once the lease is over; a settled `deferred` or `dead` has none.
-CLAIMABLE: Final = ("claimed", "deferred", "dead")
-# Not over yet: somebody holds it, or a tier does.
-UNDER_WAY: Final = ("claimed", "deferred")
+CLAIMABLE: Final = ("claimed", "deferred", "scheduled", "dead")
+# Not over yet: somebody holds it, or a tier or the schedule does.
+UNDER_WAY: Final = ("claimed", "deferred", "scheduled")
 # Nothing changes these but news from outside: a delivered mail may still bounce or be complained about.
 DELIVERED: Final = ("sent", "bounced", "complained")
 # Claims that no body went out. After doubt that is not known, so they turn into `in_doubt`.

@@ -42,7 +42,9 @@ class Restored:
 
     async def doubt_under_way(self, until: dt.datetime) -> int:
         """Mails from before `until` that the copy says are under way may have gone out since it was made."""
-        where = {"kind": "send", "state": {"$in": list(UNDER_WAY)}, "created": {"$lte": until}}
+        # Nobody claims a scheduled mail before its time, which is its lease: those of later are still to come.
+        begun = {"state": {"$in": list(UNDER_WAY)}, "$nor": [{"state": "scheduled", "lease": {"$gt": until}}]}
+        where = {"kind": "send", "created": {"$lte": until}} | begun
         count = await self._messages.count(where)
         _sure(await self._messages.bulk([UpdateMany(where, doubting(REASON))]))
         return count

@@ -1,4 +1,7 @@
-"""Mails that are to be published later, or by somebody else who may: each a document until it is on its queue."""
+"""Mails that are to be published later, or by somebody else who may: each a document until it is on its queue.
+
+The other rows of the collection are sealed mails that wait for their `send_at`: `timed`.
+"""
 
 import datetime as dt
 from collections.abc import Collection, Sequence
@@ -41,7 +44,7 @@ class Schedule:
 
     async def due(self, limit: int = 500) -> list[Scheduled]:
         """Those whose time has come, the longest first; those of a campaign go as it goes (`LocalSends`)."""
-        where = {"campaign": None, "at": {"$lte": self._mongo.now()}}
+        where = {"campaign": None, "at": {"$lte": self._mongo.now()}, "template": {"$exists": True}}
         docs = await self._schedule.find(where, sort=[("at", 1)], limit=limit)
         return [_scheduled(doc) for doc in docs]
 
@@ -51,7 +54,8 @@ class Schedule:
 
     async def cancel(self, person: str, purposes: Collection[str]) -> int:
         """A no ends what is still here for these purposes; how many mails. The gate says the same to what is not."""
-        return await self._schedule.delete({"person": person, "purpose": {"$in": list(purposes)}})
+        where = {"person": person, "purpose": {"$in": list(purposes)}, "template": {"$exists": True}}
+        return await self._schedule.delete(where)
 
 
 def _doc(mail: Scheduled) -> Doc:

@@ -110,6 +110,7 @@ MESSAGE: Final = object_of(
     expires=DATE,
     at=DATE,
     sent_at=DATE,
+    send_at=DATE,
     doubted=YES,
     again=YES,
     ended=WHOLE,
@@ -121,7 +122,7 @@ MESSAGE: Final = object_of(
 _ERASED: Final = object_of(
     ["person", "groups", "kept", "events", "proofs", "dead"],
     person=HASH, at=DATE, groups=list_of(WORD, len(GROUPS)), kept=list_of(WORD, len(GROUPS)), events=WHOLE,
-    proofs=WHOLE, dead=WHOLE,
+    proofs=WHOLE, dead=WHOLE, scheduled=WHOLE,
 )  # fmt: skip
 WITHDRAWAL: Final = object_of(
     ["_id", "person", "purposes", "reason", "seq", "accepted", "closed"],
