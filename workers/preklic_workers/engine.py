@@ -7,7 +7,7 @@ No thread per job: each delivery is a task, and prefetch bounds how many there a
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from dramatiq import Broker
 from preklic_shared.publication import Publication
 from preklic_shared.publisher import Publisher
 from preklic_shared.sealing import Opener
+from preklic_shared.topology import PROBES
 from preklic_workers import intake, runtime, settle, signals
 from preklic_workers.batches import BATCH_LIMIT, Batches
 from preklic_workers.consumer import Consumer
@@ -30,10 +31,15 @@ log = structlog.get_logger()
 BATCH_PREFETCH = 2 * BATCH_LIMIT
 
 Observe = Callable[[str, str, str, float], None]
+OnProbe = Callable[[str, bytes], Awaitable[None]]
 
 
 def unobserved(_queue: str, _outcome: str, _reason: str, _seconds: float) -> None:
     """No metrics."""
+
+
+async def unprobed(_queue: str, _body: bytes) -> None:
+    """Nobody is told."""
 
 
 class Engine:
@@ -41,8 +47,8 @@ class Engine:
 
     Queues whose actors take batches bring up to BATCH_PREFETCH jobs instead.
     `opener` holds the role's sealing keys. `observe(queue, outcome, reason, seconds)` is called once for each
-    settled job. `deadline` is how many seconds running jobs get at shutdown; what does not end in time stays
-    unacked and goes to another worker.
+    settled job, `on_probe(queue, body)` for each probe. `deadline` is how many seconds running jobs get at shutdown;
+    what does not end in time stays unacked and goes to another worker.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Engine:
         concurrency: int = 64,
         opener: Opener | None = None,
         observe: Observe = unobserved,
+        on_probe: OnProbe = unprobed,
         deadline: float = 25.0,
         name: str = "preklic worker",
     ) -> None:
@@ -61,6 +68,7 @@ class Engine:
         self._broker = broker
         self._opener = opener
         self._observe = observe
+        self._on_probe = on_probe
         self._deadline = deadline
         self._handlers = runtime.handlers_of(broker)
         batched = {handler.queue for handler in self._handlers.values() if handler.batch}
@@ -121,6 +129,9 @@ class Engine:
             await asyncio.gather(*unfinished, return_exceptions=True)
 
     def _on_message(self, current: Intake, queue: str, method: Any, properties: Any, body: bytes) -> None:
+        if method.exchange == PROBES:
+            self._spawn(self._answer_probe(current, queue, method.delivery_tag, body))
+            return
         delivery = runtime.delivery_of(queue, method, properties, body, current.alive)
         if properties.reply_to is not None:
             delivery.reply = partial(self._reply, properties.reply_to, properties.correlation_id)
@@ -146,6 +157,10 @@ class Engine:
         if not task.cancelled() and (error := task.exception()) is not None:
             # The delivery stays unacked: it comes again when this channel closes.
             log.critical("settling failed", error=type(error).__name__)
+
+    async def _answer_probe(self, current: Intake, queue: str, tag: int, body: bytes) -> None:
+        await self._on_probe(queue, body)
+        current.ack(tag)
 
     async def _process(self, work: Work, handler: Handler, opened: Opened) -> None:
         signals.announce(self._broker, work)

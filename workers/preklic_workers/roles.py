@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Sequence
+from functools import partial
 
 import dramatiq
 
@@ -13,6 +14,7 @@ from preklic_shared.health import Health
 from preklic_shared.jobs import ACTORS
 from preklic_shared.registry import load_registry
 from preklic_shared.settings import Settings
+from preklic_workers import probes
 from preklic_workers.duties import DUTIES, Means, Part
 from preklic_workers.engine import Engine
 from preklic_workers.holding import Holding
@@ -71,7 +73,7 @@ class Worker:
             declare = dramatiq.actor(
                 broker=self._broker, actor_name=name, queue_name=ACTORS[name][1], batch=name in self._duty.batch
             )
-            declare(as_actor(handler, ACTORS[name][1]))
+            declare(as_actor(handler))
         return Engine(
             self._broker,
             means.settings.amqp_url,
@@ -79,6 +81,7 @@ class Worker:
             concurrency=max(means.settings.concurrency, self._duty.places),
             opener=means.ring.opener,
             observe=observe_job,
+            on_probe=partial(probes.answer, means.store),
             name=f"preklic {self.role}",
         )
 

@@ -22,6 +22,7 @@ from preklic_workers.store.schema_types import (
     object_of,
 )
 
+MOST_PROBES: Final = 100  # probes of one queue that are remembered while nobody answers
 NAMED: Final = 1000  # jobs that an hour's account names; the rest is counted
 
 _CAPTURED: Final = object_of(["message", "epoch"], message=JOB, epoch=WHOLE)
@@ -165,6 +166,9 @@ ACCOUNT: Final = object_of(
 MARK: Final = object_of(
     ["_id", "at", "published", "seen", "left"], _id=WORD, at=DATE, published=DATE, seen=DATE, left=YES
 )
+AGE: Final = object_of(
+    ["_id"], _id=WORD, asked=DATE, answered=DATE, waiting=list_of(DATE, MOST_PROBES), took={"bsonType": "double"}
+)
 ACT: Final = object_of(
     ["_id", "kind", "at", "by", "why"],
     _id=JOB, kind=WORD, at=DATE, by=TEXT, why=TEXT, person=HASH, keep=DATE,
@@ -229,6 +233,7 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "controls": CONTROL,
     "accounts": ACCOUNT,
     "marks": MARK,
+    "ages": AGE,
     "acts": ACT,
     "requests": REQUEST,
     "held_mails": HELD_MAIL,
