@@ -12,6 +12,7 @@ from preklic_shared.registry import load_registry
 from preklic_workers import joblog, judging, probes
 from preklic_workers.burials import Burials
 from preklic_workers.probes import Probes
+from preklic_workers.recording import StoreRecorder
 from preklic_workers.roles import Worker
 from preklic_workers.upkeep import Upkeep
 from producing import Wire
@@ -21,7 +22,7 @@ from waiting import auntil
 EVERY = 0.05
 
 
-def told(queue="track"):
+def shown(queue="track"):
     """What the metric says now."""
     return QUEUE_AGE.labels(queue)._value.get()
 
@@ -29,7 +30,7 @@ def told(queue="track"):
 async def looked(asking):
     """One more round; the metric afterwards."""
     await asking.once()
-    return told()
+    return shown()
 
 
 async def test_the_age_grows_while_nobody_takes_from_a_queue_and_falls_when_somebody_does(
@@ -56,10 +57,10 @@ async def test_the_age_grows_while_nobody_takes_from_a_queue_and_falls_when_some
             # So it does when the broker cannot be asked.
             await auntil(lambda: joblog.depths(url)["track"] > 0)
             link.cut()
-            before = told()
+            before = shown()
             with pytest.raises(PublishError):
                 await until_raised(asking)
-            assert told() > before
+            assert shown() > before
             link.mend()
         finally:
             await asking.close()
@@ -86,12 +87,12 @@ async def until_raised(asking):
 
 async def test_a_probe_that_is_repeated_forged_or_given_out_too_often_changes_nothing(url, store, queues):
     now = store.mongo.now()
-    asked = probes.publication("track", now)
+    asked, told = probes.publication("track", now), StoreRecorder(store)
     for _ in range(2):
-        await probes.answer(store, "track", asked.body)
+        await told.probed("track", asked.body)
     # One from the year 9999 does not blind it for those that are asked later.
-    await probes.answer(store, "track", b'{"at": 253402300799999}')
-    await probes.answer(store, "track", b"{}")
+    await told.probed("track", b'{"at": 253402300799999}')
+    await told.probed("track", b"{}")
     await store.ages.note_asked(["track"], store.mongo.now())
     assert len((await store.ages.all())["track"].waiting) == 1
     # An answer that was quicker than the note of its question leaves nothing to wait for.

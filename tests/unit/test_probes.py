@@ -12,7 +12,7 @@ from preklic_workers import queue_ages
 from preklic_workers.burials import is_probe
 from preklic_workers.probes import EVERY, age, asked_of, due, publication, read
 from preklic_workers.store.ages import Probed
-from preklic_workers.store.validators import MOST_PROBES
+from preklic_workers.store.operating_validators import MOST_PROBES
 
 NOW = dt.datetime(2026, 11, 27, 12, tzinfo=dt.UTC)
 

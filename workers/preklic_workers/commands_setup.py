@@ -14,11 +14,13 @@ from pika.exceptions import AMQPChannelError
 from preklic_shared import jobs, topology_apply
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show, show_json
 from preklic_shared.publication import Unavailable as BrokerAway
+from preklic_shared.registry import Registry, load_registry
 from preklic_shared.settings import Settings
 from preklic_shared.topology import ROLES, definitions
-from preklic_workers import store
+from preklic_workers import starting, store
 from preklic_workers.store import schema as store_schema
 from preklic_workers.store.mongo import Mongo
+from preklic_workers.store.versions import Versions
 
 ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
 ends_with(store.Standalone, Code.USAGE, "start MongoDB with --replSet and initiate the set")
@@ -43,7 +45,7 @@ def apply() -> None:
     config = settings()
     topology_apply.apply(config.amqp_url)
     say("broker: exchanges, queues and bindings are there")
-    asyncio.run(_with_mongo(config, store_schema.apply))
+    asyncio.run(_with_mongo(config, lambda mongo: _apply_database(mongo, load_registry(config.registry))))
     say("database: collections, validators and indexes are there")
 
 
@@ -120,6 +122,13 @@ def database_drift(config: Settings) -> list[str]:
     """What the database lacks or has otherwise, a line each."""
     lines: list[str] = asyncio.run(_with_mongo(config, store_schema.check))
     return lines
+
+
+async def _apply_database(mongo: Mongo, registry: Registry) -> None:
+    await store_schema.apply(mongo)
+    mine = starting.fingerprint(registry)
+    if await Versions(mongo).apply_registry(registry.version, mine) != mine:
+        raise Stop(Code.FINDING, starting.mismatch(registry))
 
 
 def _schemas(job: type[jobs.Job]) -> dict[str, Any]:

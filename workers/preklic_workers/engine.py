@@ -7,7 +7,7 @@ No thread per job: each delivery is a task, and prefetch bounds how many there a
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,8 @@ from preklic_workers.batches import BATCH_LIMIT, Batches
 from preklic_workers.consumer import Consumer
 from preklic_workers.intake import Intake, Work
 from preklic_workers.outcomes import Done, Kept, Outcome, Refused
-from preklic_workers.runtime import Handler, Opened
+from preklic_workers.recorder import UNRECORDED, Recorder
+from preklic_workers.runtime import Handler, Lapsed, Opened
 
 log = structlog.get_logger()
 
@@ -31,15 +32,10 @@ log = structlog.get_logger()
 BATCH_PREFETCH = 2 * BATCH_LIMIT
 
 Observe = Callable[[str, str, str, float], None]
-OnProbe = Callable[[str, bytes], Awaitable[None]]
 
 
 def unobserved(_queue: str, _outcome: str, _reason: str, _seconds: float) -> None:
     """No metrics."""
-
-
-async def unprobed(_queue: str, _body: bytes) -> None:
-    """Nobody is told."""
 
 
 class Engine:
@@ -47,7 +43,7 @@ class Engine:
 
     Queues whose actors take batches bring up to BATCH_PREFETCH jobs instead.
     `opener` holds the role's sealing keys. `observe(queue, outcome, reason, seconds)` is called once for each
-    settled job, `on_probe(queue, body)` for each probe. `deadline` is how many seconds running jobs get at shutdown;
+    settled job. `recorder` keeps what no handler sees. `deadline` is how many seconds running jobs get at shutdown;
     what does not end in time stays unacked and goes to another worker.
     """
 
@@ -60,7 +56,7 @@ class Engine:
         concurrency: int = 64,
         opener: Opener | None = None,
         observe: Observe = unobserved,
-        on_probe: OnProbe = unprobed,
+        recorder: Recorder = UNRECORDED,
         deadline: float = 25.0,
         name: str = "preklic worker",
     ) -> None:
@@ -68,7 +64,7 @@ class Engine:
         self._broker = broker
         self._opener = opener
         self._observe = observe
-        self._on_probe = on_probe
+        self._recorder = recorder
         self._deadline = deadline
         self._handlers = runtime.handlers_of(broker)
         batched = {handler.queue for handler in self._handlers.values() if handler.batch}
@@ -76,6 +72,7 @@ class Engine:
         self._consumer = Consumer(url, prefetch, self._on_message, name=name)
         self._batches = Batches(self._process_batch, self._spawn)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._given_back = asyncio.Event()
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT, then finish. Any number of signals is one: a process group sends several.
@@ -109,6 +106,10 @@ class Engine:
         await self._consumer.close()
         self._broker.emit_after("worker_shutdown", self)
 
+    def give_back(self) -> None:
+        """Wait for no running job any longer while stopping: what has not ended goes to another worker."""
+        self._given_back.set()
+
     def channel_open(self) -> bool:
         """Whether jobs are being taken: for readiness."""
         return self._consumer.consuming()
@@ -120,7 +121,11 @@ class Engine:
 
     async def _finish(self, deadline: float) -> None:
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=deadline)
+            cut = asyncio.ensure_future(self._given_back.wait())
+            ended = asyncio.ensure_future(asyncio.wait(self._tasks))
+            await asyncio.wait([ended, cut], timeout=deadline, return_when=asyncio.FIRST_COMPLETED)
+            cut.cancel()
+            ended.cancel()
         unfinished = list(self._tasks)
         for task in unfinished:
             task.cancel()
@@ -138,7 +143,7 @@ class Engine:
         work = Work(delivery, current, method.delivery_tag, time.perf_counter())
         ready = runtime.read(delivery, self._handlers, self._opener)
         if not isinstance(ready, tuple):
-            self._spawn(self._settle(work, ready))
+            self._spawn(self._lapse(work, ready) if isinstance(ready, Lapsed) else self._settle(work, ready))
             return
         handler, opened = ready
         work.handler, work.opened = ready
@@ -159,8 +164,11 @@ class Engine:
             log.critical("settling failed", error=type(error).__name__)
 
     async def _answer_probe(self, current: Intake, queue: str, tag: int, body: bytes) -> None:
-        await self._on_probe(queue, body)
+        await self._recorder.probed(queue, body)
         current.ack(tag)
+
+    async def _lapse(self, work: Work, lapsed: Lapsed) -> None:
+        await self._settle(work, await self._recorder.lapsed(lapsed))
 
     async def _process(self, work: Work, handler: Handler, opened: Opened) -> None:
         signals.announce(self._broker, work)

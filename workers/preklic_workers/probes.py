@@ -12,7 +12,6 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from preklic_shared import telemetry
 from preklic_shared.ids import new_id
 from preklic_shared.job_fields import Millis
 from preklic_shared.jobs import ACTORS
@@ -20,9 +19,9 @@ from preklic_shared.metrics import QUEUE_AGE
 from preklic_shared.publication import Publication
 from preklic_shared.publisher import Publisher
 from preklic_shared.topology import ASK_SECONDS, PROBES
-from preklic_shared.wire import Malformed, check_size, convert, strict_json
-from preklic_workers.moments import millis, moment
-from preklic_workers.store import Store, Unavailable
+from preklic_shared.wire import check_size, convert, strict_json
+from preklic_workers.moments import millis
+from preklic_workers.store import Store
 from preklic_workers.store.ages import Probed
 
 EVERY: Final = 5.0  # seconds between probes of a queue that answers
@@ -32,8 +31,6 @@ _QUARTER: Final = 4
 _LONGEST: Final = 3600.0
 # So many rounds without a probe, and it is the asking that does not work.
 _MISSED: Final = 3
-
-log = telemetry.logger(__name__)
 
 
 class Probe(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -85,16 +82,6 @@ def asked_of(*, webhooks: bool) -> list[str]:
 def publication(queue: str, at: dt.datetime) -> Publication:
     """A probe for `queue`."""
     return Publication(PROBES, queue, msgspec.json.encode(Probe(at=millis(at))), new_id(), "probe")
-
-
-async def answer(store: Store, queue: str, body: bytes) -> None:
-    """A probe has come out of `queue`. What cannot be noted or read is dropped: the next one says it again."""
-    try:
-        await store.ages.note_answered(queue, moment(read(body).at))
-    except Unavailable:
-        log.warning("probe not noted", queue=queue)
-    except Malformed as error:
-        log.warning("probe unreadable", queue=queue, reason=error.reason)
 
 
 def read(body: bytes) -> Probe:

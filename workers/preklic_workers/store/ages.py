@@ -12,7 +12,7 @@ from typing import Any, Final
 from pymongo import UpdateOne
 
 from preklic_workers.store.mongo import DUPLICATE, Doc, Duplicate, Mongo, Unavailable
-from preklic_workers.store.validators import MOST_PROBES
+from preklic_workers.store.operating_validators import MOST_PROBES
 
 _NEVER: Final = dt.datetime.fromtimestamp(0, dt.UTC)
 

@@ -8,6 +8,7 @@ from preklic_workers.packing import GROUP, MOST_WAITING
 from preklic_workers.store.holding import MOST_HOLDS, MOST_KEPT
 from preklic_workers.store.mailing_validators import MAILINGS
 from preklic_workers.store.mongo import Doc
+from preklic_workers.store.operating_validators import OPERATING
 from preklic_workers.store.schema_types import (
     BYTES,
     DATE,
@@ -22,7 +23,6 @@ from preklic_workers.store.schema_types import (
     object_of,
 )
 
-MOST_PROBES: Final = 100  # probes of one queue that are remembered while nobody answers
 NAMED: Final = 1000  # jobs that an hour's account names; the rest is counted
 
 _CAPTURED: Final = object_of(["message", "epoch"], message=JOB, epoch=WHOLE)
@@ -166,9 +166,6 @@ ACCOUNT: Final = object_of(
 MARK: Final = object_of(
     ["_id", "at", "published", "seen", "left"], _id=WORD, at=DATE, published=DATE, seen=DATE, left=YES
 )
-AGE: Final = object_of(
-    ["_id"], _id=WORD, asked=DATE, answered=DATE, waiting=list_of(DATE, MOST_PROBES), took={"bsonType": "double"}
-)
 ACT: Final = object_of(
     ["_id", "kind", "at", "by", "why"],
     _id=JOB, kind=WORD, at=DATE, by=TEXT, why=TEXT, person=HASH, keep=DATE,
@@ -233,7 +230,7 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "controls": CONTROL,
     "accounts": ACCOUNT,
     "marks": MARK,
-    "ages": AGE,
+    **OPERATING,
     "acts": ACT,
     "requests": REQUEST,
     "held_mails": HELD_MAIL,
