@@ -20,9 +20,9 @@ _NOT_FOUND = 404
 class Finding:
     """One difference between broker and topology; `detail` is the broker's own words."""
 
-    kind: Literal["exchange", "queue"]
+    kind: Literal["exchange", "queue", "binding"]
     name: str
-    problem: Literal["missing", "differs"]
+    problem: Literal["missing", "differs", "extra"]
     detail: str
 
 
@@ -52,6 +52,12 @@ def check(url: str) -> list[Finding]:
             for finding in (*exchanges, *(_check_queue(connection, queue) for queue in queues(version)))
             if finding is not None
         ]
+
+
+def version_of(url: str) -> tuple[int, ...]:
+    """Major and minor version of the broker. Raises Unavailable."""
+    with _connected(url) as connection:
+        return server_version(connection)
 
 
 def absent(url: str, role: str) -> list[str]:

@@ -63,8 +63,7 @@ class Engine:
         self.publisher = Publisher(url, name=f"{name} publisher")
         self._broker = broker
         self._opener = opener
-        self._observe = observe
-        self._recorder = recorder
+        self._observe, self._recorder = observe, recorder
         self._deadline = deadline
         self._handlers = runtime.handlers_of(broker)
         batched = {handler.queue for handler in self._handlers.values() if handler.batch}
