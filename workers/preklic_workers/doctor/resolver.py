@@ -1,11 +1,11 @@
 """DNS as asked at one given server, and at no other: what a receiver would see may differ from this host's own view."""
 
 import ipaddress
-from typing import Final
+from typing import Any, Final
 
 import dns.exception
 import dns.resolver
-from dns.rdatatype import MX, TXT
+from dns.rdatatype import MX, TXT, RdataType
 
 SECONDS: Final = 5.0  # for one question with all its tries
 _PORT: Final = 53
@@ -40,7 +40,7 @@ class Resolver:
         records = sorted(self._ask(name, MX), key=lambda record: record.preference)
         return [record.exchange.to_text(omit_final_dot=True).removesuffix(".") for record in records]
 
-    def _ask(self, name: str, kind: int) -> list[object]:
+    def _ask(self, name: str, kind: RdataType) -> list[Any]:
         try:
             found = self._resolver.resolve(f"{name}.", kind, search=False)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
