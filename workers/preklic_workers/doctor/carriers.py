@@ -62,20 +62,25 @@ async def meet(relay: Relay, helo: str, *, seconds: float = SECONDS) -> list[Fin
             with suppress(aiosmtplib.SMTPException):  # however it says good-bye
                 await client.quit()
             return found
-    except TimeoutError:
-        return [
-            Finding(f"{place} did not answer within {seconds:.0f} s", _NO_MAIL, "is it slow, or does a firewall drop?")
-        ]
-    except ssl.SSLCertVerificationError as error:
-        mend = "renew its certificate, name it by a host that the certificate has, or set ca_file in [[relays]]"
-        return [Finding(f"{place} cannot prove itself: {error.verify_message}", _NO_MAIL, mend)]
-    except ssl.SSLError as error:
-        return [Finding(f"{place} fails at TLS: {error.reason}", _NO_MAIL, "it must speak TLS 1.2 or newer")]
-    except (aiosmtplib.SMTPException, OSError) as error:
-        mend = f"is it running, and may this host reach it? try: nc -vz {relay.host} {relay.port}"
-        return [Finding(f"{place} cannot be spoken to: {type(error).__name__}", _NO_MAIL, mend)]
+    except (TimeoutError, aiosmtplib.SMTPException, OSError) as error:
+        return [_fault(error, relay, place, seconds)]
     finally:
         client.close()
+
+
+def _fault(error: Exception, relay: Relay, place: str, seconds: float) -> Finding:
+    match error:
+        case TimeoutError() | aiosmtplib.SMTPTimeoutError():
+            what, mend = f"did not answer within {seconds:.0f} s", "is it slow, or does a firewall drop?"
+        case ssl.SSLCertVerificationError():
+            what = f"cannot prove itself: {error.verify_message}"
+            mend = "renew its certificate, name a host that it has, or set ca_file in [[relays]]"
+        case ssl.SSLError():
+            what, mend = f"fails at TLS: {error.reason}", "it must speak TLS 1.2 or newer"
+        case _:
+            what = f"cannot be spoken to: {type(error).__name__}"
+            mend = f"is it running, and may this host reach it? try: nc -vz {relay.host} {relay.port}"
+    return Finding(f"{place} {what}", _NO_MAIL, mend)
 
 
 async def _secured(relay: Relay, client: aiosmtplib.SMTP, place: str) -> list[Finding]:
