@@ -79,7 +79,7 @@ def restores(patient: Patient) -> Iterator[Seen]:
     config = patient.config
     switches = looking.with_store(lambda opened, _: opened.controls.all())
     if any(switch.name == store.RESTORED and switch.stopped for switch in switches):
-        yield Finding("a backup was restored: all mail is closed", _CLOSED, "preklic restore-check --reason ...")
+        yield Finding("a backup was restored: all mail is closed", _CLOSED, "preklic restore-check")
     if not upkeep_is_here(config):
         return
     if config.state_dir is None:
@@ -89,7 +89,7 @@ def restores(patient: Patient) -> Iterator[Seen]:
     state, ring = state_of(config), ring_of(config, "upkeep")
     tombstones = Tombstones(state, ring.blind)
     if not looking.with_store(lambda opened, _: Incarnation(opened.controls, state, tombstones).look()):
-        yield Finding("the database is not the one of the last mark", _CLOSED, "preklic restore-check --reason ...")
+        yield Finding("the database is not the one of the last mark", _CLOSED, "preklic restore-check")
 
 
 def upkeep_is_here(config: Settings) -> bool:
