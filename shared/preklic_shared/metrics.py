@@ -26,7 +26,8 @@ JOB_SECONDS: Final = Histogram(
 )
 QUEUE_AGE: Final = Gauge(
     "preklic_queue_age_seconds",
-    "Age of the oldest job that was delivered last, by queue. "
+    "How long the head of a queue has waited, by queue, as upkeep's probes find it: it grows while nobody takes from "
+    "it, and while the broker cannot be asked. Take the maximum over all upkeeps; scale a role by it. "
     "Page when revoke is over 60 (bulk sending closes then), or send.now over 300.",
     ("queue",),
     registry=REGISTRY,

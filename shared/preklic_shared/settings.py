@@ -77,6 +77,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     outbox: Path | None = None
     bulk_closes_after: Annotated[float, Meta(ge=5, le=86_400)] = 60
     concurrency: Annotated[int, Meta(ge=1, le=4096)] = 256
+    drain_seconds: Annotated[float, Meta(ge=0, le=900)] = 25
     trusted_proxies: tuple[str, ...] = ()
     own_hosts: tuple[str, ...] = ()
     relays: tuple[Relay, ...] = ()

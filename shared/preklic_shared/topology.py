@@ -17,6 +17,8 @@ RETURN = "return"
 DEAD = "dead"
 LOG = "jobs.log"
 MARKS = "marks"
+# A probe asks how old the head of a queue is. Only upkeep may write here, and no log is bound.
+PROBES = "probes"
 
 QUEUES = ("send.now", "send.bulk", "track", "revoke", "record", "campaign", "ask", "webhooks")
 # Seconds that each tier holds a job, by the value of its `tier` header.
@@ -80,7 +82,8 @@ class Role:
     tags: str = ""
 
 
-EXCHANGES = (Exchange(JOBS, "topic"), Exchange(RETRY, "headers"), Exchange(RETURN, "direct"), Exchange(DEAD, "fanout"))
+_KINDS = {JOBS: "topic", RETRY: "headers", RETURN: "direct", PROBES: "direct", DEAD: "fanout"}
+EXCHANGES = tuple(Exchange(name, kind) for name, kind in _KINDS.items())
 
 _INTAKE = r"send\.now|send\.bulk|track|revoke|record"
 _SETTLE = "^(retry|dead)$"
@@ -96,7 +99,7 @@ ROLES: Mapping[str, Role] = {
     "answer": Role(write=r"^(retry|dead|amq\.default)$", read="^ask$"),
     "campaign": Role(write="^(jobs|retry|dead)$", read="^campaign$", keys=r"^(send\.now|send\.bulk|void)$"),
     "upkeep": Role(
-        write="^(jobs|retry|dead)$", read=r"^(dead|jobs\.log)$", keys=rf"^({_INTAKE}|campaign|webhooks|void)$"
+        write="^(jobs|retry|dead|probes)$", read=r"^(dead|jobs\.log)$", keys=rf"^({_INTAKE}|campaign|webhooks|void)$"
     ),
     "webhook": Role(write=_SETTLE, read="^webhooks$"),
     "ledger": Role(),  # it works on the database alone
@@ -108,11 +111,8 @@ def queues(version: tuple[int, ...] = (3, 10)) -> tuple[Queue, ...]:
     """Every queue, with the arguments that this version of RabbitMQ understands."""
     work = [Queue(name, _work_arguments(name, version)) for name in QUEUES]
     tiers = [Queue(tier_queue(tier), _tier_arguments(seconds)) for tier, seconds in TIERS.items()]
-    log = {
-        "x-queue-type": "stream",
-        "x-max-age": f"{LOG_DAYS}D",
-        "x-stream-max-segment-size-bytes": LOG_SEGMENT_BYTES,
-    }
+    log: dict[str, Any] = {"x-queue-type": "stream", "x-max-age": f"{LOG_DAYS}D"}
+    log["x-stream-max-segment-size-bytes"] = LOG_SEGMENT_BYTES
     dead = _refusing() | _unlimited(version)
     marks = {"x-queue-type": "quorum", "x-message-ttl": MARK_SECONDS * 1000, "x-delivery-limit": DELIVERY_LIMIT}
     return (*work, *tiers, Queue(DEAD, dead), Queue(MARKS, marks), Queue(LOG, log))
@@ -121,9 +121,8 @@ def queues(version: tuple[int, ...] = (3, 10)) -> tuple[Queue, ...]:
 def bindings() -> tuple[Binding, ...]:
     """Every binding, each by an explicit key: a catch-all would hide unroutable jobs from `mandatory`."""
     return (
-        *(Binding(JOBS, name, name) for name in QUEUES),
+        *(Binding(exchange, name, name) for exchange in (JOBS, RETURN, PROBES) for name in QUEUES),
         *(Binding(JOBS, LOG, key) for key in LOGGED),
-        *(Binding(RETURN, name, name) for name in QUEUES),
         *(Binding(RETRY, tier_queue(tier), "", {"x-match": "all", "tier": tier}) for tier in TIERS),
         Binding(DEAD, DEAD, ""),
         Binding(JOBS, MARKS, MARK),

@@ -1,5 +1,6 @@
 """Declares the topology over AMQP, or says where a broker differs from it. Nobody else declares anything."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker
 
 from preklic_shared.amqp import connection_parameters
 from preklic_shared.publication import Unavailable
-from preklic_shared.topology import EXCHANGES, Exchange, Queue, bindings, queues
+from preklic_shared.topology import EXCHANGES, ROLES, Exchange, Queue, bindings, queues
 
 _NOT_FOUND = 404
 
@@ -19,9 +20,9 @@ _NOT_FOUND = 404
 class Finding:
     """One difference between broker and topology; `detail` is the broker's own words."""
 
-    kind: Literal["exchange", "queue"]
+    kind: Literal["exchange", "queue", "binding"]
     name: str
-    problem: Literal["missing", "differs"]
+    problem: Literal["missing", "differs", "extra"]
     detail: str
 
 
@@ -51,6 +52,33 @@ def check(url: str) -> list[Finding]:
             for finding in (*exchanges, *(_check_queue(connection, queue) for queue in queues(version)))
             if finding is not None
         ]
+
+
+def version_of(url: str) -> tuple[int, ...]:
+    """Major and minor version of the broker. Raises Unavailable."""
+    with _connected(url) as connection:
+        return server_version(connection)
+
+
+def absent(url: str, role: str) -> list[str]:
+    """The exchanges and queues that `role` writes and reads and that are not there. Any user may ask. Unavailable."""
+    rights = ROLES[role]
+    with _connected(url) as connection:
+        version = server_version(connection)
+        read = [queue.name for queue in queues(version) if re.search(rights.read, queue.name)]
+        written = [exchange.name for exchange in EXCHANGES if re.search(rights.write, exchange.name)]
+        missing = [f"queue {name}" for name in read if not _there(connection, "queue_declare", name)]
+        return missing + [f"exchange {name}" for name in written if not _there(connection, "exchange_declare", name)]
+
+
+def _there(connection: Any, declare: str, name: str) -> bool:
+    channel = connection.channel()
+    try:
+        getattr(channel, declare)(name, passive=True)
+    except ChannelClosedByBroker as closed:
+        return bool(closed.reply_code != _NOT_FOUND)
+    channel.close()
+    return True
 
 
 def server_version(connection: Any) -> tuple[int, ...]:

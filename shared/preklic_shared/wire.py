@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
-from preklic_shared.ids import is_id
+from preklic_shared.job_fields import JobId, Millis, Producer
 from preklic_shared.jobs import ACTORS, PAYLOADS, CampaignPayload, EnrichPayload, Job, Payload, SendJob, SendPayload
 
 _T = TypeVar("_T")
@@ -41,12 +41,24 @@ class Malformed(ValueError):
 
 
 class NewerVersion(Exception):
-    """A known kind in a version that this worker does not know yet; it is parked until `expires`."""
+    """A known `kind` in a version that this process does not know yet; it is parked until it expires.
 
-    def __init__(self, job_id: str, expires: int) -> None:
+    Of `header` all is known that no version may change: id, producer, at, expires.
+    """
+
+    def __init__(self, kind: str, header: "Newer") -> None:
         super().__init__("newer version")
-        self.job_id = job_id
-        self.expires = expires
+        self.kind = kind
+        self.header = header
+
+
+class Newer(msgspec.Struct, frozen=True, kw_only=True):
+    """What every version of a job has, whatever else it brings. Times are milliseconds since 1970."""
+
+    id: JobId
+    producer: Producer
+    at: Millis
+    expires: Millis
 
 
 def encode(job: Job, actor: str) -> bytes:
@@ -155,11 +167,8 @@ def check_keys(value: object, depth: int = 0) -> None:
 
 def _job(kind: type[Job], fields: dict[str, Any]) -> Job:
     version = fields.get("v", 1)
-    expires = fields.get("expires")
-    job_id = fields.get("id")
-    newer = type(version) is int and version > kind.VERSION
-    if newer and type(expires) is int and isinstance(job_id, str) and is_id(job_id):
-        raise NewerVersion(job_id, expires)
+    if type(version) is int and version > kind.VERSION:
+        raise NewerVersion(kind.KIND, convert(fields, Newer, "job"))
     return convert(fields, kind, "job")
 
 

@@ -219,14 +219,14 @@ def _audit(system: System, report: Report, database: Any) -> None:
     seen = evidence(report.published, states, ledger, report.exposed)
     report.states = Counter(states[job] for job in report.published if job in states)
     report.bodies = sum(seen.bodies.values())
-    unacked = _unacked(system)
+    unacked = unacked_in(system)
     report.wrong += violations(seen) + at_rest(database.persons.find({}, {"open": 1}), states, unacked)
     report.account = system.run("account", role="upkeep", expect=None)
     told = json.loads(system.run("account", "--json", role="upkeep", expect=None))
     report.wrong += [f"account: {told['unaccounted']} jobs are unaccounted"] * (told["unaccounted"] != 0)
 
 
-def _unacked(system: System) -> dict[str, int]:
+def unacked_in(system: System) -> dict[str, int]:
     """Unacked messages by queue. The broker's figures are seconds old: what is not 0 is looked at again for a while."""
 
     def left() -> dict[str, int]:

@@ -22,7 +22,7 @@ def test_applied_twice_nothing_differs(amqp_url):
 
 def test_check_says_what_is_missing_and_declares_nothing(amqp_url):
     missing = {finding.name for finding in check(amqp_url)}
-    assert missing == {queue.name for queue in topology.queues()} | {"jobs", "retry", "return", "dead"}
+    assert missing == {queue.name for queue in topology.queues()} | {exchange.name for exchange in topology.EXCHANGES}
     assert {finding.name for finding in check(amqp_url)} == missing
 
 
@@ -106,6 +106,10 @@ def test_each_user_publishes_only_its_kinds_and_under_its_own_name(rabbit, vhost
     assert not may("website", "track", exchange="")
     assert not may("website", "send.now", user=users["gateway"])
     assert not may("campaign", "revoke")
+    assert may("upkeep", "track", exchange="probes")
+    assert not may("website", "track", exchange="probes")
+    assert not may("gateway", "track", exchange="probes")
+    assert not may("track", "track", exchange="probes")
 
 
 def test_a_role_reads_its_own_queue_alone(rabbit, vhost, users):

@@ -138,12 +138,15 @@ async def test_a_withdrawal_is_never_given_up(queues, url):
     assert queues.ready("dead") == 0
 
 
-@pytest.mark.parametrize(("expires", "queue"), [(HOUR, "retry.10m"), (-1, "dead")])
-async def test_a_newer_version_is_parked_until_it_expires(queues, url, expires, queue):
+@pytest.mark.parametrize(
+    ("age", "expires", "queue"),
+    [(0, HOUR, "retry.5s"), (60_000, HOUR, "retry.2m"), (HOUR, HOUR, "retry.10m"), (HOUR, 20_000, "retry.30s")],
+)
+async def test_a_newer_version_is_parked_until_it_expires(queues, url, age, expires, queue):
     seen = []
     async with working(url, {"track": returning(Done(), seen)}):
         message = envelope()
-        message["kwargs"]["job"] |= {"v": 2, "new_field": 1, "expires": now() + expires}
+        message["kwargs"]["job"] |= {"v": 2, "new_field": 1, "at": now() - age, "expires": now() + expires}
         queues.put(json.dumps(message).encode())
         await auntil(lambda: queues.ready(queue), what=f"it lies in {queue}")
     ((properties, _),) = queues.take(queue)

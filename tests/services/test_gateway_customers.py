@@ -50,7 +50,7 @@ def settings(amqp_url, sealed, tmp_path):
 @pytest.fixture
 async def http(settings, sealed, free_port, amqp_url, store):
     """A client of a gateway whose questions a real answerer takes."""
-    handler = as_actor(Answer(store, REGISTRY, RING.blind).ask, "ask")
+    handler = as_actor(Answer(store, REGISTRY, RING.blind).ask)
     with Served(settings, free_port) as served:
         async with (
             working(amqp_url, {"ask": handler}, opener=sealed.opener),

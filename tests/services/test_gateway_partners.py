@@ -73,7 +73,7 @@ async def filled(store):
 @pytest.mark.clause("U4", guard="preklic_workers.figures:of_campaign")
 async def test_a_partner_sees_the_counts_of_its_own_campaign_alone(served, amqp_url, store):
     await filled(store)
-    handler = as_actor(Answer(store, REGISTRY, RING.blind).ask, "ask")
+    handler = as_actor(Answer(store, REGISTRY, RING.blind).ask)
     headers = {"authorization": f"Bearer {SECRET}"}
     async with working(amqp_url, {"ask": handler}), httpx.AsyncClient(base_url=served.url, headers=headers) as http:
         told = (await http.get("/v1/partners/statistics")).json()["data"]
@@ -97,7 +97,7 @@ async def test_a_partners_token_reaches_no_address_no_id_and_no_small_count(serv
         "/v1/customers/check": {"address": ANA},
         "/v1/consents/withdraw": {"person": ANA, "reason": "asked"},
     }
-    handler = as_actor(Answer(store, REGISTRY, RING.blind).ask, "ask")
+    handler = as_actor(Answer(store, REGISTRY, RING.blind).ask)
     headers = {"authorization": f"Bearer {SECRET}"}
     reached = set()
     async with working(amqp_url, {"ask": handler}), httpx.AsyncClient(base_url=served.url, headers=headers) as http:

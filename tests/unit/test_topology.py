@@ -84,6 +84,13 @@ def allowed(role, key):
     return re.fullmatch(topology.ROLES[role].keys.removeprefix("^").removesuffix("$"), key) is not None
 
 
+def test_a_probe_goes_where_jobs_go_and_into_no_log():
+    bound = {(queue, key) for exchange, queue, key in BINDINGS if exchange == "probes"}
+    assert bound == {(queue, queue) for queue in topology.QUEUES}
+    writers = [role for role, rights in topology.ROLES.items() if re.search(rights.write, "probes")]
+    assert writers == ["upkeep", "topology"]
+
+
 def test_who_may_write_which_kind():
     for key in ("send.now", "send.bulk", "revoke", "record", "track", "void"):
         assert allowed("website", key)

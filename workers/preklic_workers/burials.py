@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from preklic_shared import telemetry
 from preklic_shared.ids import is_id, new_id
-from preklic_shared.topology import DEAD, QUEUES
+from preklic_shared.topology import DEAD, PROBES, QUEUES
 from preklic_workers.intake import Intake
 from preklic_workers.store import DeadLetter, Unavailable
 from preklic_workers.taker import Taker
@@ -28,6 +28,9 @@ class Burials(Taker):
         self._upkeep = upkeep
 
     def _on_message(self, current: Intake, _queue: str, method: Any, properties: Any, body: bytes, /) -> None:
+        if is_probe(properties.headers or {}):
+            current.ack(method.delivery_tag)
+            return
         letter = letter_from(body, properties.message_id, properties.headers or {}, properties.user_id)
         self._spawn(self._bury(letter, current, method.delivery_tag))
 
@@ -54,6 +57,17 @@ def letter_from(body: bytes, message_id: str | None, headers: dict[str, Any], us
     return dataclasses.replace(letter, id=f"{job}.{int(letter.at.timestamp() * 1000)}")
 
 
+def is_probe(headers: dict[str, Any]) -> bool:
+    """Whether the broker buried a probe, given out too often: it is no job. Its own word on it comes first."""
+    return _death(headers).get("exchange") == PROBES
+
+
+def _death(headers: dict[str, Any]) -> dict[str, Any]:
+    """What the broker says of the last death of a job that it buried itself; empty for a dead letter of ours."""
+    deaths = headers.get("x-death")
+    return deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}
+
+
 def _by_the_broker(headers: dict[str, Any], user: str | None) -> dict[str, Any]:
     """What the broker says of a job that it buried itself (expired, delivery limit), in our words.
 
@@ -61,8 +75,7 @@ def _by_the_broker(headers: dict[str, Any], user: str | None) -> dict[str, Any]:
     """
     if "x-death" not in headers:
         return headers
-    deaths = headers["x-death"]
-    death = deaths[0] if isinstance(deaths, list) and deaths and isinstance(deaths[0], dict) else {}
+    death = _death(headers)
     reason = death.get("reason") if death.get("reason") in _DEATHS else "unknown"
     queue = death.get("queue") if death.get("queue") in QUEUES else ""
     at = death.get("time")

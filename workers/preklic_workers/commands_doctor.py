@@ -1,166 +1,124 @@
-"""`preklic doctor`: is everything as it must be, and how to mend what is not."""
+"""`preklic doctor`: is everything as it must be, why it matters, and how to mend what is not."""
 
-import datetime as dt
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Final
 
 import typer
+from rich.console import Console
 
-from preklic_shared import topology_apply
-from preklic_shared.cli import Code, Json, settings, show
+from preklic_shared.cli import Code, Json, Stop, settings, show
 from preklic_shared.publication import Unavailable as BrokerAway
-from preklic_shared.registry import RegistryError, load_registry
-from preklic_shared.sealing import Sealer, SealingError
-from preklic_shared.settings import Settings
-from preklic_workers import keyfiles, looking, store
-from preklic_workers.commands_setup import database_drift, hidden
-from preklic_workers.incarnation import Incarnation
-from preklic_workers.keydir import ROLES, KeyDirError, check
-from preklic_workers.rings import directory_of, ring_of
-from preklic_workers.smtp.routes import contracted, days_left
-from preklic_workers.state_dir import state_of
-from preklic_workers.tombstones import Broken, Tombstones
+from preklic_shared.registry import RegistryError
+from preklic_shared.sealing import SealingError
+from preklic_workers import store
+from preklic_workers.doctor import broker, carriers, database, keys, records
+from preklic_workers.doctor.finding import Check, Finding, Patient, Seen, Unseen
+from preklic_workers.doctor.resolver import Resolver
+from preklic_workers.keydir import KeyDirError
+from preklic_workers.management import NoManagement
+from preklic_workers.tombstones import Broken
 
-LATE_DAYS = 33
-WARN_DAYS = 30
-_RENEW = "renew it, and set valid_to in [[processors]]"
-# What a check may raise, and how to mend it.
-_MENDS: tuple[tuple[type[Exception], str], ...] = (
-    (BrokerAway, "start RabbitMQ, or set PREKLIC_AMQP_URL"),
-    (store.Standalone, "start mongod with --replSet NAME, then rs.initiate(): majority writes need a replica set"),
-    (store.Unavailable, "start MongoDB, or set PREKLIC_MONGO_URL"),
-    (KeyDirError, "see the message; keys are made with: preklic keys init"),
-    (SealingError, "preklic keys publish, and copy the file to the producers"),
-    (Broken, "restore STATE_DIR from its own backup, then: preklic restore-check"),
-    (RegistryError, "mend the registry file; the message names the key"),
+CHECKS: Final = (
+    Check("registry", database.registry),
+    Check("broker", broker.examine),
+    Check("topology", broker.topology),
+    Check("permissions", broker.permissions),
+    Check("database", database.examine),
+    Check("clock", database.clocks),
+    Check("keys", keys.directories),
+    Check("sealing", keys.sealing),
+    Check("epochs", keys.epochs),
+    Check("restores", database.restores),
+    Check("relays", carriers.examine),
+    Check("dns", records.examine),
+)
+_COLUMNS: Final = ("check", "state", "what", "why", "mend")
+# What a check may raise: why it matters, and how to mend it.
+_STANDALONE: Final = "start mongod with --replSet NAME, then rs.initiate(): majority writes need a replica set"
+_RAISED: Final[tuple[tuple[type[Exception], str, str], ...]] = (
+    (BrokerAway, "nothing is published and nothing taken", "start RabbitMQ, or set PREKLIC_AMQP_URL"),
+    (store.Standalone, "no write would be certain", _STANDALONE),
+    (
+        store.Unavailable,
+        "no mail leaves: nobody can be asked for permission",
+        "start MongoDB, or set PREKLIC_MONGO_URL",
+    ),
+    (KeyDirError, "a role without its keys does not start", "see the message; keys are made with: preklic keys init"),
+    (SealingError, "producers refuse to publish", "preklic keys publish, and copy the file to the producers"),
+    (
+        Broken,
+        "no restore can be told from the right database",
+        "restore STATE_DIR from its backup, then: preklic restore-check",
+    ),
+    (RegistryError, "nothing starts without the policy", "mend the registry file; the message names the key"),
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that must be so. `run` yields problems, each with how to mend it."""
+def doctor(
+    *,
+    only: Annotated[str, typer.Option(help="Look at these alone, with commas between: relays,dns.")] = "",
+    resolver: Annotated[str, typer.Option(help="Ask this DNS server, and no other: HOST or HOST:PORT.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Look at all that this host can see: what is wrong, why it matters, and what mends it. Ends with 1 if anything is.
 
-    name: str
-    run: Callable[[Settings], Iterator[tuple[str, str]]]
+    What cannot be seen from here is said, and is no fault. Mail is never begun, and nothing is changed.
 
-
-def doctor(*, as_json: Json = False) -> None:
-    """Check registry, broker, topology, database, keys and relays. Ends with 1 when something is wrong.
-
-    Example: `preklic doctor --json`
+    Example: `preklic doctor --only relays,dns --resolver 9.9.9.9`
     """
-    rows = [row for check in CHECKS for row in examine(check, settings())]
-    show(rows, ("check", "result", "mend"), title="Doctor", as_json=as_json)
-    if any(row["result"] != "good" for row in rows):
+    patient = Patient(settings(), _resolver(resolver))
+    rows = [row for check in chosen(only) for row in _watched(check, patient)]
+    show(rows, _COLUMNS, title="Doctor", as_json=as_json)
+    if any(row["state"] == "finding" for row in rows):
         raise typer.Exit(Code.FINDING)
 
 
-def examine(check: Check, config: Settings) -> list[dict[str, str]]:
-    """The rows of one check: `good`, or a problem each with how to mend it."""
+def chosen(only: str) -> Sequence[Check]:
+    """The checks of these names, in their own order; all of them for no name. Stop for a name that is none."""
+    names = {name.strip() for name in only.split(",") if name.strip()}
+    known = [check.name for check in CHECKS]
+    if strange := sorted(names - set(known)):
+        raise Stop(Code.USAGE, f"there is no check {', '.join(strange)}", f"checks: {', '.join(known)}")
+    return [check for check in CHECKS if not names or check.name in names]
+
+
+def examine(check: Check, patient: Patient) -> list[dict[str, str]]:
+    """The rows of one check: `good`, or each finding, or what could not be seen."""
+    seen: list[Seen] = []
     try:
-        problems = list(check.run(config))
-    except tuple(kind for kind, _ in _MENDS) as error:
-        mend = next(text for kind, text in _MENDS if isinstance(error, kind))
-        problems = [(f"{type(error).__name__}: {error}", mend)]
-    found = [{"check": check.name, "result": problem, "mend": mend} for problem, mend in problems]
-    return found or [{"check": check.name, "result": "good", "mend": ""}]
+        seen.extend(check.run(patient))
+    except NoManagement as error:
+        seen.append(Unseen(str(error), error.mend))
+    except tuple(kind for kind, _, _ in _RAISED) as error:
+        why, mend = next((why, mend) for kind, why, mend in _RAISED if isinstance(error, kind))
+        seen.append(Finding(f"{type(error).__name__}: {error}", why, mend))
+    return [_row(check.name, one) for one in seen] or [_row(check.name, None)]
 
 
-def _registry(config: Settings) -> Iterator[tuple[str, str]]:
-    load_registry(config.registry)
-    return iter(())
+def _row(check: str, seen: Seen | None) -> dict[str, str]:
+    match seen:
+        case None:
+            return {"check": check, "state": "good", "what": "", "why": "", "mend": ""}
+        case Unseen(what, mend):
+            return {"check": check, "state": "unseen", "what": what, "why": "", "mend": mend}
+        case Finding(what, why, mend):
+            return {"check": check, "state": "finding", "what": what, "why": why, "mend": mend}
 
 
-def _broker(config: Settings) -> Iterator[tuple[str, str]]:
-    for finding in topology_apply.check(config.amqp_url):
-        if not hidden(finding):  # it is there; comparing more is for `topology check`
-            yield f"{finding.kind} {finding.name} {finding.problem}", _mend_topology(finding.problem)
+def _watched(check: Check, patient: Patient) -> list[dict[str, str]]:
+    if not sys.stderr.isatty():
+        return examine(check, patient)
+    with Console(stderr=True).status(f"looking at {check.name}"):
+        return examine(check, patient)
 
 
-def _database(config: Settings) -> Iterator[tuple[str, str]]:
-    for line in database_drift(config):
-        yield line, "preklic topology apply"
-
-
-def _keys(config: Settings) -> Iterator[tuple[str, str]]:
-    if config.key_dir is None:
-        yield "PREKLIC_KEY_DIR is not set", "name the root of the roles' key directories (preklic keys init)"
-        return
-    held = {role: config.key_dir / role for role in ROLES if (config.key_dir / role).is_dir()}
-    if config.key_dir.name in ROLES:
-        held[config.key_dir.name] = config.key_dir
-    if not held:
-        yield f"{config.key_dir} holds no role's directory", "preklic keys init"
-    for role, directory in held.items():
-        check(directory, role)
-
-
-def _sealing(config: Settings) -> Iterator[tuple[str, str]]:
-    if config.sealing_keys is None:
-        yield "PREKLIC_SEALING_KEYS is not set", "name the file that `preklic keys publish` writes"
-        return
-    pin = None if config.sealing_pin is None else bytes.fromhex(config.sealing_pin)
-    left = Sealer.load(config.sealing_keys, pin).expires / 1000 - dt.datetime.now(dt.UTC).timestamp()
-    if left < dt.timedelta(days=1).total_seconds():
-        yield f"the sealing keys expire in {max(left, 0) / 3600:.0f} h", "preklic keys publish"
-    if pin is None:
-        yield "PREKLIC_SEALING_PIN is not set", "pin the signer: the line that `preklic keys publish` prints"
-
-
-def _restores(config: Settings) -> Iterator[tuple[str, str]]:
-    switches = looking.with_store(lambda opened, _: opened.controls.all())
-    if any(switch.name == store.RESTORED and switch.stopped for switch in switches):
-        yield "a backup was restored: all mail is closed", "preklic restore-check"
-    if not upkeep_is_here(config):
-        return
-    if config.state_dir is None:
-        yield "PREKLIC_STATE_DIR is not set: no restore is noticed", "name a directory outside MongoDB and its backups"
-        return
-    state, ring = state_of(config), ring_of(config, "upkeep")
-    tombstones = Tombstones(state, ring.blind)
-    if not looking.with_store(lambda opened, _: Incarnation(opened.controls, state, tombstones).look()):
-        yield "the database is not the one of the last mark", "preklic restore-check"
-
-
-def _epochs(config: Settings) -> Iterator[tuple[str, str]]:
-    if config.key_dir is None or not keyfiles.is_root(config.key_dir):
-        return
-    days = keyfiles.epoch_age(config.key_dir, dt.datetime.now(dt.UTC)) / dt.timedelta(days=1)
-    if days > LATE_DAYS:
-        yield f"the epoch keys are {days:.0f} days old: erasure is final within 35", "preklic keys epoch turn"
-
-
-def upkeep_is_here(config: Settings) -> bool:
-    """Whether this host has the keys of `upkeep`."""
-    return config.key_dir is not None and (directory_of(config, "upkeep") / "root.ed25519").exists()
-
-
-def _relays(config: Settings) -> Iterator[tuple[str, str]]:
-    if not config.relays:
-        yield "there is no relay", "name one in [[relays]], and its company in [[processors]]"
-    companies = {processor.name: processor for processor in config.processors}
-    today = dt.datetime.now(dt.UTC).date()
-    for relay in config.relays:
-        company = companies.get(relay.processor)
-        if company is None or not contracted(company, today):
-            yield f"the relay {relay.name} has no processor under contract today", "mend [[processors]] (clause U8)"
-        elif (left := days_left(company, today)) < WARN_DAYS:
-            yield f"the contract with {company.name} ends in {left} days; then {relay.name} sends nothing", _RENEW
-
-
-def _mend_topology(problem: str) -> str:
-    if problem == "missing":
-        return "preklic topology apply"
-    return "its arguments are for ever: move its jobs, delete it, then preklic topology apply"
-
-
-CHECKS = (
-    Check("registry", _registry),
-    Check("broker and topology", _broker),
-    Check("database", _database),
-    Check("key directories", _keys),
-    Check("sealing keys", _sealing),
-    Check("epoch keys", _epochs),
-    Check("restores", _restores),
-    Check("relays and processors", _relays),
-)
+def _resolver(place: str) -> Resolver | None:
+    if not place:
+        return None
+    try:
+        return Resolver(place)
+    except ValueError:
+        raise Stop(
+            Code.USAGE, f"{place} is no DNS server", "give its IP address: 9.9.9.9, 127.0.0.1:5353, [::1]:53"
+        ) from None

@@ -16,7 +16,7 @@ from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show,
 from preklic_shared.ids import is_id
 from preklic_shared.publication import Unavailable as BrokerAway
 from preklic_shared.registry import load_registry
-from preklic_workers import answers, joblog, judging, looking, relaylog, store
+from preklic_workers import answers, joblog, judging, looking, queue_ages, relaylog, store
 from preklic_workers.accounting import Account, Compared
 from preklic_workers.reasons import meaning
 from preklic_workers.store.accounts import Accounts
@@ -43,17 +43,14 @@ def queues(
     watch: Annotated[bool, typer.Option("--watch", help="Show again every 2 seconds until Ctrl-C.")] = False,
     as_json: Json = False,
 ) -> None:
-    """How many jobs are ready in each queue, retry tier and among the dead letters.
+    """How many jobs are ready in each queue, retry tier and among the dead letters, and how long the oldest has waited.
 
     Example: `preklic queues --watch`
     """
-    url = settings().amqp_url
-    if as_json:
-        show_json(joblog.depths(url))
-    elif watch:
-        _watch(url)
-    else:
-        Console().print(_depth_table(joblog.depths(url)))
+    if watch and not as_json:
+        _watch()
+    rows = _queue_rows()
+    show(rows if as_json else queue_ages.told(rows), queue_ages.COLUMNS, title="Queues", as_json=as_json)
 
 
 def why(
@@ -146,18 +143,27 @@ def account_table(result: Account) -> Table:
     return table
 
 
-def _watch(url: str) -> None:
-    with Live(_depth_table(joblog.depths(url))) as live:
+def _watch() -> None:
+    with Live(_queue_table()) as live:
         while True:
             time.sleep(_EVERY)
-            live.update(_depth_table(joblog.depths(url)))
+            live.update(_queue_table())
 
 
-def _depth_table(depths: Mapping[str, int]) -> Table:
-    table = Table("queue", "ready", title="Queues", title_justify="left")
-    for name, count in depths.items():
-        table.add_row(name, "absent" if count < 0 else str(count))
+def _queue_table() -> Table:
+    table = Table(*queue_ages.COLUMNS, title="Queues", title_justify="left")
+    for row in queue_ages.told(_queue_rows()):
+        table.add_row(*row.values())
     return table
+
+
+def _queue_rows() -> list[dict[str, Any]]:
+    """What the broker says, and what the store knows beside it; a store that is away hides the ages alone."""
+    depths = joblog.depths(settings().amqp_url)
+    try:
+        return looking.with_store(lambda opened, _: queue_ages.look(opened, depths))
+    except store.Unavailable:
+        return queue_ages.rows(depths, {}, dt.datetime.now(dt.UTC))
 
 
 def _explain(job: str, found: Mapping[str, Any]) -> None:

@@ -14,11 +14,15 @@ from pika.exceptions import AMQPChannelError
 from preklic_shared import jobs, topology_apply
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show, show_json
 from preklic_shared.publication import Unavailable as BrokerAway
+from preklic_shared.registry import Registry, load_registry
 from preklic_shared.settings import Settings
 from preklic_shared.topology import ROLES, definitions
-from preklic_workers import store
+from preklic_workers import binding_drift, starting, store
+from preklic_workers.doctor.broker import hidden
+from preklic_workers.management import Management, NoManagement
 from preklic_workers.store import schema as store_schema
 from preklic_workers.store.mongo import Mongo
+from preklic_workers.store.versions import Versions
 
 ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
 ends_with(store.Standalone, Code.USAGE, "start MongoDB with --replSet and initiate the set")
@@ -43,13 +47,15 @@ def apply() -> None:
     config = settings()
     topology_apply.apply(config.amqp_url)
     say("broker: exchanges, queues and bindings are there")
-    asyncio.run(_with_mongo(config, store_schema.apply))
+    asyncio.run(_with_mongo(config, lambda mongo: _apply_database(mongo, load_registry(config.registry))))
     say("database: collections, validators and indexes are there")
 
 
 @topology.command()
 def check(*, as_json: Json = False) -> None:
-    """Show what is missing or differs; changes nothing. Ends with 1 when something does.
+    """Show what is missing, differs, or is there although nobody declared it; changes nothing. Ends with 1 if any does.
+
+    Bindings are compared over PREKLIC_MANAGEMENT_URL; without it they are not, and that is said.
 
     Example: `preklic topology check --json`
     """
@@ -98,7 +104,7 @@ def schema(
 
 def drift(config: Settings) -> list[dict[str, str]]:
     """What broker and database lack or have otherwise, as rows of where, name, problem and detail."""
-    findings = topology_apply.check(config.amqp_url)
+    findings = topology_apply.check(config.amqp_url) + _binding_drift(config)
     if any(hidden(one) for one in findings):
         raise Stop(
             Code.POLICY, f"the user {config.producer} may not compare arguments", "run it as the AMQP user topology"
@@ -111,15 +117,25 @@ def drift(config: Settings) -> list[dict[str, str]]:
     return found + [{"where": "database", "name": "", "problem": "differs", "detail": line} for line in lacking]
 
 
-def hidden(finding: topology_apply.Finding) -> bool:
-    """Whether it is there and this user may not see more of it (403)."""
-    return finding.detail.startswith("ACCESS_REFUSED")
+def _binding_drift(config: Settings) -> list[topology_apply.Finding]:
+    try:
+        return binding_drift.look(Management(config))
+    except NoManagement as error:
+        say(f"bindings were not compared: {error}; {error.mend}", err=True)
+        return []
 
 
 def database_drift(config: Settings) -> list[str]:
     """What the database lacks or has otherwise, a line each."""
     lines: list[str] = asyncio.run(_with_mongo(config, store_schema.check))
     return lines
+
+
+async def _apply_database(mongo: Mongo, registry: Registry) -> None:
+    await store_schema.apply(mongo)
+    mine = starting.fingerprint(registry)
+    if await Versions(mongo).apply_registry(registry.version, mine) != mine:
+        raise Stop(Code.FINDING, starting.mismatch(registry))
 
 
 def _schemas(job: type[jobs.Job]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from preklic_shared import telemetry
 from preklic_shared.registry import Registry
 from preklic_shared.settings import Settings, SettingsError
-from preklic_workers import audit, campaigning, complaints, days, rounds, scheduling, send
+from preklic_workers import audit, campaigning, complaints, days, probes, rounds, scheduling, send
 from preklic_workers.again import Again
 from preklic_workers.answer import Answer
 from preklic_workers.audit import Audit
@@ -29,6 +29,7 @@ from preklic_workers.ledger.sequencing import Sequencer, origin_of
 from preklic_workers.mailing import Mailer
 from preklic_workers.marks import MarksTaker
 from preklic_workers.measured import Handler, observe_reply
+from preklic_workers.probes import Probes
 from preklic_workers.record import Record
 from preklic_workers.revoke import Revoke
 from preklic_workers.rounds import Rounds
@@ -187,10 +188,12 @@ def upkeep_duty(means: Means) -> Duty:
         Again("statistics", Days(means.store).once, days.EVERY),
         *Custody(means.settings, means.store, means.ring).rounds(),
     ]
+    asking = Probes(url, means.store, probes.asked_of(webhooks=bool(means.settings.webhooks_out)))
+    again.append(Again("probes", asking.once, probes.EVERY))
     told = Feed(means.store, means.settings.webhooks_out, url)
     if means.settings.webhooks_out:
         again.append(Again("webhooks", told.once, feed.EVERY))
-    return Duty(beside=[Burials(url, upkeep), *again], close=[told.close])
+    return Duty(beside=[Burials(url, upkeep), *again], close=[told.close, asking.close])
 
 
 def webhook_duty(means: Means) -> Duty:

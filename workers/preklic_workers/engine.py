@@ -17,12 +17,14 @@ from dramatiq import Broker
 from preklic_shared.publication import Publication
 from preklic_shared.publisher import Publisher
 from preklic_shared.sealing import Opener
+from preklic_shared.topology import PROBES
 from preklic_workers import intake, runtime, settle, signals
 from preklic_workers.batches import BATCH_LIMIT, Batches
 from preklic_workers.consumer import Consumer
 from preklic_workers.intake import Intake, Work
 from preklic_workers.outcomes import Done, Outcome, Refused
-from preklic_workers.runtime import Handler, Opened
+from preklic_workers.recorder import UNRECORDED, Recorder
+from preklic_workers.runtime import Handler, Lapsed, Opened
 
 log = structlog.get_logger()
 
@@ -41,8 +43,8 @@ class Engine:
 
     Queues whose actors take batches bring up to BATCH_PREFETCH jobs instead.
     `opener` holds the role's sealing keys. `observe(queue, outcome, reason, seconds)` is called once for each
-    settled job. `deadline` is how many seconds running jobs get at shutdown; what does not end in time stays
-    unacked and goes to another worker.
+    settled job. `recorder` keeps what no handler sees. `deadline` is how many seconds running jobs get at shutdown;
+    what does not end in time stays unacked and goes to another worker.
     """
 
     def __init__(
@@ -54,13 +56,14 @@ class Engine:
         concurrency: int = 64,
         opener: Opener | None = None,
         observe: Observe = unobserved,
+        recorder: Recorder = UNRECORDED,
         deadline: float = 25.0,
         name: str = "preklic worker",
     ) -> None:
         self.publisher = Publisher(url, name=f"{name} publisher")
         self._broker = broker
         self._opener = opener
-        self._observe = observe
+        self._observe, self._recorder = observe, recorder
         self._deadline = deadline
         self._handlers = runtime.handlers_of(broker)
         batched = {handler.queue for handler in self._handlers.values() if handler.batch}
@@ -68,6 +71,7 @@ class Engine:
         self._consumer = Consumer(url, prefetch, self._on_message, name=name)
         self._batches = Batches(self._process_batch, self._spawn)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._given_back = asyncio.Event()
 
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT, then finish. Any number of signals is one: a process group sends several.
@@ -101,6 +105,10 @@ class Engine:
         await self._consumer.close()
         self._broker.emit_after("worker_shutdown", self)
 
+    def give_back(self) -> None:
+        """Wait for no running job any longer while stopping: what has not ended goes to another worker."""
+        self._given_back.set()
+
     def channel_open(self) -> bool:
         """Whether jobs are being taken: for readiness."""
         return self._consumer.consuming()
@@ -112,7 +120,11 @@ class Engine:
 
     async def _finish(self, deadline: float) -> None:
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=deadline)
+            cut = asyncio.ensure_future(self._given_back.wait())
+            ended = asyncio.ensure_future(asyncio.wait(self._tasks))
+            await asyncio.wait([ended, cut], timeout=deadline, return_when=asyncio.FIRST_COMPLETED)
+            cut.cancel()
+            ended.cancel()
         unfinished = list(self._tasks)
         for task in unfinished:
             task.cancel()
@@ -121,13 +133,16 @@ class Engine:
             await asyncio.gather(*unfinished, return_exceptions=True)
 
     def _on_message(self, current: Intake, queue: str, method: Any, properties: Any, body: bytes) -> None:
+        if method.exchange == PROBES:
+            self._spawn(self._answer_probe(current, queue, method.delivery_tag, body))
+            return
         delivery = runtime.delivery_of(queue, method, properties, body, current.alive)
         if properties.reply_to is not None:
             delivery.reply = partial(self._reply, properties.reply_to, properties.correlation_id)
         work = Work(delivery, current, method.delivery_tag, time.perf_counter())
         ready = runtime.read(delivery, self._handlers, self._opener)
         if not isinstance(ready, tuple):
-            self._spawn(self._settle(work, ready))
+            self._spawn(self._lapse(work, ready) if isinstance(ready, Lapsed) else self._settle(work, ready))
             return
         handler, opened = ready
         work.handler, work.opened = ready
@@ -146,6 +161,13 @@ class Engine:
         if not task.cancelled() and (error := task.exception()) is not None:
             # The delivery stays unacked: it comes again when this channel closes.
             log.critical("settling failed", error=type(error).__name__)
+
+    async def _answer_probe(self, current: Intake, queue: str, tag: int, body: bytes) -> None:
+        await self._recorder.probed(queue, body)
+        current.ack(tag)
+
+    async def _lapse(self, work: Work, lapsed: Lapsed) -> None:
+        await self._settle(work, await self._recorder.lapsed(lapsed))
 
     async def _process(self, work: Work, handler: Handler, opened: Opened) -> None:
         signals.announce(self._broker, work)

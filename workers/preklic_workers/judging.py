@@ -9,6 +9,7 @@ from typing import Final
 from preklic_shared.ids import is_id
 from preklic_workers import joblog, looking
 from preklic_workers.accounting import Account, Compared, account, compare
+from preklic_workers.probes import without
 from preklic_workers.store import Store
 
 _LOOK_AGAIN: Final = 0.5  # seconds; a job that is being claimed right now is recorded within that
@@ -43,7 +44,8 @@ async def judge(store: Store, url: str, part: Logged, patience: float = 0.0) -> 
     """
     deadline = asyncio.get_running_loop().time() + patience
     while True:
-        depths = await asyncio.to_thread(joblog.depths, url)
+        asked = await store.ages.waiting()
+        depths = without(await asyncio.to_thread(joblog.depths, url), asked)
         result = account(part.jobs, part.void, await looking.states(store, list(part.jobs)), depths)
         if result.unaccounted == 0 or asyncio.get_running_loop().time() >= deadline:
             return result

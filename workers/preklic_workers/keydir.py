@@ -43,6 +43,7 @@ class KeyDirError(Exception):
     def __init__(self, path: Path, problem: str, mend: str) -> None:
         super().__init__(f"{path}: {problem}; {mend}")
         self.path = path
+        self.mend = mend
 
 
 @dataclass(frozen=True, slots=True)

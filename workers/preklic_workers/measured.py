@@ -1,6 +1,5 @@
-"""What the metrics learn of a role's work: the age of what it takes, how each job ends, what relays answer."""
+"""What the metrics learn of a role's work: how each job ends, what relays answer."""
 
-import time
 from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
@@ -10,13 +9,10 @@ from preklic_shared import metrics
 Handler = Callable[[Any], Awaitable[Any]]
 
 
-def as_actor(handler: Handler, queue: str) -> Any:
-    """A plain coroutine function, which is what dramatiq takes; methods and partials are not. It notes the age."""
-    age = metrics.QUEUE_AGE.labels(queue)
+def as_actor(handler: Handler) -> Any:
+    """A plain coroutine function, which is what dramatiq takes; methods and partials are not."""
 
     async def run(opened: Any) -> Any:
-        oldest = min(one.job.at for one in opened) if isinstance(opened, list) else opened.job.at
-        age.set(max(0.0, time.time() - oldest / 1000))
         return await handler(opened)
 
     return run

@@ -43,6 +43,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "unknown_wording": "the proof names a wording that the registry does not have in that language",
     "no_contract": "the purpose is for existing customers, and the proof is of no contract",
     "too_many_fields": "the person has as many fields in this group as one person may have",
+    "newer_version": "a newer release published it, and no worker of that release took it in time",
     "key_gone": "the key that the job was sealed to has been destroyed, or was never this role's",
     "tampered": "the job's clear header was changed after sealing",
     "webhook_failed": "the receiver of this webhook did not take it within a day (preklic webhooks list)",

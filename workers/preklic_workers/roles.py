@@ -1,7 +1,6 @@
 """The composition root: settings -> key ring -> store -> duty -> actors -> engine, for each role."""
 
 import asyncio
-import signal
 from collections.abc import Sequence
 
 import dramatiq
@@ -13,11 +12,14 @@ from preklic_shared.health import Health
 from preklic_shared.jobs import ACTORS
 from preklic_shared.registry import load_registry
 from preklic_shared.settings import Settings
+from preklic_workers.draining import Draining
 from preklic_workers.duties import DUTIES, Means, Part
 from preklic_workers.engine import Engine
 from preklic_workers.holding import Holding
 from preklic_workers.measured import as_actor, observe_job
+from preklic_workers.recording import StoreRecorder
 from preklic_workers.rings import ring_of
+from preklic_workers.starting import check_database, check_topology
 from preklic_workers.store import open_store
 from preklic_workers.store.holders import Holders
 
@@ -40,11 +42,16 @@ class Worker:
 
     @classmethod
     async def open(cls, role: str, settings: Settings) -> "Worker":
-        """A worker that is ready to start. Raises SettingsError, KeyDirError, store.Unavailable, store.Standalone."""
-        ring = ring_of(settings, role)
+        """A worker that is ready to start.
+
+        Raises SettingsError, KeyDirError, RegistryError, store.Unavailable, store.Standalone, NotReady.
+        """
+        ring, registry = ring_of(settings, role), load_registry(settings.registry)
+        await asyncio.to_thread(check_topology, settings.amqp_url, role)
         store = await open_store(settings, ring)
         try:
-            return cls(role, Means(settings, load_registry(settings.registry), store, ring))
+            await check_database(store.mongo, registry)
+            return cls(role, Means(settings, registry, store, ring))
         except BaseException:
             store.close()
             raise
@@ -62,6 +69,12 @@ class Worker:
         self._broker.close()
         self._store.close()
 
+    def give_back(self) -> None:
+        """While it stops: wait for no running job any longer."""
+        for part in self._parts:
+            if isinstance(part, Engine):
+                part.give_back()
+
     def ready(self) -> bool:
         """Whether every part takes what it should."""
         return all(getattr(part, "channel_open", bool_true)() for part in self._parts)
@@ -71,7 +84,7 @@ class Worker:
             declare = dramatiq.actor(
                 broker=self._broker, actor_name=name, queue_name=ACTORS[name][1], batch=name in self._duty.batch
             )
-            declare(as_actor(handler, ACTORS[name][1]))
+            declare(as_actor(handler))
         return Engine(
             self._broker,
             means.settings.amqp_url,
@@ -79,6 +92,8 @@ class Worker:
             concurrency=max(means.settings.concurrency, self._duty.places),
             opener=means.ring.opener,
             observe=observe_job,
+            recorder=StoreRecorder(means.store),
+            deadline=means.settings.drain_seconds,
             name=f"preklic {self.role}",
         )
 
@@ -89,10 +104,9 @@ def bool_true() -> bool:
 
 
 async def work(roles: Sequence[str], settings: Settings) -> None:
-    """Run these roles until SIGTERM or SIGINT; any number of signals is one (a process group sends several)."""
-    stopping = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    """Run these roles until SIGTERM or SIGINT, then finish the jobs under way; a later signal gives them back."""
+    draining = Draining()
+    draining.listen()
     workers: list[Worker] = []
     health = None
     try:
@@ -101,12 +115,32 @@ async def work(roles: Sequence[str], settings: Settings) -> None:
             workers.append(worker)
             await worker.start()
         if settings.metrics_port is not None:
-            health = Health(settings.metrics_port, lambda: {worker.role: worker.ready() for worker in workers})
+            health = Health(settings.metrics_port, lambda: readiness(workers, draining=draining.begun))
         spare_the_collector()
         log.info("worker started", role=" ".join(roles), port=health.port if health else None)
-        await stopping.wait()
+        await draining.asked()
+        log.info("worker draining", role=" ".join(roles))
     finally:
-        await asyncio.gather(*(worker.stop() for worker in workers))
+        await _stop(workers, draining)
         if health is not None:
             health.close()
+        draining.close()
     log.info("worker stopped", role=" ".join(roles))
+
+
+def readiness(workers: Sequence[Worker], *, draining: bool) -> dict[str, bool]:
+    """Whether each role takes jobs; none does once the process was asked to end."""
+    return {worker.role: worker.ready() and not draining for worker in workers}
+
+
+async def _stop(workers: Sequence[Worker], draining: Draining) -> None:
+    """Let all of them finish at once; give back what is left when that is asked."""
+
+    async def give_back() -> None:
+        await draining.cut()
+        for worker in workers:
+            worker.give_back()
+
+    cutting = asyncio.create_task(give_back())
+    await asyncio.gather(*(worker.stop() for worker in workers))
+    cutting.cancel()

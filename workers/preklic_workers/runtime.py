@@ -1,7 +1,8 @@
 """From the bytes of a delivery to an outcome: decode, judge, unseal, call the handler. No broker in here.
 
 What is wrong with a job ends as `Dead` with a typed reason: bad_envelope, bad_options, unknown_actor, wrong_queue,
-malformed, too_large, clock, impostor, key_gone, tampered, unexpected. A newer version waits in a tier.
+malformed, too_large, clock, impostor, key_gone, tampered, unexpected. A newer version waits in a tier for a worker that
+knows it.
 """
 
 import time
@@ -15,17 +16,18 @@ from dramatiq import Broker
 from msgspec import structs
 
 from preklic_shared import wire
-from preklic_shared.jobs import Job, Payload, RevokeJob
+from preklic_shared.jobs import AskJob, Job, Payload, RevokeJob
 from preklic_shared.sealing import KeyGone, Opener, Tampered
 from preklic_shared.topology import RETURN, role_of
 from preklic_workers import backoff
 from preklic_workers.origins import fault
-from preklic_workers.outcomes import Dead, Outcome, RetryLater
+from preklic_workers.outcomes import Dead, Outcome, Refused, RetryLater
 
 # Clocks of websites differ; a job from further ahead would outlive a later withdrawal.
 CLOCK_SKEW_MS = 5 * 60 * 1000
-# How long a newer version waits before the next look, in seconds: a deployment is under way.
-PARKED_SECONDS = 600
+# How long a newer version waits before the next look, in seconds: as long as it has waited already, a deployment is
+# under way. Nothing measures what waits in a tier, so a no is looked at often.
+PARKED_LEAST, PARKED_MOST, PARKED_NO = 5, 600, 30
 _FRAMES = 8
 
 log = structlog.get_logger()
@@ -92,9 +94,16 @@ def handlers_of(broker: Broker) -> dict[str, Handler]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Lapsed:
+    """A job of a newer version whose time is over: nobody here could read it, and nobody will need it."""
+
+    newer: wire.NewerVersion
+
+
 def read(
     delivery: Delivery, handlers: Mapping[str, Handler], opener: Opener | None
-) -> tuple[Handler, Opened] | Dead | RetryLater:
+) -> tuple[Handler, Opened] | Dead | Refused | RetryLater | Lapsed:
     """The handler and what it gets; or how the job ends without one. Never raises."""
     now = int(time.time() * 1000)
     try:
@@ -102,8 +111,8 @@ def read(
     except wire.Malformed as error:
         return Dead(error.reason, error.field)
     except wire.NewerVersion as newer:
-        delivery.message_id = newer.job_id
-        return park(newer, now, unending=delivery.queue == RevokeJob.KIND)
+        delivery.message_id = newer.header.id
+        return park(newer, now, delivery.published_by)
     except KeyGone:
         return Dead("key_gone", "key")
     except Tampered:
@@ -134,14 +143,21 @@ def _read(
     )
 
 
-def park(newer: wire.NewerVersion, now: int, *, unending: bool = False) -> Dead | RetryLater:
+def park(newer: wire.NewerVersion, now: int, published_by: str | None) -> Dead | Refused | RetryLater | Lapsed:
     """A newer version waits for a newer worker until it expires; its attempts are not counted.
 
-    `unending`: a withdrawal does not expire.
+    A withdrawal does not expire; a question is over before anybody else could answer it.
     """
-    if newer.expires <= now and not unending:
-        return Dead("newer_version")
-    return RetryLater(PARKED_SECONDS, "newer_version", count=False)
+    header = newer.header
+    if is_impostor(header.producer, published_by):
+        return Dead("impostor", "job.producer")
+    if newer.kind == AskJob.KIND:
+        return Refused("newer_version")
+    unending = newer.kind == RevokeJob.KIND
+    if header.expires <= now and not unending:
+        return Lapsed(newer)
+    most = PARKED_NO if unending else min(PARKED_MOST, (header.expires - now) / 1000)
+    return RetryLater(min(max((now - header.at) / 1000, PARKED_LEAST), most), "newer_version", count=False)
 
 
 def check_clock(job: Job, now: int) -> None:
@@ -152,8 +168,13 @@ def check_clock(job: Job, now: int) -> None:
 
 def check_producer(job: Job, published_by: str | None) -> None:
     """A website speaks for itself alone: the producer in the header is the user that the broker checked."""
-    if published_by is not None and role_of(published_by) == "website" and job.producer != published_by:
+    if is_impostor(job.producer, published_by):
         raise wire.Malformed("impostor", "job.producer")
+
+
+def is_impostor(producer: str, published_by: str | None) -> bool:
+    """Whether a website says that it is another producer than the user that the broker checked."""
+    return published_by is not None and role_of(published_by) == "website" and producer != published_by
 
 
 def bounded(job: Job, now: int) -> Job:

@@ -9,6 +9,7 @@ from typing import Protocol
 from preklic_workers.keyring import KeyRing
 from preklic_workers.moments import millis, moment
 from preklic_workers.store.acts import Act, Acts, Fact
+from preklic_workers.store.ages import Ages
 from preklic_workers.store.asking import Asking
 from preklic_workers.store.campaigns import Campaign, Campaigns
 from preklic_workers.store.claims import Busy, Claim, ClaimAnswer, Claimed, Conflict, Ended
@@ -166,6 +167,7 @@ class Store:
     dead: DeadLetters
     controls: Controls
     marks: Marks
+    ages: Ages
     vault: Vault
     acts: Acts
     erasures: Erasures
@@ -224,6 +226,7 @@ async def open_store(settings: Place, ring: KeyRing) -> Store:
         dead=DeadLetters(mongo),
         controls=controls,
         marks=Marks(mongo),
+        ages=Ages(mongo),
         vault=vault,
         acts=Acts(mongo),
         erasures=Erasures(mongo, persons, vault),

@@ -4,6 +4,7 @@ from preklic_workers.store import floors
 from preklic_workers.store.indexes import INDEXES, KEY_INDEXES
 from preklic_workers.store.mongo import Doc, Mongo
 from preklic_workers.store.validators import VALIDATORS
+from preklic_workers.store.versions import Versions
 
 
 async def apply(mongo: Mongo) -> None:
@@ -18,6 +19,7 @@ async def apply(mongo: Mongo) -> None:
             await mongo[name].create_index(index.keys, name=index.name, **index.options)
     for index in KEY_INDEXES:
         await mongo.keys().create_index(index.keys, name=index.name, **index.options)
+    await Versions(mongo).applied()
 
 
 async def check(mongo: Mongo) -> list[str]:

@@ -80,7 +80,8 @@ class TimedMails:
 
     async def due(self, until: dt.datetime, limit: int) -> list[Timed]:
         """Those whose time comes until then, the longest first."""
-        docs = await self._schedule.find({"campaign": None, "at": {"$lte": until}} | _OF_MAIL, sort=[("at", 1)], limit=limit)
+        where = {"campaign": None, "at": {"$lte": until}} | _OF_MAIL
+        docs = await self._schedule.find(where, sort=[("at", 1)], limit=limit)
         return [_timed(doc) for doc in docs]
 
     async def published(self, mails: Sequence[Timed]) -> None:

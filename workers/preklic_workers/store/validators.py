@@ -10,6 +10,7 @@ from preklic_workers.store.holding import MOST_HOLDS, MOST_KEPT
 from preklic_workers.store.ledger_validators import LEAVES, LEDGER, REPLY
 from preklic_workers.store.mailing_validators import MAILINGS
 from preklic_workers.store.mongo import Doc
+from preklic_workers.store.operating_validators import OPERATING
 from preklic_workers.store.schema_types import (
     BYTES,
     DATE,
@@ -227,6 +228,7 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "controls": CONTROL,
     "accounts": ACCOUNT,
     "marks": MARK,
+    **OPERATING,
     "acts": ACT,
     "requests": REQUEST,
     "held_mails": HELD_MAIL,
