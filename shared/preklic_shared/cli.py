@@ -182,6 +182,8 @@ def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, title: st
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return ""
     return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, dt.datetime) else str(value)
 
 

@@ -21,7 +21,7 @@ from preklic_shared.registry import Purpose, Registry
 from preklic_workers.mailing import Mailer, Mailing
 from preklic_workers.moments import millis
 from preklic_workers.segments import BadSegment, parse
-from preklic_workers.store import Store
+from preklic_workers.store import Store, switches
 from preklic_workers.store.campaigns import Addressee, Campaign
 
 EVERY: Final = 0.5  # seconds between looks for something to do
@@ -64,6 +64,8 @@ class FanOut:
             log.error("a campaign waits: its purpose, template or segment is none", template=campaign.template)
             await self.store.campaigns.move(campaign.name, ["running"], "paused")
             return False
+        if await self.store.controls.stopped(f"campaign:{campaign.name}", *switches(purpose)) is not None:
+            return False  # its mails would wait in tiers, for a while or for ever
         room = self._room(campaign)
         if room < 1 or await self.depth.of(purpose.lane) > DEEP:
             return False

@@ -16,7 +16,7 @@ from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show,
 from preklic_shared.ids import is_id
 from preklic_shared.publication import Unavailable as BrokerAway
 from preklic_shared.registry import load_registry
-from preklic_workers import answers, joblog, judging, looking, relaylog, store
+from preklic_workers import answers, joblog, judging, looking, paused, relaylog, store
 from preklic_workers.accounting import Account, Compared
 from preklic_workers.reasons import meaning
 from preklic_workers.store.accounts import Accounts
@@ -43,17 +43,17 @@ def queues(
     watch: Annotated[bool, typer.Option("--watch", help="Show again every 2 seconds until Ctrl-C.")] = False,
     as_json: Json = False,
 ) -> None:
-    """How many jobs are ready in each queue, retry tier and among the dead letters.
+    """How many jobs are ready in each queue, retry tier and among the dead letters, and which queues are paused.
 
     Example: `preklic queues --watch`
     """
-    url = settings().amqp_url
+    if watch and not as_json:
+        _watch()
+    rows = _queue_rows()
     if as_json:
-        show_json(joblog.depths(url))
-    elif watch:
-        _watch(url)
+        show_json(rows)
     else:
-        Console().print(_depth_table(joblog.depths(url)))
+        Console().print(_queue_table(rows))
 
 
 def why(
@@ -146,17 +146,28 @@ def account_table(result: Account) -> Table:
     return table
 
 
-def _watch(url: str) -> None:
-    with Live(_depth_table(joblog.depths(url))) as live:
+def _watch() -> None:
+    with Live(_queue_table(_queue_rows())) as live:
         while True:
             time.sleep(_EVERY)
-            live.update(_depth_table(joblog.depths(url)))
+            live.update(_queue_table(_queue_rows()))
 
 
-def _depth_table(depths: Mapping[str, int]) -> Table:
-    table = Table("queue", "ready", title="Queues", title_justify="left")
-    for name, count in depths.items():
-        table.add_row(name, "absent" if count < 0 else str(count))
+def _queue_rows() -> list[dict[str, Any]]:
+    """What the broker says, and beside it what the store knows; a store that is away hides that alone."""
+    depths = joblog.depths(settings().amqp_url)
+    rows = [{"queue": name, "ready": count} for name, count in depths.items()]
+    try:
+        return paused.beside(rows, looking.with_store(lambda opened, _: opened.controls.all()))
+    except store.Unavailable:
+        return paused.beside(rows, None)
+
+
+def _queue_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table("queue", "ready", "paused", title="Queues", title_justify="left")
+    for row in rows:
+        ready = "absent" if row["ready"] < 0 else str(row["ready"])
+        table.add_row(row["queue"], ready, escape(paused.told(row["paused"])))
     return table
 
 
