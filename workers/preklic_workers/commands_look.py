@@ -1,4 +1,4 @@
-"""`preklic queues`, `why`, `account`: what stands where, and why."""
+"""`preklic queues`, `account`: what stands where."""
 
 import datetime as dt
 import time
@@ -12,13 +12,11 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show, show_json
-from preklic_shared.ids import is_id
+from preklic_shared.cli import Code, Json, ends_with, say, settings, show, show_json
 from preklic_shared.publication import Unavailable as BrokerAway
 from preklic_shared.registry import load_registry
 from preklic_workers import answers, joblog, judging, looking, paused, relaylog, store
 from preklic_workers.accounting import Account, Compared
-from preklic_workers.reasons import meaning
 from preklic_workers.store.accounts import Accounts
 
 ends_with(BrokerAway, Code.AWAY, "is RabbitMQ running, and PREKLIC_AMQP_URL right? try: preklic doctor")
@@ -54,26 +52,6 @@ def queues(
         show_json(rows)
     else:
         Console().print(_queue_table(rows))
-
-
-def why(
-    job: Annotated[str, typer.Argument(help="The job's id, as its receipt says.")],
-    *,
-    as_json: Json = False,
-) -> None:
-    """What became of one job, step by step, with the reason in words.
-
-    Example: `preklic why 0193a1b2-...`
-    """
-    if not is_id(job):
-        raise Stop(Code.USAGE, "that is no job id", "an id has 36 characters, lower case, as the receipt shows it")
-    found = looking.with_store(lambda opened, _: looking.about(opened, job))
-    if as_json:
-        show_json({"job": job, **found})
-    elif found:
-        _explain(job, found)
-    if not found:
-        raise Stop(Code.FINDING, f"nothing is recorded of {job}", "it may still be queued: preklic queues")
 
 
 def account(
@@ -169,55 +147,3 @@ def _queue_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         ready = "absent" if row["ready"] < 0 else str(row["ready"])
         table.add_row(row["queue"], ready, escape(paused.told(row["paused"])))
     return table
-
-
-def _explain(job: str, found: Mapping[str, Any]) -> None:
-    message = found.get("message", {})
-    say(f"[bold]{job}[/]")
-    if message:
-        _say_state(message)
-        _say_history(message.get("history", ()))
-    if receipt := found.get("withdrawal"):
-        _say_receipt(receipt)
-    if letters := found.get("dead"):
-        show(
-            letters,
-            ("_id", "queue", "actor", "reason", "field", "attempts", "state"),
-            title="Dead letters",
-            as_json=False,
-        )
-
-
-def _say_state(message: Mapping[str, Any]) -> None:
-    what = " ".join(str(message[name]) for name in ("kind", "purpose", "template") if message.get(name))
-    reason = message.get("reason")
-    say(f"  {escape(what)}: [bold]{message['state']}[/]" + (f", {escape(reason)}" if reason else ""))
-    if reason:
-        say(f"  [dim]{meaning(reason)}[/]")
-    for name in ("relay", "processor", "reply"):
-        if message.get(name):
-            say(f"  {name}: {escape(str(message[name]))}")
-
-
-def _say_history(history: Sequence[Mapping[str, Any]]) -> None:
-    for entry in history:
-        reason = f" ({escape(entry['reason'])})" if entry.get("reason") else ""
-        said = f" by {escape(entry['by'])}: {escape(entry.get('why', ''))}" if entry.get("by") else ""
-        say(f"    {entry['at']:%Y-%m-%d %H:%M:%S.%f} epoch {entry.get('epoch', 0)} {entry['state']}{reason}{said}")
-
-
-def _say_receipt(receipt: Mapping[str, Any]) -> None:
-    say(f"  withdrawal of {', '.join(receipt.get('purposes', ()))}: {escape(str(receipt.get('reason', '')))}")
-    for name in ("accepted", "closed", "applied"):
-        at = receipt.get(name)
-        after = f", {receipt[f'{name}_after']:.3f} s after it was accepted" if f"{name}_after" in receipt else ""
-        say(f"    {name}: " + (f"{at:%Y-%m-%d %H:%M:%S.%f}{after}" if at else "not yet"))
-    _say_hand_overs("hand-overs it waited for", receipt.get("waited", ()))
-    _say_hand_overs("hand-overs it could not wait for, their mail may be out", receipt.get("listed", ()))
-
-
-def _say_hand_overs(what: str, hand_overs: Sequence[Mapping[str, Any]]) -> None:
-    if hand_overs:
-        say(f"    {what}:")
-    for one in hand_overs:
-        say(f"      {one['message']} epoch {one['epoch']}")

@@ -28,11 +28,11 @@ def end_of(until: str | None, span: str | None, now: dt.datetime) -> dt.datetime
 def _moment(text: str) -> dt.datetime:
     try:
         at = dt.datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise ValueError("--until is a time with its zone, as in 2026-12-01T09:00+01:00")
-    return at.astimezone(dt.UTC)
+        if at.tzinfo is not None:
+            return at.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("--until is a time with its zone, as in 2026-12-01T09:00+01:00")
 
 
 def _span(text: str) -> dt.timedelta:
