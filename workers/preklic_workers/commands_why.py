@@ -58,6 +58,8 @@ def why(
     """
     if (job is None) == (subject is None):
         raise Stop(Code.USAGE, "name a job, or a person by --subject", "preklic why --help")
+    if export is not None and export.exists():
+        raise NotWritten(export, FileExistsError())  # before the long part
     if job is not None:
         _tell_job(_found(job, producer or (), log=log or export is not None), export, as_json=as_json)
     else:

@@ -5,7 +5,7 @@ No address is in it: what could be one is withheld, whoever wrote it where.
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from preklic_workers.reasons import meaning
@@ -36,12 +36,16 @@ _CERTAIN: Final = frozenset({"sent", "failed", "bounced", "deferred"})
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing that happened: when, what, by whom, and why in plain words."""
+    """One thing that happened: when, what, by whom, and why in plain words.
+
+    `first`: it came before all else, whatever the clock of the website says that told its time.
+    """
 
     at: dt.datetime
     what: str
     by: str = ""
     why: str = ""
+    first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ def told(records: Records, logged: Sequence[Logged] = ()) -> list[Line]:
         (line for letter in records.dead for line in _moved(letter)),
         (line for plan in records.plans for line in _replayed(plan)),
         (_happened(event) for event in records.events),
-        _withdrawn(records.receipt),
+        _withdrawn(records.receipt, first=not logged),
         (Line(no["closed"], _noes(no), f"withdrawal {no['_id']}", no["reason"]) for no in records.noes),
         (_granted(row) for row in records.grants),
         _scheduled(records.scheduled),
@@ -88,7 +92,8 @@ def of_person(life: Life) -> list[Line]:
 
 def in_order(lines: Iterable[Line]) -> list[Line]:
     """By time, and what happened at the same moment as it was told; without a text that could be an address."""
-    return sorted((Line(one.at, *map(safe, (one.what, one.by, one.why))) for one in lines), key=lambda one: one.at)
+    cleaned = [replace(one, what=safe(one.what), by=safe(one.by), why=safe(one.why)) for one in lines]
+    return sorted(cleaned, key=lambda one: (not one.first, one.at))
 
 
 def safe(text: str) -> str:
@@ -108,14 +113,14 @@ def text(line: Line) -> str:
 
 
 def _published(records: Records, logged: Sequence[Logged]) -> Iterator[Line]:
-    for one in logged:
+    for number, one in enumerate(logged):
         what = "the publication was taken back: it was never confirmed" if one.void else f"published to {one.queue}"
-        yield Line(one.at, what, one.user)
+        yield Line(one.at, what, one.user, first=number == 0)
     if not logged and records.message is not None:
         message = records.message
         named = " ".join(str(message[name]) for name in ("kind", "purpose", "template") if message.get(name))
         campaign = f"campaign {message['campaign']}" if message.get("campaign") else ""
-        yield Line(message["created"], f"asked for: {named}", message["producer"], campaign)
+        yield Line(message["created"], f"asked for: {named}", message["producer"], campaign, first=True)
 
 
 def _lived(message: Mapping[str, Any] | None) -> Iterator[Line]:
@@ -188,10 +193,10 @@ def _noes(no: Mapping[str, Any]) -> str:
     return f"withdrawal of {', '.join(no['purposes']) or 'nothing (suppressed)'}: its gate is closed"
 
 
-def _withdrawn(receipt: Mapping[str, Any] | None) -> Iterator[Line]:
+def _withdrawn(receipt: Mapping[str, Any] | None, *, first: bool = False) -> Iterator[Line]:
     if receipt is None:
         return
-    yield Line(receipt["accepted"], "withdrawal accepted", f"job {receipt['_id']}", receipt["reason"])
+    yield Line(receipt["accepted"], "withdrawal accepted", f"job {receipt['_id']}", receipt["reason"], first)
     yield Line(receipt["closed"], _noes(receipt), f"job {receipt['_id']}")
     if "applied" in receipt:
         counts = ", ".join(f"{len(receipt.get(name, ()))} {name}" for name in ("waited", "listed"))
