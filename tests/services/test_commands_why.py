@@ -106,13 +106,13 @@ def job(on_store, ring, monkeypatch):
 
 STORY = [
     "asked for: send newsletter newsletter by website",
-    "a worker took it, attempt 1",
-    "put off, to be tried again: store_away (MongoDB was away",
-    "a worker took it, attempt 2",
-    "handed over: the relay accepted it by relay sink (Mail company): 250 2.0.0",
+    "claimed, a worker has it, attempt 1",
+    "deferred (store_away), to be tried again: MongoDB was away",
+    "claimed, a worker has it, attempt 2",
+    "sent, the relay accepted it by relay sink (Mail company): 250 2.0.0",
     "opened by human",
     "bounced by unknown: soft 4.2.2",
-    "died in send.bulk after 3 attempts",
+    "dead (template_error) in send.bulk after 3 attempts",
     "in the replay plan 0123456789abcdef by bor: would run",
     "the replay plan 0123456789abcdef ran by cene: [withheld]",
     "schedule cancelled by ana: case 18",
@@ -196,7 +196,7 @@ def test_a_person_s_story_is_an_access_recorded_before_it_is_read_and_says_no_ad
     assert code == 0
     steps = [step["what"] for step in json.loads(out)["story"]]
     assert steps[0] == "newsletter: granted"
-    assert any(step.startswith(f"send newsletter newsletter {job}: handed over") for step in steps)
+    assert any(step.startswith(f"send newsletter newsletter {job}: sent, the relay accepted it") for step in steps)
     assert (
         steps[-2:] == ["withdrawal of newsletter: its gate is closed", "withdrawal accepted"]
         or "withdrawal" in steps[-1]

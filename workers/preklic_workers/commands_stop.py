@@ -105,8 +105,7 @@ def _switch(
 
     switches, dead = looking.with_store(work)
     if as_json:
-        changed = rows(switch for switch in switches if switch.name in names)
-        show_json({"switches": changed, "dead_revocations": dead})
+        show_json({"switches": rows(each for each in switches if each.name in names), "dead_revocations": dead})
         return
     say(f"{'stopped' if stopped else 'goes again'}: {', '.join(names)}")
     if not stopped:

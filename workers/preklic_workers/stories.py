@@ -13,22 +13,20 @@ from preklic_workers.store.events import Event
 from preklic_workers.store.stories import Life, Records
 
 WITHHELD: Final = "[withheld]"
+# What a state means, after its word.
 _STATES: Final[Mapping[str, str]] = {
-    "claimed": "a worker took it",
-    "deferred": "put off, to be tried again",
-    "sent": "handed over: the relay accepted it",
+    "claimed": "a worker has it",
+    "deferred": "to be tried again",
+    "sent": "the relay accepted it",
     "bounced": "it came back, or the relay refused the person",
     "failed": "the relay refused it, or patience ended",
-    "refused": "refused: nothing was sent",
-    "expired": "expired: nothing was sent",
-    "cancelled": "cancelled: nothing was sent",
-    "in_doubt": "in doubt: it may have left",
-    "asked": "in doubt, and left to a person",
-    "assumed": "in doubt, and never sent again",
-    "complained": "reported as unwanted",
-    "dead": "died",
-    "discarded": "discarded",
-    "applied": "took effect",
+    "refused": "nothing was sent",
+    "expired": "nothing was sent",
+    "cancelled": "nothing was sent",
+    "in_doubt": "it may have left",
+    "asked": "it may have left, and a person is to say",
+    "assumed": "it may have left, and is never sent again",
+    "complained": "the person reported it as unwanted",
     "scheduled": "kept until its time",
 }
 _CERTAIN: Final = frozenset({"sent", "failed", "bounced", "deferred"})
@@ -128,23 +126,25 @@ def _lived(message: Mapping[str, Any] | None) -> Iterator[Line]:
         return
     history: Sequence[Mapping[str, Any]] = message.get("history", ())
     if not history:
-        yield Line(message["at"], _state(message["state"]), "", _reason(message.get("reason")))
+        yield Line(message["at"], _state(message), "", _reason(message))
     for entry in history:
         attempt = f", attempt {entry['epoch']}" if entry["state"] == "claimed" else ""
-        by, why = entry.get("by", ""), entry.get("why") or _reason(entry.get("reason"))
+        by, why = entry.get("by", ""), entry.get("why") or _reason(entry)
         if entry["state"] in _CERTAIN and entry["epoch"] == message.get("ended"):
             by, why = by or _relay(message), " ".join(part for part in (_reply(message), why) if part)
-        yield Line(entry["at"], _state(entry["state"]) + attempt, by, why)
+        yield Line(entry["at"], _state(entry) + attempt, by, why)
 
 
 def _mail(doc: Mapping[str, Any]) -> Line:
     named = " ".join(str(doc[name]) for name in ("kind", "purpose", "template") if doc.get(name))
-    why = " ".join(part for part in (_reply(doc), _reason(doc.get("reason"))) if part)
-    return Line(doc["created"], f"{named} {doc['_id']}: {_state(doc['state'])}", _relay(doc), why)
+    why = " ".join(part for part in (_reply(doc), _reason(doc)) if part)
+    return Line(doc["created"], f"{named} {doc['_id']}: {_state(doc)}", _relay(doc), why)
 
 
-def _state(state: str) -> str:
-    return _STATES.get(state, state.replace("_", " "))
+def _state(doc: Mapping[str, Any]) -> str:
+    reason = f" ({doc['reason']})" if doc.get("reason") else ""
+    means = f", {_STATES[doc['state']]}" if doc["state"] in _STATES else ""
+    return f"{doc['state'].replace('_', ' ')}{reason}{means}"
 
 
 def _relay(doc: Mapping[str, Any]) -> str:
@@ -156,14 +156,16 @@ def _reply(doc: Mapping[str, Any]) -> str:
     return " ".join(str(reply[name]) for name in ("code", "enhanced") if reply.get(name))
 
 
-def _reason(reason: str | None) -> str:
-    return f"{reason} ({meaning(reason)})" if reason else ""
+def _reason(doc: Mapping[str, Any]) -> str:
+    return meaning(doc["reason"]) if doc.get("reason") else ""
 
 
 def _died(letter: Mapping[str, Any]) -> Line:
     tried = f"{letter['attempts']} attempts" if letter["attempts"] != 1 else "1 attempt"
     group = f"dead letter {letter['_id']}, group {letter['fingerprint']}"
-    return Line(letter["first"], f"died in {letter['queue']} after {tried}", group, _reason(letter["reason"]))
+    return Line(
+        letter["first"], f"dead ({letter['reason']}) in {letter['queue']} after {tried}", group, _reason(letter)
+    )
 
 
 def _moved(letter: Mapping[str, Any]) -> Iterator[Line]:

@@ -7,7 +7,7 @@ import asyncio
 import datetime as dt
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from preklic_workers.store.acts import Act, Acts
 from preklic_workers.store.events import Event, Events
@@ -68,33 +68,20 @@ class Stories:
     async def of(self, job: str, hooks: Collection[str] = ()) -> Records:
         """One job; `hooks` are the ids of the webhooks that may have been sent about it."""
         of_job = {"$gte": f"{job}:", "$lt": f"{job};"}
-        message, receipt, scheduled = await asyncio.gather(
-            self._mongo["messages"].find_one({"_id": job}, _NO_BODY | {"by": 0}),
-            self._mongo["withdrawals"].find_one({"_id": job}),
-            self._mongo["schedule"].find_one({"_id": job}, {"at": 1, "expires": 1, "purpose": 1}),
-        )
-        dead, plans, grants, events, acts, failing = await asyncio.gather(
-            self._mongo["dead"].find({"$or": [{"_id": job}, {"job": job}]}, _NO_BODY),
-            self._plans(job),
-            self._mongo["permissions"].find({"_id": of_job}, _NO_BODY),
-            self._events.of(job),
-            self._acts.about(job),
-            self._hooks(hooks),
-        )
-        return Records(
-            job,
-            message,
-            dead,
-            plans,
-            events,
-            receipt,
-            await self._noes(message),
-            grants,
-            scheduled,
-            acts,
-            await self._hand_overs(message),
-            failing,
-        )
+        reads: dict[str, Any] = {
+            "message": self._mongo["messages"].find_one({"_id": job}, _NO_BODY | {"by": 0}),
+            "receipt": self._mongo["withdrawals"].find_one({"_id": job}),
+            "scheduled": self._mongo["schedule"].find_one({"_id": job}, {"at": 1, "expires": 1, "purpose": 1}),
+            "dead": self._mongo["dead"].find({"$or": [{"_id": job}, {"job": job}]}, _NO_BODY),
+            "plans": self._plans(job),
+            "grants": self._mongo["permissions"].find({"_id": of_job}, _NO_BODY),
+            "events": self._events.of(job),
+            "acts": self._acts.about(job),
+            "hooks": self._hooks(hooks),
+        }
+        found = dict(zip(reads, await asyncio.gather(*reads.values()), strict=True))
+        noes, hand_overs = await asyncio.gather(self._noes(found["message"]), self._hand_overs(found["message"]))
+        return Records(job, noes=noes, hand_overs=hand_overs, **found)
 
     async def producers(self) -> set[str]:
         """Who asked for the newest jobs."""
