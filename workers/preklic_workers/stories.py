@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from preklic_workers.lifecycle import POSSIBLY_SENT
 from preklic_workers.reasons import meaning
 from preklic_workers.store.events import Event
 from preklic_workers.store.stories import Life, Records
@@ -29,6 +30,8 @@ _STATES: Final[Mapping[str, str]] = {
     "complained": "the person reported it as unwanted",
     "scheduled": "kept until its time",
 }
+# A claim names the relay that would carry the mail; in these states it did, or may have.
+_HEARD: Final = POSSIBLY_SENT | {"failed"}
 _CERTAIN: Final = frozenset({"sent", "failed", "bounced", "deferred"})
 
 
@@ -114,8 +117,9 @@ def _published(records: Records, logged: Sequence[Logged]) -> Iterator[Line]:
     for number, one in enumerate(logged):
         what = "the publication was taken back: it was never confirmed" if one.void else f"published to {one.queue}"
         yield Line(one.at, what, one.user, first=number == 0)
-    if not logged and records.message is not None:
-        message = records.message
+    message = records.message or {}
+    # A job that is no mail is recorded when it takes effect, not before.
+    if not logged and message.get("kind") == "send":
         named = " ".join(str(message[name]) for name in ("kind", "purpose", "template") if message.get(name))
         campaign = f"campaign {message['campaign']}" if message.get("campaign") else ""
         yield Line(message["created"], f"asked for: {named}", message["producer"], campaign, first=True)
@@ -126,7 +130,8 @@ def _lived(message: Mapping[str, Any] | None) -> Iterator[Line]:
         return
     history: Sequence[Mapping[str, Any]] = message.get("history", ())
     if not history:
-        yield Line(message["at"], _state(message), "", _reason(message))
+        kind = "" if message["kind"] == "send" else f"{message['kind']}: "
+        yield Line(message["at"], f"{kind}{_state(message)}", message["producer"], _reason(message))
     for entry in history:
         attempt = f", attempt {entry['epoch']}" if entry["state"] == "claimed" else ""
         by, why = entry.get("by", ""), entry.get("why") or _reason(entry)
@@ -138,7 +143,9 @@ def _lived(message: Mapping[str, Any] | None) -> Iterator[Line]:
 def _mail(doc: Mapping[str, Any]) -> Line:
     named = " ".join(str(doc[name]) for name in ("kind", "purpose", "template") if doc.get(name))
     why = " ".join(part for part in (_reply(doc), _reason(doc)) if part)
-    return Line(doc["created"], f"{named} {doc['_id']}: {_state(doc)}", _relay(doc), why)
+    return Line(
+        doc["created"], f"{named} {doc['_id']}: {_state(doc)}", _relay(doc) if doc["state"] in _HEARD else "", why
+    )
 
 
 def _state(doc: Mapping[str, Any]) -> str:
