@@ -1,4 +1,4 @@
-"""`preklic queues`, `account`: what stands where."""
+"""`preklic queues`, `account`, and `why`: what stands where, and why."""
 
 import datetime as dt
 import time
@@ -17,7 +17,10 @@ from preklic_shared.publication import Unavailable as BrokerAway
 from preklic_shared.registry import load_registry
 from preklic_workers import answers, joblog, judging, looking, paused, relaylog, store
 from preklic_workers.accounting import Account, Compared
+from preklic_workers.commands_why import why
 from preklic_workers.store.accounts import Accounts
+
+__all__ = ["account", "queues", "why"]
 
 ends_with(BrokerAway, Code.AWAY, "is RabbitMQ running, and PREKLIC_AMQP_URL right? try: preklic doctor")
 ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
