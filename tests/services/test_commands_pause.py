@@ -6,11 +6,13 @@ import json
 import pytest
 
 from commanding import Commands
+from preklic_shared.ids import new_id
 from preklic_shared.metrics import STOPPED
+from preklic_workers import returns
 from preklic_workers.rounds import Rounds
-from preklic_workers.store import Campaign
+from preklic_workers.store import Campaign, Event
 from preklic_workers.upkeep import Upkeep
-from storing import HOUR, MINUTE, NEWS, REGISTRY, now, open_test_store
+from storing import HOUR, MINUTE, NEWS, REGISTRY, claim_of, now, open_test_store
 
 WHY = ("--reason", "the relay is being moved, case 17")
 
@@ -129,3 +131,14 @@ async def test_a_stop_of_the_house_outlasts_one_for_a_time(store, url):
     switches = {sample.labels["switch"] for metric in STOPPED.collect() for sample in metric.samples}
     assert ("marketing" in switches, "queue:track" in switches) == (True, False)
     assert await store.controls.stopped("marketing", f"purpose:{NEWS.key}") == "marketing"
+
+
+async def test_a_relay_that_refuses_us_stops_the_purpose_for_good_while_a_person_stops_it_for_a_time(store):
+    message, person = new_id(), "p" * 43
+    await store.messages.claim(claim_of(message, person))
+    name = f"purpose:{NEWS.key}"
+    await store.controls.stop(name, reason="for an hour", by="ana", until=store.mongo.now() + HOUR)
+    told = Event(f"{message}|b", message, person, "bounced", "unknown", now(), bounce="policy", code="5.7.26")
+    await returns.follow(store, [told])
+    [switch] = await store.controls.all()
+    assert (switch.by, switch.until) == ("track", None)
