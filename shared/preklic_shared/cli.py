@@ -188,6 +188,8 @@ def table_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, title
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return ""
     return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, dt.datetime) else str(value)
 
 

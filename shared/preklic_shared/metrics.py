@@ -70,9 +70,16 @@ DEAD_REVOCATIONS: Final = Gauge(
 )
 STOPPED: Final = Gauge(
     "preklic_stopped",
-    "Kill switches that are on (all, marketing, purpose:<key>, relay:<name>), 1 for each. "
+    "Kill switches that are on (all, marketing, purpose:<key>, relay:<name>, campaign:<name>), 1 for each. "
     "Page when all or marketing is there, or any that nobody ordered.",
     ("switch",),
+    registry=REGISTRY,
+)
+PAUSED: Final = Gauge(
+    "preklic_paused",
+    "Queues that this worker takes no jobs from (1): an operator paused them (preklic queues says who and why), or the "
+    "switches cannot be read. Page when it is 1 for an hour, or on a queue that nobody paused.",
+    ("queue",),
     registry=REGISTRY,
 )
 EPOCH_AGE: Final = Gauge(

@@ -48,6 +48,9 @@ class Agreeable:
     async def stopped(self, *_names: str) -> None:
         return None
 
+    async def look(self) -> frozenset[str]:
+        return frozenset()
+
     async def late(self, _seconds: float) -> None:
         return None
 

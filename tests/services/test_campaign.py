@@ -116,6 +116,19 @@ async def test_killed_anywhere_and_walked_by_two_nobody_is_missing_and_nobody_is
     assert len({(job.id, job.person) for job in jobs}) == len(PEOPLE)
 
 
+@pytest.mark.parametrize("switch", ["campaign:jesen", "purpose:newsletter", "marketing", "all"])
+async def test_the_walk_of_a_stopped_campaign_waits_and_fills_no_tier(store, walker, queues, switch):
+    await put(store, PEOPLE[:5])
+    await store.campaigns.start(campaign())
+    walk = walker()
+    await store.controls.stop(switch, reason="wrong price", by="ana")
+    await walk.once()
+    assert (mails(queues), (await store.campaigns.get("jesen")).state) == ([], "running")
+    await store.controls.go(switch, reason="mended", by="ana")
+    await walk.once()
+    assert len(mails(queues)) == 5
+
+
 async def test_pause_stop_and_what_is_said_meanwhile(store, walker, queues, monkeypatch):
     monkeypatch.setattr(campaigning, "CHUNK", 20)
     await put(store, PEOPLE[:60])

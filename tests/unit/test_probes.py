@@ -91,7 +91,7 @@ def test_the_table_counts_no_probe_and_says_what_is_absent():
     probed = {"track": Probed(ago(70), (ago(70),))}
     rows = queue_ages.rows({"track": 1, "revoke": 2, "dead": -1}, probed, NOW)
     assert queue_ages.told(rows) == [
-        {"queue": "track", "ready": "0", "age": "1 min 10 s"},
-        {"queue": "revoke", "ready": "2", "age": ""},
-        {"queue": "dead", "ready": "absent", "age": ""},
+        {"queue": "track", "ready": "0", "age": "1 min 10 s", "paused": ""},
+        {"queue": "revoke", "ready": "2", "age": "", "paused": ""},
+        {"queue": "dead", "ready": "absent", "age": "", "paused": ""},
     ]

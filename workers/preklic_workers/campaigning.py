@@ -26,7 +26,7 @@ from preklic_workers import clocks, local_time
 from preklic_workers.mailing import Mailer, Mailing
 from preklic_workers.moments import millis
 from preklic_workers.segments import filter_of
-from preklic_workers.store import Doc, Store
+from preklic_workers.store import Doc, Store, switches
 from preklic_workers.store.campaigns import Addressee, Campaign
 from preklic_workers.store.local_sends import LocalSend, LocalSends
 
@@ -76,8 +76,13 @@ class FanOut:
             log.error("a campaign waits: its purpose, template or segment is none", template=campaign.template)
             await self.store.campaigns.move(campaign.name, ["running"], "paused")
             return False
+        if await self.store.controls.stopped(f"campaign:{campaign.name}", *switches(purpose)) is not None:
+            return False  # its mails would wait in tiers, for a while or for ever
         if campaign.wall is not None:
             return await self._local_step(campaign, campaign.wall, purpose, segment)
+        return await self._walk(campaign, purpose, segment)
+
+    async def _walk(self, campaign: Campaign, purpose: Purpose, segment: Doc) -> bool:
         room = await self._room(campaign, purpose)
         if room < 1:
             return False

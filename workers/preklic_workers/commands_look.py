@@ -1,8 +1,8 @@
-"""`preklic queues`, `why`, `account`: what stands where, and why."""
+"""`preklic queues`, `account`, and `why`: what stands where, and why."""
 
 import datetime as dt
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,14 +12,15 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
-from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show, show_json
-from preklic_shared.ids import is_id
+from preklic_shared.cli import Code, Json, ends_with, say, settings, show, show_json
 from preklic_shared.publication import Unavailable as BrokerAway
 from preklic_shared.registry import load_registry
-from preklic_workers import answers, joblog, judging, looking, queue_ages, relaylog, store
+from preklic_workers import answers, joblog, judging, looking, paused, queue_ages, relaylog, store
 from preklic_workers.accounting import Account, Compared
-from preklic_workers.reasons import meaning
+from preklic_workers.commands_why import why
 from preklic_workers.store.accounts import Accounts
+
+__all__ = ["account", "queues", "why"]
 
 ends_with(BrokerAway, Code.AWAY, "is RabbitMQ running, and PREKLIC_AMQP_URL right? try: preklic doctor")
 ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
@@ -43,7 +44,7 @@ def queues(
     watch: Annotated[bool, typer.Option("--watch", help="Show again every 2 seconds until Ctrl-C.")] = False,
     as_json: Json = False,
 ) -> None:
-    """How many jobs are ready in each queue, retry tier and among the dead letters, and how long the oldest has waited.
+    """How many jobs wait in each queue, retry tier and among the dead letters, for how long, and what is paused.
 
     Example: `preklic queues --watch`
     """
@@ -51,26 +52,6 @@ def queues(
         _watch()
     rows = _queue_rows()
     show(rows if as_json else queue_ages.told(rows), queue_ages.COLUMNS, title="Queues", as_json=as_json)
-
-
-def why(
-    job: Annotated[str, typer.Argument(help="The job's id, as its receipt says.")],
-    *,
-    as_json: Json = False,
-) -> None:
-    """What became of one job, step by step, with the reason in words.
-
-    Example: `preklic why 0193a1b2-...`
-    """
-    if not is_id(job):
-        raise Stop(Code.USAGE, "that is no job id", "an id has 36 characters, lower case, as the receipt shows it")
-    found = looking.with_store(lambda opened, _: looking.about(opened, job))
-    if as_json:
-        show_json({"job": job, **found})
-    elif found:
-        _explain(job, found)
-    if not found:
-        raise Stop(Code.FINDING, f"nothing is recorded of {job}", "it may still be queued: preklic queues")
 
 
 def account(
@@ -153,68 +134,18 @@ def _watch() -> None:
 def _queue_table() -> Table:
     table = Table(*queue_ages.COLUMNS, title="Queues", title_justify="left")
     for row in queue_ages.told(_queue_rows()):
-        table.add_row(*row.values())
+        table.add_row(*map(escape, row.values()))
     return table
 
 
 def _queue_rows() -> list[dict[str, Any]]:
-    """What the broker says, and what the store knows beside it; a store that is away hides the ages alone."""
+    """What the broker says, and beside it what the store knows; a store that is away hides that alone."""
     depths = joblog.depths(settings().amqp_url)
+
+    async def look(opened: store.Store, _: Any) -> list[dict[str, Any]]:
+        return paused.beside(await queue_ages.look(opened, depths), await opened.controls.all())
+
     try:
-        return looking.with_store(lambda opened, _: queue_ages.look(opened, depths))
+        return looking.with_store(look)
     except store.Unavailable:
-        return queue_ages.rows(depths, {}, dt.datetime.now(dt.UTC))
-
-
-def _explain(job: str, found: Mapping[str, Any]) -> None:
-    message = found.get("message", {})
-    say(f"[bold]{job}[/]")
-    if message:
-        _say_state(message)
-        _say_history(message.get("history", ()))
-    if receipt := found.get("withdrawal"):
-        _say_receipt(receipt)
-    if letters := found.get("dead"):
-        show(
-            letters,
-            ("_id", "queue", "actor", "reason", "field", "attempts", "state"),
-            title="Dead letters",
-            as_json=False,
-        )
-
-
-def _say_state(message: Mapping[str, Any]) -> None:
-    what = " ".join(str(message[name]) for name in ("kind", "purpose", "template") if message.get(name))
-    reason = message.get("reason")
-    say(f"  {escape(what)}: [bold]{message['state']}[/]" + (f", {escape(reason)}" if reason else ""))
-    if reason:
-        say(f"  [dim]{meaning(reason)}[/]")
-    if message.get("send_at"):
-        say(f"  scheduled for {message['send_at']:%Y-%m-%d %H:%M:%S} UTC")
-    for name in ("relay", "processor", "reply"):
-        if message.get(name):
-            say(f"  {name}: {escape(str(message[name]))}")
-
-
-def _say_history(history: Sequence[Mapping[str, Any]]) -> None:
-    for entry in history:
-        reason = f" ({escape(entry['reason'])})" if entry.get("reason") else ""
-        said = f" by {escape(entry['by'])}: {escape(entry.get('why', ''))}" if entry.get("by") else ""
-        say(f"    {entry['at']:%Y-%m-%d %H:%M:%S.%f} epoch {entry.get('epoch', 0)} {entry['state']}{reason}{said}")
-
-
-def _say_receipt(receipt: Mapping[str, Any]) -> None:
-    say(f"  withdrawal of {', '.join(receipt.get('purposes', ()))}: {escape(str(receipt.get('reason', '')))}")
-    for name in ("accepted", "closed", "applied"):
-        at = receipt.get(name)
-        after = f", {receipt[f'{name}_after']:.3f} s after it was accepted" if f"{name}_after" in receipt else ""
-        say(f"    {name}: " + (f"{at:%Y-%m-%d %H:%M:%S.%f}{after}" if at else "not yet"))
-    _say_hand_overs("hand-overs it waited for", receipt.get("waited", ()))
-    _say_hand_overs("hand-overs it could not wait for, their mail may be out", receipt.get("listed", ()))
-
-
-def _say_hand_overs(what: str, hand_overs: Sequence[Mapping[str, Any]]) -> None:
-    if hand_overs:
-        say(f"    {what}:")
-    for one in hand_overs:
-        say(f"      {one['message']} epoch {one['epoch']}")
+        return paused.beside(queue_ages.rows(depths, {}, dt.datetime.now(dt.UTC)), None)

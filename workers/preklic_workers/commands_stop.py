@@ -1,6 +1,5 @@
 """`preklic stop` and `preklic go`: the kill switches."""
 
-import getpass
 from typing import Annotated, Any
 
 import typer
@@ -8,45 +7,51 @@ import typer
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show, show_json
 from preklic_shared.registry import load_registry
 from preklic_workers import looking, store
-from preklic_workers.reasons import given
 from preklic_workers.store import ALL, MARKETING, Control, Store
+from preklic_workers.switching import LISTED, For, Until, Why, ends, reason_of, rows, turn
 from preklic_workers.upkeep import REVOKE
 
 ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
 
 PurposeName = Annotated[list[str] | None, typer.Option("--purpose", help="Mail of this purpose; may repeat.")]
 RelayName = Annotated[list[str] | None, typer.Option("--relay", help="Mail by this relay; may repeat.")]
+CampaignName = Annotated[list[str] | None, typer.Option("--campaign", help="Mail of this campaign; may repeat.")]
 Marketing = Annotated[bool, typer.Option("--marketing", help="All marketing; mail by contract goes on.")]
 All = Annotated[bool, typer.Option("--all", help="All mail.")]
-Why = Annotated[str | None, typer.Option("--reason", help="Why; it is recorded. No address in it.")]
-_LISTED = ("switch", "stopped", "reason", "by", "at")
+_CAMPAIGN = "campaign:"
 
 
 def stop(
     *,
     purpose: PurposeName = None,
     relay: RelayName = None,
+    campaign: CampaignName = None,
     marketing: Marketing = False,
     everything: All = False,
+    until: Until = None,
+    span: For = None,
     reason: Why = None,
     as_json: Json = False,
 ) -> None:
-    """Stop mail within a second; its jobs wait. Without options: what is stopped, and why.
+    """Stop mail within a second; its jobs wait. Without options: what is stopped or paused, and why.
 
     Example: `preklic stop --purpose newsletter --reason "wrong template, case 17"`
     """
-    names = _names(purpose, relay, marketing=marketing, everything=everything)
+    names = _names(purpose, relay, campaign, marketing=marketing, everything=everything)
     if names:
-        _switch(names, reason, stopped=True, as_json=as_json)
+        _switch(names, reason, stopped=True, until=until, span=span, as_json=as_json)
         return
-    rows = looking.with_store(lambda opened, _: opened.controls.all())
-    show([_row(row) for row in rows if row.stopped], _LISTED, title="Stopped", as_json=as_json)
+    if until or span or reason:
+        raise Stop(Code.USAGE, "say what is to stop: --purpose, --relay, --campaign, --marketing or --all")
+    found = looking.with_store(lambda opened, _: opened.controls.all())
+    show(rows(row for row in found if row.stopped), LISTED, title="Stopped", as_json=as_json)
 
 
 def go(
     *,
     purpose: PurposeName = None,
     relay: RelayName = None,
+    campaign: CampaignName = None,
     marketing: Marketing = False,
     everything: All = False,
     reason: Why = None,
@@ -56,13 +61,21 @@ def go(
 
     Example: `preklic go --marketing --reason "the dead withdrawal was applied, case 17"`
     """
-    names = _names(purpose, relay, marketing=marketing, everything=everything)
+    names = _names(purpose, relay, campaign, marketing=marketing, everything=everything)
     if not names:
-        raise Stop(Code.USAGE, "say what may go: --purpose, --relay, --marketing or --all", "preklic stop shows it")
+        what = "--purpose, --relay, --campaign, --marketing or --all"
+        raise Stop(Code.USAGE, f"say what may go: {what}", "preklic stop shows it")
     _switch(names, reason, stopped=False, as_json=as_json)
 
 
-def _names(purposes: list[str] | None, relays: list[str] | None, *, marketing: bool, everything: bool) -> list[str]:
+def _names(
+    purposes: list[str] | None,
+    relays: list[str] | None,
+    campaigns: list[str] | None,
+    *,
+    marketing: bool,
+    everything: bool,
+) -> list[str]:
     """The switches that the options name. A purpose or relay that is not configured is a slip of the pen."""
     config = settings()
     known = {f"purpose:{key}" for key, one in load_registry(config.registry).purposes.items() if one.mail}
@@ -70,37 +83,38 @@ def _names(purposes: list[str] | None, relays: list[str] | None, *, marketing: b
     names = [f"purpose:{key}" for key in purposes or ()] + [f"relay:{name}" for name in relays or ()]
     if strange := sorted(set(names) - known):
         raise Stop(Code.USAGE, f"there is no {', '.join(strange)}", f"known: {', '.join(sorted(known))}")
+    names += [f"{_CAMPAIGN}{name}" for name in campaigns or ()]
     return names + [MARKETING] * marketing + [ALL] * everything
 
 
-def _switch(names: list[str], reason: str | None, *, stopped: bool, as_json: bool) -> None:
-    why = given(reason or "")
-    if why is None:
-        raise Stop(Code.USAGE, "--reason is a text of at most 500 characters without an address")
-    by = getpass.getuser()
+def _switch(
+    names: list[str],
+    reason: str | None,
+    *,
+    stopped: bool,
+    until: str | None = None,
+    span: str | None = None,
+    as_json: bool,
+) -> None:
+    why = reason_of(reason)
 
     async def work(opened: Store, _: Any) -> tuple[list[Control], int]:
-        for name in names:
-            await (opened.controls.stop if stopped else opened.controls.go)(name, reason=why, by=by)
+        await _check_campaigns(opened, names)
+        await turn(opened, names, why, on=stopped, until=ends(opened, until, span))
         return await opened.controls.all(), await opened.dead.count(REVOKE)
 
     switches, dead = looking.with_store(work)
-    rows = [_row(switch) for switch in switches]
     if as_json:
-        show_json({"switches": [row for row in rows if row["switch"] in names], "dead_revocations": dead})
+        show_json({"switches": rows(each for each in switches if each.name in names), "dead_revocations": dead})
         return
     say(f"{'stopped' if stopped else 'goes again'}: {', '.join(names)}")
     if not stopped:
-        show([row for row in rows if row["stopped"]], _LISTED, title="Still stopped", as_json=False)
+        show(rows(one for one in switches if one.stopped), LISTED, title="Still stopped", as_json=False)
         if dead:
             say(f"[bold red]{dead} dead withdrawals[/] wait: preklic dead list --queue revoke")
 
 
-def _row(switch: Control) -> dict[str, Any]:
-    return {
-        "switch": switch.name,
-        "stopped": switch.stopped,
-        "reason": switch.reason,
-        "by": switch.by,
-        "at": switch.at,
-    }
+async def _check_campaigns(opened: Store, names: list[str]) -> None:
+    for name in (each.removeprefix(_CAMPAIGN) for each in names if each.startswith(_CAMPAIGN)):
+        if await opened.campaigns.get(name) is None:
+            raise Stop(Code.USAGE, f"there is no campaign {name}", "preklic campaign list")

@@ -34,8 +34,11 @@ def too_many(complaints: int, delivered: int) -> bool:
 
 
 def begins(switch: Control | None, now: dt.datetime) -> dt.datetime | None:
-    """From when on mails and complaints count; None while the purpose is stopped already. Pure."""
-    if switch is None:
+    """From when on mails and complaints count; None while the purpose is stopped already. Pure.
+
+    A stop for a time ends without anybody having looked: it excuses nothing.
+    """
+    if switch is None or switch.until is not None:
         return now - WINDOW
     return None if switch.stopped else max(now - WINDOW, switch.at)
 

@@ -35,7 +35,9 @@ class Consumer:
         self._prefetch = dict(prefetch)
         self._on_message = on_message
         self._name = name
-        self._tags: list[str] = []
+        self._tags: dict[str, str] = {}
+        self._held: frozenset[str] = frozenset()
+        self._stopped = False
         self._unconfirmed: set[str] = set()
         self._keeper: asyncio.Task[None] | None = None
 
@@ -47,8 +49,26 @@ class Consumer:
         """Connect in the background; a broker that is away is tried again until it is there."""
         self._keeper = asyncio.get_running_loop().create_task(self._keep_consuming(), name=self._name)
 
+    def hold(self, queues: frozenset[str]) -> None:
+        """Take from all queues but these, from now on; what they brought stays ours. The broker cancels at once."""
+        self._held = queues
+        current = self.intake
+        if current is None or not current.alive() or self._stopped:
+            return
+        # A channel that is just being lost says no; the next one begins with what is held by then.
+        with contextlib.suppress(AMQPError):
+            for queue, prefetch in self._prefetch.items():
+                if queue in queues and queue in self._tags:
+                    self._unconfirmed.discard(queue)
+                    # What is on its way goes back to the head of its queue; it was never begun.
+                    current.link.channel.basic_cancel(self._tags.pop(queue), callback=_heard)
+                elif queue not in queues and queue not in self._tags:
+                    self._unconfirmed.add(queue)
+                    self._tags[queue] = self._consume_queue(current, queue, prefetch)
+
     async def stop(self) -> None:
         """Take no more deliveries; the channel stays open for what has to be settled."""
+        self._stopped = True
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -57,7 +77,7 @@ class Consumer:
             return
         loop = asyncio.get_running_loop()
         answers: list[asyncio.Future[None]] = [loop.create_future() for _ in self._tags]
-        for tag, answer in zip(self._tags, answers, strict=True):
+        for tag, answer in zip(self._tags.values(), answers, strict=True):
             current.link.channel.basic_cancel(tag, callback=partial(_answered, answer))
         ends: list[asyncio.Future[Any]] = [asyncio.gather(*answers), current.link.lost]
         await asyncio.wait(ends, timeout=_CANCEL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -87,8 +107,7 @@ class Consumer:
             link = await open_link(self._url, name=self._name, timeout=_CONNECT_SECONDS)
         except Unavailable as error:
             return error
-        # Lost again before it was of use: then `lost` says why, as it does later.
-        with contextlib.suppress(AMQPError):
+        with contextlib.suppress(AMQPError):  # lost again before it was of use: then `lost` says why, as it does later
             self._consume(Intake(link))
         reason = await asyncio.shield(link.lost)
         self.intake = None
@@ -99,8 +118,9 @@ class Consumer:
         channel: Any = current.link.channel
         channel.add_on_cancel_callback(lambda _: _abandon(current.link))
         self.intake = current
-        self._unconfirmed = set(self._prefetch)
-        self._tags = [self._consume_queue(current, queue, prefetch) for queue, prefetch in self._prefetch.items()]
+        self._tags = {}
+        self._unconfirmed = set()
+        self.hold(self._held)
 
     def _consume_queue(self, current: Intake, queue: str, prefetch: int) -> str:
         channel: Any = current.link.channel
@@ -114,6 +134,10 @@ class Consumer:
     def _take(self, current: Intake, queue: str, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
         current.take(method.delivery_tag)
         self._on_message(current, queue, method, properties, body)
+
+
+def _heard(_frame: object) -> None:
+    """The broker has cancelled a consumer, as it was asked to."""
 
 
 def _answered(answer: asyncio.Future[None], _frame: object) -> None:

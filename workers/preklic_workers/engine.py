@@ -113,6 +113,10 @@ class Engine:
         """Whether jobs are being taken: for readiness."""
         return self._consumer.consuming()
 
+    def hold(self, queues: frozenset[str]) -> None:
+        """Take jobs from all queues but these, from now on; what runs is finished."""
+        self._consumer.hold(queues)
+
     @property
     def running(self) -> int:
         """How many jobs (or batches) are under way."""

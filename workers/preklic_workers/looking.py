@@ -55,14 +55,6 @@ async def persons(store: Store, jobs: Sequence[str]) -> Mapping[str, Person]:
     return {job: known[subject] for job, subject in subjects.items() if subject in known}
 
 
-async def about(store: Store, job: str) -> dict[str, Any]:
-    """All that is recorded of one job: its message, its receipt as a withdrawal, its dead letters (no bodies)."""
-    dead = await store.mongo["dead"].find({"job": job}, {"body": 0})
-    receipt = await store.withdrawals.receipt(job)
-    parts = {"message": await store.messages.show(job), "withdrawal": receipt and receipt | spans(receipt)}
-    return {name: part for name, part in parts.items() if part is not None} | ({"dead": dead} if dead else {})
-
-
 def spans(receipt: Mapping[str, Any]) -> dict[str, float]:
     """How long a withdrawal took, in seconds after it was accepted: `closed_after`, and `applied_after` when it is."""
     accepted = receipt["accepted"]

@@ -4,11 +4,12 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from preklic_workers import paused
 from preklic_workers.probes import age, without
 from preklic_workers.store import Store
 from preklic_workers.store.ages import Probed
 
-COLUMNS: Final = ("queue", "ready", "age")
+COLUMNS: Final = ("queue", "ready", "age", "paused")
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
@@ -25,12 +26,13 @@ def rows(depths: Mapping[str, int], probed: Mapping[str, Probed], now: dt.dateti
 
 
 def told(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """These rows in words for a person. Pure."""
+    """These rows, with what is paused, in words for a person. Pure."""
     return [
         {
             "queue": row["queue"],
             "ready": "absent" if row["ready"] < 0 else str(row["ready"]),
             "age": "" if row["age"] is None else span(row["age"]),
+            "paused": paused.told(row.get("paused")),
         }
         for row in rows
     ]

@@ -61,7 +61,8 @@ async def _stop(store: Store, event: Event) -> None:
         return
     # Whoever let the purpose go has seen what came before that: told again, it stops nothing a second time.
     said = next((one for one in await store.controls.all() if one.name == f"purpose:{purpose}"), None)
-    if said is None or (not said.stopped and said.at < event.at):
+    # A stop for a time ends without anybody having looked.
+    if said is None or said.until is not None or (not said.stopped and said.at < event.at):
         await store.controls.stop(f"purpose:{purpose}", reason=f"a bounce said {event.code}", by="track")
 
 

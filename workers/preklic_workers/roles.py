@@ -17,6 +17,7 @@ from preklic_workers.duties import DUTIES, Means, Part
 from preklic_workers.engine import Engine
 from preklic_workers.holding import Holding
 from preklic_workers.measured import as_actor, observe_job
+from preklic_workers.pausing import Pauses
 from preklic_workers.recording import StoreRecorder
 from preklic_workers.rings import ring_of
 from preklic_workers.starting import check_database, check_topology
@@ -38,7 +39,9 @@ class Worker:
         if means.ring.epochs.keys:
             self._parts.append(Holding(role, means.ring.epochs, Holders(means.store.mongo)))
         if self._duty.handlers:
-            self._parts.append(self._engine(means))
+            queues, engine = self._queues(), self._engine(means)
+            # In this order: what is paused is known before the first job is taken.
+            self._parts += [Pauses(means.store.controls, queues, engine.hold), engine]
 
     @classmethod
     async def open(cls, role: str, settings: Settings) -> "Worker":
@@ -88,7 +91,7 @@ class Worker:
         return Engine(
             self._broker,
             means.settings.amqp_url,
-            sorted({ACTORS[name][1] for name in self._duty.handlers}),
+            self._queues(),
             concurrency=max(means.settings.concurrency, self._duty.places),
             opener=means.ring.opener,
             observe=observe_job,
@@ -96,6 +99,9 @@ class Worker:
             deadline=means.settings.drain_seconds,
             name=f"preklic {self.role}",
         )
+
+    def _queues(self) -> list[str]:
+        return sorted({ACTORS[name][1] for name in self._duty.handlers})
 
 
 def bool_true() -> bool:

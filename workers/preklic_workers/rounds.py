@@ -61,7 +61,7 @@ class Rounds:
         metrics.DEAD_REVOCATIONS.set(await self._store.dead.count(REVOKE))
         metrics.STOPPED.clear()
         for switch in await self._store.controls.all():
-            if switch.stopped:
+            if switch.stopped and switch.queue is None:
                 metrics.STOPPED.labels(switch.name).set(1)
 
 

@@ -59,6 +59,10 @@ class Acts:
         where = {name: value for name, value in (("person", person), ("kind", kind)) if value is not None}
         return [_act(doc) for doc in await self._acts.find(where, sort=[("at", -1)], limit=limit)]
 
+    async def about(self, job: str, limit: int = PAGE) -> list[Act]:
+        """What was done about one job, the oldest first."""
+        return [_act(doc) for doc in await self._acts.find({"facts.job": job}, sort=[("at", 1)], limit=limit)]
+
 
 def _act(doc: Doc) -> Act:
     return Act(

@@ -1,4 +1,7 @@
-"""Kill switches: what incident responders stop (all mail, marketing, a purpose, a relay) until they let it go again.
+"""Kill switches: what incident responders stop (all mail, a purpose, a relay, a campaign) or pause (a queue).
+
+It holds until they let it go, or until a moment that they named: whoever reads the switch sees that it is over, so
+nothing need be awake for it to end. A stop for a time never takes the place of a longer one.
 
 Beside them stands the database's mark, which `upkeep` moves on every few seconds. One that went back, or is old, means
 that a backup was restored under us: then `restored` holds all mail, whatever the switches say (attack 60).
@@ -6,6 +9,7 @@ that a backup was restored under us: then `restored` holds all mail, whatever th
 
 import datetime as dt
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -20,6 +24,8 @@ ALL: Final = "all"
 MARKETING: Final = "marketing"
 # Only `restore-check` lets this one go.
 RESTORED: Final = "restored"
+# A queue that is paused: `queue:<name>`. The gate does not ask for it, whoever takes jobs does.
+_QUEUE: Final = "queue:"
 _MARK: Final = "incarnation"
 # The mark that a process sees first must be as young as this; afterwards it must not go back.
 YOUNG: Final = dt.timedelta(minutes=5)
@@ -36,13 +42,23 @@ class Mark(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """One switch: `name` is `all`, `marketing`, `restored`, `purpose:<key>`, `relay:<name>` or `campaign:<id>`."""
+    """One switch, as it stands now.
+
+    `name` is `all`, `marketing`, `restored`, `purpose:<key>`, `relay:<name>`, `campaign:<name>` or `queue:<name>`.
+    `until` is when it ends, or ended, by itself; None: when somebody lets it go, or did.
+    """
 
     name: str
     stopped: bool
     reason: str
     by: str
     at: dt.datetime
+    until: dt.datetime | None = None
+
+    @property
+    def queue(self) -> str | None:
+        """The queue that it pauses, None for any other switch."""
+        return self.name.removeprefix(_QUEUE) if self.name.startswith(_QUEUE) else None
 
 
 def switches(purpose: Purpose) -> tuple[str, ...]:
@@ -53,6 +69,17 @@ def switches(purpose: Purpose) -> tuple[str, ...]:
 def held_by(relay: str, campaign: str | None) -> tuple[str, ...]:
     """The names of the switches that hold mail by this relay and of this campaign, whatever its purpose. Pure."""
     return (f"relay:{relay}",) if campaign is None else (f"relay:{relay}", f"campaign:{campaign}")
+
+
+def pause_of(queue: str) -> str:
+    """The name of the switch that pauses this queue. Pure."""
+    return f"{_QUEUE}{queue}"
+
+
+def holds(doc: Doc, now: dt.datetime) -> bool:
+    """Whether a switch, as it is recorded, holds now. Pure."""
+    until: dt.datetime | None = doc.get("until")
+    return bool(doc["stopped"]) and (until is None or until > now)
 
 
 def believable(seen: Mark | None, found: Mark | None, age: dt.timedelta) -> bool:
@@ -86,9 +113,16 @@ class Controls:
             current = await self._reads(None)
         return next((name for name in names if name in current), None)
 
-    async def stop(self, name: str, *, reason: str, by: str) -> None:
-        """Stop `name`."""
-        await self._set(name, stopped=True, reason=reason, by=by)
+    async def look(self) -> frozenset[str]:
+        """The names of all that is stopped or paused, by a reading of now."""
+        return await self._reads(None)
+
+    async def stop(self, name: str, *, reason: str, by: str, until: dt.datetime | None = None) -> bool:
+        """Stop `name`, or until then; False when it is stopped for longer already, and stays so."""
+        # What is over is let go first: who follows the changes then sees that it is stopped again.
+        over: Doc = {"_id": name, "stopped": True, "until": {"$lte": self._mongo.now()}}
+        await self._controls.change(over, {"$set": {"stopped": False}, "$unset": {"until": ""}}, {"_id": 1})
+        return await self._set(name, stopped=True, reason=reason, by=by, until=until)
 
     async def go(self, name: str, *, reason: str, by: str) -> None:
         """Let `name` go again."""
@@ -107,8 +141,10 @@ class Controls:
 
     async def all(self) -> list[Control]:
         """Every switch that was ever set, by name."""
-        docs = await self._controls.find({"_id": {"$ne": _MARK}}, sort=[("_id", 1)])
-        return [Control(doc["_id"], doc["stopped"], doc["reason"], doc["by"], doc["at"]) for doc in docs]
+        docs, now = await self._controls.find({"_id": {"$ne": _MARK}}, sort=[("_id", 1)]), self._mongo.now()
+        return [
+            Control(doc["_id"], holds(doc, now), doc["reason"], doc["by"], doc["at"], doc.get("until")) for doc in docs
+        ]
 
     async def mark(self) -> tuple[Mark, dt.datetime, int] | None:
         """The database's mark, when it was made, and how many tombstones were told by then; None without one."""
@@ -126,16 +162,26 @@ class Controls:
             return False
         return changed is not None
 
-    async def _set(self, name: str, *, stopped: bool, reason: str, by: str) -> None:
-        fields = {"stopped": stopped, "reason": reason, "by": by, "at": self._mongo.now()}
-        await self._controls.change({"_id": name}, {"$set": fields}, {"_id": 1}, upsert=True)
-        self._read_at = float("-inf")
+    async def _set(self, name: str, *, stopped: bool, reason: str, by: str, until: dt.datetime | None = None) -> bool:
+        fields: Doc = {"stopped": stopped, "reason": reason, "by": by, "at": self._mongo.now()}
+        where: Doc = {"_id": name}
+        update: Doc = {"$set": fields, "$unset": {"until": ""}}
+        if until is not None:
+            where["$or"] = [{"stopped": False}, {"until": {"$lte": until}}]
+            update = {"$set": fields | {"until": until}}
+        # Who is told twice of a duplicate found a longer stop; once may be another's first write at this moment.
+        for _ in range(2):
+            with suppress(Duplicate):
+                await self._controls.change(where, update, {"_id": 1}, upsert=True)
+                self._read_at = float("-inf")
+                return True
+        return False
 
     async def _read_group(self, asked: list[None]) -> list[frozenset[str] | Exception]:
         before = time.monotonic()
-        fields = {"stopped": 1, "number": 1, "mark": 1, "at": 1}
-        docs = await self._controls.find({"$or": [{"stopped": True}, {"_id": _MARK}]}, fields)
-        names = {doc["_id"] for doc in docs if doc["stopped"]}
+        fields = {"stopped": 1, "until": 1, "number": 1, "mark": 1, "at": 1}
+        docs, now = await self._controls.find({"$or": [{"stopped": True}, {"_id": _MARK}]}, fields), self._mongo.now()
+        names = {doc["_id"] for doc in docs if holds(doc, now)}
         if not self._believes(next((doc for doc in docs if doc["_id"] == _MARK), None)):
             names.add(RESTORED)
         if RESTORED in names - self._stopped:

@@ -76,6 +76,7 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     "acts": (
         Index("person", (("person", 1), ("at", 1)), {"sparse": True}),
         Index("kind", (("kind", 1), ("at", 1))),
+        Index("job", (("facts.job", 1),), {"sparse": True}),  # who asks why a job ended as it did
         Index("keep", (("keep", 1),), {"expireAfterSeconds": 0}),
         _RIDING,
     ),

@@ -149,7 +149,7 @@ WORDING: Final = object_of(
 )  # fmt: skip
 CONTROL: Final = object_of(
     ["_id", "stopped", "reason", "by", "at"],
-    _id=WORD, stopped=YES, reason=TEXT, by=TEXT, at=DATE, number=WHOLE, mark=WORD, told=WHOLE,
+    _id=WORD, stopped=YES, reason=TEXT, by=TEXT, at=DATE, until=DATE, number=WHOLE, mark=WORD, told=WHOLE,
 )  # fmt: skip
 HOLDER: Final = object_of(
     ["_id", "role", "host", "epochs", "seen"],

@@ -91,6 +91,12 @@ def job_of(event: Event, endpoint: str, now: dt.datetime) -> WebhookJob:
     )
 
 
+def ids_about(message: str, endpoints: Sequence[WebhookOut]) -> set[str]:
+    """The ids of all jobs that tell these endpoints of this mail."""
+    names = [(one.name, f"message.{state}") for one in endpoints for state in MESSAGE_STATES]
+    return {str(uuid.uuid5(_EVENTS, f"{endpoint}\0{kind}\0{message}")) for endpoint, kind in names}
+
+
 def body_of(job: WebhookJob) -> bytes:
     """The request's body: `type`, `timestamp` (ISO 8601, when it happened) and `data`; the same at every attempt."""
     head = {"id", "v", "producer", "at", "expires", "traceparent", "endpoint", "event", "happened"}
