@@ -57,9 +57,10 @@ class Taken:
 async def fed(url, jobs):
     """A job every few milliseconds, until the end."""
     async with Publisher(url) as publisher:
+        enough = asyncio.Event()
 
         async def feed():
-            while True:
+            while not enough.is_set():
                 job = track()
                 await publisher.publish(publication(job))
                 jobs.append(job.id)
@@ -69,8 +70,8 @@ async def fed(url, jobs):
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            enough.set()
+            await task
 
 
 async def paused(store, queue="track", **more):

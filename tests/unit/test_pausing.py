@@ -1,13 +1,14 @@
 """What is taken from and what not, for any switches; and how an end is said."""
 
 import datetime as dt
+import doctest
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from preklic_shared.topology import QUEUES
-from preklic_workers import complaints
+from preklic_workers import complaints, lasting, naming
 from preklic_workers.lasting import LONGEST, end_of
 from preklic_workers.pausing import MAIL, closed
 from preklic_workers.store import Control
@@ -81,6 +82,10 @@ def test_what_is_no_end_is_refused_in_words(until, span):
     with pytest.raises(ValueError, match=r"--for|within 30 days|with its zone"):
         end_of(until, span, NOW)
     assert end_of(None, f"{LONGEST.days}d", NOW) == NOW + LONGEST
+
+
+def test_the_examples_hold():
+    assert [doctest.testmod(module).failed for module in (lasting, naming)] == [0, 0]
 
 
 def test_a_stop_for_a_time_excuses_no_complaints():

@@ -13,7 +13,9 @@ from preklic_shared.ids import is_id, job_id_for
 from preklic_shared.jobs import ACTORS
 
 _MESSAGE_ID: Final = re.compile(r"<?([0-9a-f-]{36})@[A-Za-z0-9.-]{1,253}>?", re.ASCII)
-_KEY: Final = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,198}[\x21-\x7e])?", re.ASCII)
+_KEY: Final = re.compile(r"[\x20-\x7e]{1,200}", re.ASCII)
+_SOONEST: Final = dt.datetime(2020, 1, 1, tzinfo=dt.UTC).timestamp()
+_LATEST: Final = dt.datetime(2200, 1, 1, tzinfo=dt.UTC).timestamp()
 KINDS: Final = tuple(dict.fromkeys(kind.KIND for kind, _ in ACTORS.values()))
 
 
@@ -39,7 +41,9 @@ def made_at(job: str) -> dt.datetime | None:
     """When the id was made, None for one that does not say (only a UUIDv7 does).
 
     >>> made_at("018f3b5e-0000-7000-8000-000000000000")
-    datetime.datetime(2024, 5, 2, 18, 22, 10, 432000, tzinfo=datetime.timezone.utc)
+    datetime.datetime(2024, 5, 2, 22, 12, 47, 232000, tzinfo=datetime.timezone.utc)
     """
     named = uuid.UUID(job)
-    return dt.datetime.fromtimestamp((named.int >> 80) / 1000, dt.UTC) if named.version == 7 else None
+    seconds = (named.int >> 80) / 1000
+    # An id that somebody made up may say any time at all.
+    return dt.datetime.fromtimestamp(seconds, dt.UTC) if named.version == 7 and _SOONEST < seconds < _LATEST else None

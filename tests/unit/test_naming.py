@@ -1,0 +1,42 @@
+"""What a person types for a job: any text is an id, a Message-ID, a key, or nothing; none of it is an error of ours."""
+
+import datetime as dt
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from preklic_shared.ids import is_id, job_id_for, new_id
+from preklic_workers.naming import KINDS, job_of, jobs_of_key, made_at
+
+
+@given(st.text(max_size=60) | st.uuids().map(str) | st.uuids().map(lambda job: f"<{job}@lucrum.example>"))
+def test_whatever_is_typed_names_jobs_or_nothing(text):
+    job = job_of(text)
+    assert job is None or (is_id(job) and job in text)
+    jobs = jobs_of_key(text, {"website.shop", "gateway"})
+    assert len(jobs) in {0, 2 * len(KINDS)}
+    assert all(map(is_id, jobs))
+
+
+@given(st.uuids())
+def test_an_id_says_when_it_was_made_or_says_nothing(job):
+    at = made_at(str(job))
+    assert at is None or (job.version == 7 and dt.datetime(2020, 1, 1, tzinfo=dt.UTC) < at)
+
+
+def test_a_fresh_id_was_made_now_and_a_made_up_one_at_no_time():
+    assert abs(made_at(new_id()) - dt.datetime.now(dt.UTC)) < dt.timedelta(seconds=5)
+    for made_up in ("ffffffff-ffff-7fff-bfff-ffffffffffff", "00000000-0000-7000-8000-000000000000"):
+        assert made_at(made_up) is None
+
+
+@pytest.mark.parametrize("text", ["a@b@c", "<a@b", f"<{new_id()}@x", f"{new_id()}@", new_id().upper()])
+def test_what_is_nearly_a_name_is_no_id(text):
+    assert job_of(text) is None or "@x" in text
+
+
+def test_a_key_names_the_job_that_the_producer_made_of_it():
+    assert job_id_for("website.shop", "send:order 7") in jobs_of_key("order 7", ["website.shop"])
+    for no_key in ("", "x" * 201, "č", "a\n"):
+        assert jobs_of_key(no_key, ["website.shop"]) == {}
