@@ -107,7 +107,7 @@ def test_a_worker_that_is_asked_to_end_finishes_and_one_asked_again_gives_back(q
         (port,) = free_ports(1)
         return port, start(port, [sys.executable, str(HERE / "slow_worker.py"), str(seconds), str(tmp_path)])
 
-    port, child = worker(1)
+    port, child = worker(0.6)
     running, late = track(), track()
     queues.put(wire.encode(running, "track"))
     until((tmp_path / f"started-{running.id}").exists, 10, "a job runs")
