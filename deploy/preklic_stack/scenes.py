@@ -217,11 +217,12 @@ def ending(stage: Stage) -> None:
 def proof(stage: Stage) -> None:
     """What happened is in the ledger, and a bundle of evidence is believed without this software."""
     system, bundle = stage.home.system, stage.home.system.folder / "bill.zip"
-    system.run("ledger", "checkpoint", "--now")
-    found: dict[str, int] = json.loads(system.run("ledger", "verify", "--json"))
+    system.run("ledger", "checkpoint", "--now", role="ledger")
+    found: dict[str, int] = json.loads(system.run("ledger", "verify", "--json", role="ledger"))
     stage.say(f"preklic ledger verify: [green]{found['leaves']} records[/] are as they were signed.")
-    asked = ("--message", stage.receipts["bill"].job_id, "--out", str(bundle), "--reason", "the demo")
-    shown: dict[str, int] = json.loads(system.run("evidence", "export", *asked, "--json"))
+    key = (system.keys / "producers" / "ledger.pub").read_text("ascii")
+    asked = ("--message", stage.receipts["bill"].job_id, "--out", str(bundle), "--reason", "the demo", "--key", key)
+    shown: dict[str, int] = json.loads(stage.home.command("evidence", "export", *asked, "--json"))
     stage.say(
         f"Evidence about Gregor's bill: {shown['records']} record, {bundle.stat().st_size} octets, its own verify.py."
     )

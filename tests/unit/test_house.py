@@ -13,12 +13,13 @@ FUNCTION_LINES = 25
 # Longer because they are one list without a decision in it: a signature with its documentation, an app's routes, a
 # pipeline of the database, a dialogue. Each with what it may be.
 LONGER = {
-    "workers/preklic_workers/store/__init__.py:open_store": 40,
+    "workers/preklic_workers/store/__init__.py:open_store": 45,
     "producers/preklic_producers/drafts.py:send": 45,
     "producers/preklic_producers/producer.py:send": 40,
     "producers/preklic_producers/commands.py:send": 35,
     "workers/preklic_workers/commands_erasure.py:review": 30,
     "workers/preklic_workers/commands_export.py:export": 30,
+    "workers/preklic_workers/commands_evidence.py:export": 35,
     "workers/preklic_workers/commands_import.py:import_list": 40,
     "workers/preklic_workers/commands_merge.py:merge": 40,
     "workers/preklic_workers/commands_campaign.py:start": 30,

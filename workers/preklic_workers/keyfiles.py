@@ -24,6 +24,7 @@ from preklic_workers.moments import millis
 PUBLIC: Final = "producers"
 PUBLIC_FILE: Final = "sealing.json"
 PIN_FILE: Final = "root.pub"
+LEDGER_FILE: Final = "ledger.pub"
 # Sealing keys turn weekly; a day more, so that a late turn stops nobody.
 VALID: Final = dt.timedelta(days=8)
 SEALING_KEPT: Final = dt.timedelta(days=30)
@@ -79,7 +80,7 @@ def _complete(root: Path) -> None:
 
 
 def publish(root: Path, now: dt.datetime) -> Path:
-    """Sign the newest public sealing keys for producers; the file's path. Raises KeyDirError."""
+    """Sign the newest public sealing keys for producers, beside the ledger's public key; the file's path. KeyDirError."""
     public = {}
     for role in _sealed_roles():
         newest = max((file for file in check(root / role, role) if file.sealing), key=lambda file: file.path.name)
@@ -89,6 +90,9 @@ def publish(root: Path, now: dt.datetime) -> Path:
     signed = sign_public_file(public, signer, issued=millis(now), expires=millis(now + VALID))
     (root / PUBLIC).mkdir(mode=0o755, exist_ok=True)
     replace(root / PUBLIC / PIN_FILE, signer.public_key().public_bytes_raw().hex().encode(), 0o644)
+    _complete(root)
+    ledger = Ed25519PrivateKey.from_private_bytes((root / "ledger" / "ledger.ed25519").read_bytes())
+    replace(root / PUBLIC / LEDGER_FILE, ledger.public_key().public_bytes_raw().hex().encode(), 0o644)
     return replace(root / PUBLIC / PUBLIC_FILE, signed, 0o644)
 
 
