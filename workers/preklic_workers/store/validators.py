@@ -8,6 +8,7 @@ from preklic_workers.packing import GROUP, MOST_WAITING
 from preklic_workers.store.holding import MOST_HOLDS, MOST_KEPT
 from preklic_workers.store.mailing_validators import MAILINGS
 from preklic_workers.store.mongo import Doc
+from preklic_workers.store.plan_validators import PLANS
 from preklic_workers.store.schema_types import (
     BYTES,
     DATE,
@@ -236,6 +237,7 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "statistics": STATISTICS,
     "leases": LEASE,
     **MAILINGS,
+    **PLANS,
     "feeds": FEED,
     "webhooks": WEBHOOK,
     "webhook_failures": WEBHOOK_FAILURE,
