@@ -50,7 +50,6 @@ class Run:
     gone: int = 0
     stopping: bool = False
     cause: str | None = None
-    _looked: float = 0.0
 
     @property
     def plans(self) -> Plans:
@@ -66,7 +65,6 @@ class Run:
                 count = bucket.take(len(left), time.monotonic())
                 await self._batch(publisher, left[:count])
                 left = left[count:]
-                await self._judge()
                 await asyncio.sleep(min(TICK, bucket.wait(len(left) or 1)))
             if self.over:
                 return
@@ -91,11 +89,12 @@ class Run:
         self.watch.follow(one.item.job for one in there)
         self.tell("jobs published", self.done, len(self.chosen))
 
-    async def _judge(self) -> None:
-        if time.monotonic() - self._looked >= _LOOK:
+    async def judge(self) -> None:
+        """See what becomes of the published, beside publishing, until it is cancelled. Raises Unavailable."""
+        while True:
             await self.watch.look()
             self.cause = same_cause(self.watch.died, self.watch.ended.total())
-            self._looked = time.monotonic()
+            await asyncio.sleep(_LOOK)
 
     async def alive(self) -> None:
         """A sign of life again and again; returns when the plan is stopped, or another runner has taken it over."""
@@ -194,15 +193,16 @@ async def _published(run: Run, url: str) -> str:
     """Publish beside a sign of life, and say how it ended: done, broken or stopped."""
     async with Publisher(url, deadline=10.0, name="preklic replay") as publisher:
         work = asyncio.ensure_future(run.publish(publisher, url))
-        life = asyncio.ensure_future(run.alive())
+        life, eyes = asyncio.ensure_future(run.alive()), asyncio.ensure_future(run.judge())
+        tasks = (work, life, eyes)
         try:
-            await asyncio.wait({work, life}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                await asyncio.wait({work}, timeout=0.0 if life.exception() else _GRACE)
+            over, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if work not in over and life in over and life.exception() is None:
+                await asyncio.wait({work}, timeout=_GRACE)
         finally:
-            unfinished = [task for task in (work, life) if task.cancel()]
+            unfinished = [task for task in tasks if task.cancel()]
             await asyncio.gather(*unfinished, return_exceptions=True)
-    for task in (work, life):
+    for task in tasks:
         if not task.cancelled() and (error := task.exception()) is not None:
             raise error
     wanted = "broken" if run.cause else "done"
