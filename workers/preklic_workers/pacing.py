@@ -10,7 +10,7 @@ class Bucket:
 
     def __init__(self, rate: float, now: float) -> None:
         self._rate = rate
-        self._most = max(1.0, rate * BURST)
+        self._most = 1.0 + rate * BURST
         self._tokens = 1.0
         self._filled = now
 
@@ -19,7 +19,7 @@ class Bucket:
 
         >>> bucket = Bucket(10, now=0.0)
         >>> bucket.take(100, now=0.0), bucket.take(100, now=0.5), bucket.take(100, now=60.0)
-        (1, 5, 10)
+        (1, 5, 11)
         """
         self._tokens = min(self._most, self._tokens + (now - self._filled) * self._rate)
         self._filled = now

@@ -48,6 +48,7 @@ class Run:
     id: str = field(default_factory=new_id)
     published: int = 0
     gone: int = 0
+    seconds: float = 0.0
     stopping: bool = False
     cause: str | None = None
 
@@ -58,13 +59,14 @@ class Run:
 
     async def publish(self, publisher: Publisher, url: str) -> None:
         """All that is left, at the rate; ends early with a `cause`. Raises PublishError and both Unavailables."""
-        bucket = Bucket(self.rate, time.monotonic())
+        begun = time.monotonic()
+        bucket = Bucket(self.rate, begun)
         async for group in groups(Letters(self.store.mongo), url, self.chosen, self.done):
             left = group
             while left and not self.over:
                 count = bucket.take(len(left), time.monotonic())
                 await self._batch(publisher, left[:count])
-                left = left[count:]
+                left, self.seconds = left[count:], time.monotonic() - begun
                 await asyncio.sleep(min(TICK, bucket.wait(len(left) or 1)))
             if self.over:
                 return
@@ -102,6 +104,11 @@ class Run:
             await asyncio.sleep(BEAT)
         self.stopping = True
 
+    async def leave(self) -> None:
+        """It ends before its time; without a store its silence says so."""
+        with suppress(Unavailable):
+            await self.plans.end(self.plan, self.id, "interrupted")
+
     async def follow(self, seconds: float) -> None:
         """Wait until all that was published came to an end, or so long."""
         until = time.monotonic() + seconds
@@ -124,33 +131,56 @@ async def run_plan(
     watch: float = 0.0,
     tell: Tell = quiet,
 ) -> dict[str, Any]:
-    """Publish the plan's jobs that would run, `rate` a second, and watch them for so many seconds: what happened.
+    """Publish the plan's jobs that would run, `rate` a second, and watch them for so many seconds; what happened.
 
-    Raises NotRun, PublishError and both rooms' Unavailable; whatever ends it early leaves it interrupted, not done.
+    Raises NotRun, PublishError, both Unavailables; whatever ends it early leaves it interrupted.
     """
     run, jobs = await _begun(store, plan_id, reason=reason, by=by, rate=rate, resume=resume, tell=tell)
     try:
         state = await _published(run, settings.amqp_url)
     except BaseException:  # Ctrl-C, too: the rest may be gone on with
-        with suppress(Unavailable):
-            await run.plans.end(plan_id, run.id, "interrupted")
+        await run.leave()
         raise
     if state == "done" and watch:
         await run.follow(watch)
-    result = _result(run, jobs, state)
-    facts = {"plan": plan_id, "state": state, "published": result["published"], "gone_bodies": run.gone}
-    await store.acts.record(Act("replay_ended", by, reason, facts=facts | ({"cause": run.cause} if run.cause else {})))
+    return await _recorded(run, jobs, state, by)
+
+
+async def _recorded(run: Run, jobs: int, state: str, by: str) -> dict[str, Any]:
+    """How it ended, written down."""
+    facts = {"plan": run.plan, "state": state, "published": run.published, "gone_bodies": run.gone}
+    facts |= {"cause": run.cause} if run.cause else {}
+    await run.store.acts.record(Act("replay_ended", by, run.reason, facts=facts))
     if run.cause:
-        await run.plans.note(plan_id, run.id, {"cause": run.cause})
-    return result
+        await run.plans.note(run.plan, run.id, {"cause": run.cause})
+    return _result(run, jobs, state)
 
 
 async def _begun(
     store: Store, plan_id: str, *, reason: str, by: str, rate: float, resume: bool, tell: Tell
 ) -> tuple[Run, int]:
     """A runner of the plan, which is its own now. Raises NotRun."""
-    plans = Plans(store.mongo)
-    plan = await plans.show(plan_id)
+    plan, items = await _allowed(store, plan_id, resume=resume)
+    chosen = [item for item in items if item.outcome == WOULD_RUN]
+    letters = await Letters(store.mongo).of_jobs([item.job for item in chosen])
+    run = Run(store, plan_id, chosen, rate, reason, plan["done"], Watch(store, (doc["_id"] for doc in letters)), tell)
+    facts = {"plan": plan_id, "jobs": len(chosen), "from": plan["done"], "rate": str(rate)}
+    await store.acts.record(Act("replay_resumed" if resume else "replay", by, reason, facts=facts))
+    begun = (
+        run.plans.resume(plan_id, run.id, rate=rate)
+        if resume
+        else run.plans.begin(plan_id, run.id, reason=reason, by=by, rate=rate)
+    )
+    if not await begun:
+        raise NotRun("somebody else runs this plan at this moment")
+    # Its runner may have died before it said so.
+    await Letters(store.mongo).replayed([item.letter for item in chosen[: run.done] if item.letter], reason)
+    return run, len(items)
+
+
+async def _allowed(store: Store, plan_id: str, *, resume: bool) -> tuple[dict[str, Any], list[Item]]:
+    """The plan and its items. Raises NotRun."""
+    plan = await Plans(store.mongo).show(plan_id)
     if plan is None:
         raise NotRun(f"there is no plan {plan_id}")
     try:
@@ -159,21 +189,7 @@ async def _begun(
         raise NotRun(str(error)) from None
     if (no := refusal(plan, resume=resume)) is not None:
         raise NotRun(no)
-    chosen = [item for item in items if item.outcome == WOULD_RUN]
-    letters = await Letters(store.mongo).of_jobs([item.job for item in chosen])
-    run = Run(store, plan_id, chosen, rate, reason, plan["done"], Watch(store, (doc["_id"] for doc in letters)), tell)
-    facts = {"plan": plan_id, "jobs": len(chosen), "from": plan["done"], "rate": str(rate)}
-    await store.acts.record(Act("replay_resumed" if resume else "replay", by, reason, facts=facts))
-    begun = (
-        plans.resume(plan_id, run.id, rate=rate)
-        if resume
-        else plans.begin(plan_id, run.id, reason=reason, by=by, rate=rate)
-    )
-    if not await begun:
-        raise NotRun("somebody else runs this plan at this moment")
-    # Its runner may have died before it said so.
-    await Letters(store.mongo).replayed([item.letter for item in chosen[: run.done] if item.letter], reason)
-    return run, len(items)
+    return plan, items
 
 
 def refusal(plan: dict[str, Any], *, resume: bool) -> str | None:
@@ -217,6 +233,7 @@ def _result(run: Run, jobs: int, state: str) -> dict[str, Any]:
         "items": jobs,
         "published": run.published,
         "gone": run.gone,
+        "rate": round(run.published / run.seconds, 1) if run.seconds else 0.0,
         "skipped": jobs - run.published,
         "ended": dict(run.watch.ended),
         "under_way": run.watch.left,

@@ -33,8 +33,8 @@ class Letters:
 
     async def of_jobs(self, jobs: Sequence[str]) -> list[Doc]:
         """The letters of these jobs, the oldest first: `_id`, `job`, `state`, `queue`, `actor`, `fingerprint`."""
-        fields = dict.fromkeys(("job", "state", "queue", "actor", "fingerprint", "first"), 1)
-        found = []
+        fields: Doc = dict.fromkeys(("job", "state", "queue", "actor", "fingerprint", "first"), 1)
+        found: list[Doc] = []
         for start in range(0, len(jobs), _IDS):
             found += await self._dead.find({"job": {"$in": list(jobs[start : start + _IDS])}}, fields)
         return sorted(found, key=lambda doc: doc["first"])
