@@ -364,7 +364,7 @@ class Chaos:
         status, text = self._world.command("replay", "plan", "--from", since, "--json")
         if status == 0:
             plan = json.loads(text)["plan"]
-            self._world.command("replay", "run", plan, "--rate", "1000", "--reason", "fault run")
+            self._world.command("replay", "run", plan, "--rate", "1000", "--reason", "fault run", "--watch", "0")
 
     def _alone(self, work: Callable[[], Any]) -> bool:
         """In the background, one at a time: servers take seconds to break and to mend."""

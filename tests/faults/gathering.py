@@ -170,7 +170,8 @@ def replay_log(world: World, most: int, say: Callable[[str], None]) -> int:
             continue
         plan = json.loads(text)
         planned += plan["jobs"]
-        ran, text = world.command("replay", "run", plan["plan"], "--rate", "5000", "--reason", "I7", "--json")
+        run = ("replay", "run", plan["plan"], "--rate", "5000", "--watch", "0", "--reason", "I7", "--json")
+        ran, text = world.command(*run)
         if ran not in {0, 4}:
             say(f"replay run ended with {ran}: {text[-200:]}")
     return planned

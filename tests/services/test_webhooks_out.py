@@ -24,6 +24,7 @@ from preklic_workers import replay_run
 from preklic_workers.burials import letter_from
 from preklic_workers.judging import read_account
 from preklic_workers.outcomes import Dead, Done, RetryLater
+from preklic_workers.replay_plan import Source, make_plan
 from preklic_workers.store import Unavailable
 from preklic_workers.store.feeds import Feeds
 from preklic_workers.store.hooks import Hooks
@@ -336,11 +337,12 @@ async def test_a_dead_webhook_is_kept_replayable_and_in_no_account(store, url, q
     letter = letter_from(body, job.id, {"queue": "webhooks", "reason": "webhook_failed", "attempts": 13})
     await Upkeep(store, REGISTRY).bury(letter)
     assert await store.messages.show(job.id) is None
-    config = SimpleNamespace(amqp_url=url, registry=None)
-    plan = await replay_run.make_plan(store, config, replay_run.Source(dead=True), by="ana")
+    config = SimpleNamespace(amqp_url=url, registry=None, template_dir=None)
+    plan = await make_plan(store, config, Source(dead=True), by="ana")
     ran = await replay_run.run_plan(store, config, plan["_id"], reason="back", by="ana", rate=100)
     assert ran["published"] == 1
-    ((_, returned),) = queues.take("webhooks")
+    await auntil(lambda: queues.ready("retry.5s") == 1)
+    ((_, returned),) = queues.take("retry.5s")
     assert returned == body
     account = await read_account(store, url, now() - MINUTE, patience=0)
     assert (account.logged, account.unaccounted) == (0, 0)

@@ -25,6 +25,8 @@ LONGER = {
     "workers/preklic_workers/commands_campaign.py:start": 30,
     "producers/preklic_producers/gateway/app.py:_builder": 30,
     "producers/preklic_producers/gateway/app.py:create_app": 30,
+    "workers/preklic_workers/commands_replay.py:plan": 40,
+    "workers/preklic_workers/commands_replay.py:run": 35,
     "workers/preklic_workers/store/withdrawals.py:closing": 35,
     "workers/preklic_workers/compose/links.py:link": 35,
     "workers/preklic_workers/smtp/pool.py:connect": 35,

@@ -6,7 +6,7 @@ the last entry at the start, so that a busy log is not read for ever.
 
 import datetime as dt
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -67,6 +67,13 @@ def between(url: str, first: int, until: int) -> Iterator[Entry]:
         yield entry
         if entry.offset == until - 1:
             return
+
+
+def picked(url: str, offsets: Collection[int]) -> dict[int, Entry]:
+    """The entries at these offsets that retention has left. Raises Unavailable."""
+    asked = set(offsets)
+    found = between(url, min(asked), max(asked) + 1) if asked else ()
+    return {entry.offset: entry for entry in found if entry.offset in asked}
 
 
 def offset_at(url: str, at: dt.datetime) -> int | None:
@@ -137,13 +144,15 @@ def _read(url: str, offset: Any, quiet: float | None = None, prefetch: int = _PR
     with _connected(url) as connection:
         channel = connection.channel()
         channel.basic_qos(prefetch_count=prefetch)
+        every = max(1, prefetch // 5)
         deliveries = channel.consume(LOG, arguments={"x-stream-offset": offset}, inactivity_timeout=quiet or _QUIET)
         for method, properties, body in deliveries:
             if method is None:
                 return
             yield _entry(method, properties, body)
             # A reader that has seen enough leaves before the ack, which would bring more.
-            channel.basic_ack(method.delivery_tag)
+            if method.delivery_tag % every == 0:
+                channel.basic_ack(method.delivery_tag, multiple=True)
 
 
 def _entry(method: Any, properties: Any, body: bytes) -> Entry:

@@ -80,7 +80,10 @@ def _complete(root: Path) -> None:
 
 
 def publish(root: Path, now: dt.datetime) -> Path:
-    """Sign the newest public sealing keys for producers, beside the ledger's public key; the file's path. KeyDirError."""
+    """Sign the newest public sealing keys for producers; the path of that file. Raises KeyDirError.
+
+    The ledger's public key stands beside it.
+    """
     public = {}
     for role in _sealed_roles():
         newest = max((file for file in check(root / role, role) if file.sealing), key=lambda file: file.path.name)

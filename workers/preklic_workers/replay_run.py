@@ -1,143 +1,242 @@
-"""Makes and runs replay plans: reads dead letters or the log, publishes what would run, and notes each step."""
+"""Runs a replay plan, once: publishes what would run, at a rate, and notes each step, so that it can be gone on with.
+
+First the act is recorded, then the plan is begun; first a job is confirmed, then noted. A runner that dies in between
+publishes a few jobs a second time when its rest is taken over, which the claim makes harmless; it loses none.
+"""
 
 import asyncio
-import datetime as dt
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Any
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from preklic_shared.jobs import ACTORS
-from preklic_shared.publication import Publication
+from preklic_shared.ids import new_id
 from preklic_shared.publisher import Publisher
-from preklic_shared.registry import Registry, load_registry
 from preklic_shared.settings import Settings
-from preklic_shared.topology import JOBS
-from preklic_workers import joblog, looking
-from preklic_workers.replaying import MOST, WOULD_RUN, Facts, Item, items_of, plan_document, preview
-from preklic_workers.store import Store
-from preklic_workers.store.plans import Plans
+from preklic_workers.pacing import Bucket
+from preklic_workers.replay_bodies import Ready, groups
+from preklic_workers.replay_plan import Tell, quiet
+from preklic_workers.replay_watch import Watch
+from preklic_workers.replaying import WOULD_RUN, Item, items_of, same_cause
+from preklic_workers.store import Act, Fact, Store, Unavailable
+from preklic_workers.store.letters import Letters
+from preklic_workers.store.plans import LEASE, Plans
 
-__all__ = ["NotRun", "Source", "items_of", "make_plan", "plans_of", "run_plan"]
+TICK: Final = 0.2  # seconds between two looks, at the most
+BEAT: Final = 0.3
+_GRACE: Final = 0.4  # seconds that a stopped runner has to note what it published
+_LOOK: Final = 1.0
 
 
 class NotRun(Exception):
     """The plan may not run: unknown, edited, or run before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a plan's jobs come from: the dead letters, or a window of the log (aware times)."""
+@dataclass(slots=True)
+class Run:
+    """One runner of a plan: `chosen` are its jobs that would run, `done` how many of them are dealt with."""
 
-    dead: bool
-    fingerprint: str | None = None
-    queue: str | None = None
-    since: dt.datetime | None = None
-    until: dt.datetime | None = None
+    store: Store
+    plan: str
+    chosen: Sequence[Item]
+    rate: float
+    reason: str
+    done: int
+    watch: Watch
+    tell: Tell
+    id: str = field(default_factory=new_id)
+    published: int = 0
+    gone: int = 0
+    seconds: float = 0.0
+    stopping: bool = False
+    cause: str | None = None
 
+    @property
+    def plans(self) -> Plans:
+        """Where it is noted."""
+        return Plans(self.store.mongo)
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    job: str
-    queue: str
-    actor: str
-    letter: str
-    body: bytes
+    async def publish(self, publisher: Publisher, url: str) -> None:
+        """All that is left, at the rate; ends early with a `cause`. Raises PublishError and both Unavailables."""
+        begun = time.monotonic()
+        bucket = Bucket(self.rate, begun)
+        async for group in groups(Letters(self.store.mongo), url, self.chosen, self.done):
+            left = group
+            while left and not self.over:
+                count = bucket.take(len(left), time.monotonic())
+                await self._batch(publisher, left[:count])
+                left, self.seconds = left[count:], time.monotonic() - begun
+                await asyncio.sleep(min(TICK, bucket.wait(len(left) or 1)))
+            if self.over:
+                return
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to be published: somebody stopped it, or it would die again."""
+        return self.stopping or self.cause is not None
 
-def plans_of(store: Store) -> Plans:
-    """The plans of this store."""
-    return Plans(store.mongo)
+    async def _batch(self, publisher: Publisher, batch: Sequence[Ready]) -> None:
+        """Confirmed first, then noted, then no longer dead."""
+        if not batch:
+            return
+        there = [one for one in batch if one.publication is not None]
+        failures = await publisher.publish_many(one.publication for one in there if one.publication is not None)
+        for error in failures.values():
+            raise error
+        gone = [one.place for one in batch if one.publication is None]
+        self.done, self.gone, self.published = batch[-1].place + 1, self.gone + len(gone), self.published + len(there)
+        await self.plans.step(self.plan, self.id, self.done, gone)
+        await Letters(self.store.mongo).replayed([one.item.letter for one in there if one.item.letter], self.reason)
+        self.watch.follow(one.item.job for one in there)
+        self.tell("jobs published", self.done, len(self.chosen))
 
+    async def judge(self) -> None:
+        """See what becomes of the published, beside publishing, until it is cancelled. Raises Unavailable."""
+        while True:
+            await self.watch.look()
+            self.cause = same_cause(self.watch.died, self.watch.ended.total())
+            await asyncio.sleep(_LOOK)
 
-async def make_plan(store: Store, settings: Settings, source: Source, *, by: str) -> dict[str, Any]:
-    """A stored plan with its preview. Raises both rooms' Unavailable."""
-    found = await _dead(store, source) if source.dead else _logged(settings.amqp_url, source)
-    facts = await _facts(store, [one.job for one in found])
-    registry = load_registry(settings.registry)
-    items = [_item(one, facts, registry, store.mongo.now()) for one in found]
-    plan = plan_document(items, "dead" if source.dead else "log", by, store.mongo.now())
-    await plans_of(store).add(plan)
-    return plan
+    async def alive(self) -> None:
+        """A sign of life again and again; returns when the plan is stopped, or another runner has taken it over."""
+        while await self.plans.beat(self.plan, self.id):  # noqa: ASYNC110 -- it is the store that says stop
+            await asyncio.sleep(BEAT)
+        self.stopping = True
+
+    async def leave(self) -> None:
+        """It ends before its time; without a store its silence says so."""
+        with suppress(Unavailable):
+            await self.plans.end(self.plan, self.id, "interrupted")
+
+    async def follow(self, seconds: float) -> None:
+        """Wait until all that was published came to an end, or so long."""
+        until = time.monotonic() + seconds
+        while self.watch.left and time.monotonic() < until:
+            await self.watch.look()
+            self.tell("jobs ended", self.watch.ended.total(), self.watch.ended.total() + self.watch.left)
+            await asyncio.sleep(TICK)
+        self.cause = self.cause or same_cause(self.watch.died, self.watch.ended.total())
 
 
 async def run_plan(
-    store: Store, settings: Settings, plan_id: str, *, reason: str, by: str, rate: float
-) -> dict[str, int]:
-    """Publish the plan's jobs that would run, `rate` a second; how many were published and skipped."""
-    plans = plans_of(store)
-    items = await _begun(plans, plan_id, reason=reason, by=by, rate=rate)
+    store: Store,
+    settings: Settings,
+    plan_id: str,
+    *,
+    reason: str,
+    by: str,
+    rate: float,
+    resume: bool = False,
+    watch: float = 0.0,
+    tell: Tell = quiet,
+) -> dict[str, Any]:
+    """Publish the plan's jobs that would run, `rate` a second, and watch them for so many seconds; what happened.
+
+    Raises NotRun, PublishError, both Unavailables; whatever ends it early leaves it interrupted.
+    """
+    run, jobs = await _begun(store, plan_id, reason=reason, by=by, rate=rate, resume=resume, tell=tell)
+    try:
+        state = await _published(run, settings.amqp_url)
+    except BaseException:  # Ctrl-C, too: the rest may be gone on with
+        await run.leave()
+        raise
+    if state == "done" and watch:
+        await run.follow(watch)
+    return await _recorded(run, jobs, state, by)
+
+
+async def _recorded(run: Run, jobs: int, state: str, by: str) -> dict[str, Any]:
+    """How it ended, written down."""
+    facts: dict[str, Fact] = {"plan": run.plan, "state": state, "published": run.published, "gone_bodies": run.gone}
+    facts |= {"cause": run.cause} if run.cause else {}
+    await run.store.acts.record(Act("replay_ended", by, run.reason, facts=facts))
+    if run.cause:
+        await run.plans.note(run.plan, run.id, {"cause": run.cause})
+    return _result(run, jobs, state)
+
+
+async def _begun(
+    store: Store, plan_id: str, *, reason: str, by: str, rate: float, resume: bool, tell: Tell
+) -> tuple[Run, int]:
+    """A runner of the plan, which is its own now. Raises NotRun."""
+    plan, items = await _allowed(store, plan_id, resume=resume)
     chosen = [item for item in items if item.outcome == WOULD_RUN]
-    published = 0
-    async with Publisher(settings.amqp_url, deadline=10.0, name="preklic replay") as publisher:
-        async for item, body in _bodies(store, settings, chosen):
-            if not await plans.step(plan_id, published):
-                break
-            await publisher.publish(Publication(JOBS, item.queue, body, item.job, item.actor))
-            if item.letter:
-                await store.dead.move(item.letter, "dead", "replayed", reason)
-            published += 1
-            await asyncio.sleep(1 / rate)
-    ended = await plans.step(plan_id, published) and await plans.end(plan_id, "done")
-    return {"items": len(items), "published": published, "skipped": len(items) - published, "stopped": int(not ended)}
+    letters = await Letters(store.mongo).of_jobs([item.job for item in chosen])
+    run = Run(store, plan_id, chosen, rate, reason, plan["done"], Watch(store, (doc["_id"] for doc in letters)), tell)
+    facts = {"plan": plan_id, "jobs": len(chosen), "from": plan["done"], "rate": str(rate)}
+    await store.acts.record(Act("replay_resumed" if resume else "replay", by, reason, facts=facts))
+    begun = (
+        run.plans.resume(plan_id, run.id, rate=rate)
+        if resume
+        else run.plans.begin(plan_id, run.id, reason=reason, by=by, rate=rate)
+    )
+    if not await begun:
+        raise NotRun("somebody else runs this plan at this moment")
+    # Its runner may have died before it said so.
+    await Letters(store.mongo).replayed([item.letter for item in chosen[: run.done] if item.letter], reason)
+    return run, len(items)
 
 
-async def _begun(plans: Plans, plan_id: str, *, reason: str, by: str, rate: float) -> list[Item]:
-    """The items of a plan that now runs. Raises NotRun."""
-    plan = await plans.show(plan_id)
+async def _allowed(store: Store, plan_id: str, *, resume: bool) -> tuple[dict[str, Any], list[Item]]:
+    """The plan and its items. Raises NotRun."""
+    plan = await Plans(store.mongo).show(plan_id)
     if plan is None:
         raise NotRun(f"there is no plan {plan_id}")
     try:
         items = items_of(plan)
     except ValueError as error:
         raise NotRun(str(error)) from None
-    if not await plans.begin(plan_id, reason=reason, by=by, rate=rate):
-        raise NotRun(f"the plan is {plan['state']} already: make a new one")
-    return items
+    if (no := refusal(plan, resume=resume)) is not None:
+        raise NotRun(no)
+    return plan, items
 
 
-async def _dead(store: Store, source: Source) -> list[_Found]:
-    rows = await store.dead.find(fingerprint=source.fingerprint, queue=source.queue, limit=MOST)
-    found = []
-    for row in rows:
-        letter = await store.dead.show(row["_id"])
-        if letter is not None:
-            job = str(letter.get("job", letter["_id"]))
-            found.append(_Found(job, letter["queue"], letter.get("actor", ""), letter["_id"], bytes(letter["body"])))
-    return found
+def refusal(plan: dict[str, Any], *, resume: bool) -> str | None:
+    """Why this plan may not be run, or gone on with, and what to do; None when it may. Pure."""
+    state, done, chosen = plan["state"], plan["done"], plan["chosen"]
+    if state == "interrupted" and not resume:
+        return f"the plan was interrupted after {done} of {chosen} jobs: --resume goes on with exactly the rest"
+    if state == "running":
+        silent = f"without a sign of life for {LEASE.seconds} s it may be resumed"
+        return f"the plan runs already, by {plan['run_by']}; {silent}"
+    if resume and state != "interrupted":
+        return f"the plan is {state}: there is nothing to go on with"
+    return None if resume or state == "planned" else f"the plan is {state} already: make a new one"
 
 
-def _logged(url: str, source: Source) -> list[_Found]:
-    """The window of the log without what was voided, each job once; by the job's own time, not the chunk's.
-
-    The log is read to its end, for a job may be voided late; only the window is kept in memory.
-    """
-    void: set[str] = set()
-    found: dict[str, _Found] = {}
-    for entry in joblog.entries(url, source.since):
-        if entry.void:
-            void.add(entry.job)
-        elif source.queue in {None, entry.queue} and joblog.within(entry, source.since, source.until):
-            found.setdefault(entry.job, _Found(entry.job, entry.queue, entry.actor, "", entry.body))
-    return [one for job, one in found.items() if job not in void][:MOST]
-
-
-async def _facts(store: Store, jobs: list[str]) -> Facts:
-    return Facts(await looking.states(store, jobs), await looking.persons(store, jobs))
-
-
-def _item(one: _Found, facts: Facts, registry: Registry, now: dt.datetime) -> Item:
-    actor = one.actor if one.actor in ACTORS else "unknown"
-    outcome = preview(one.body, one.queue, facts, registry, now)
-    return Item(job=one.job, queue=one.queue, actor=actor, letter=one.letter, outcome=outcome)
+async def _published(run: Run, url: str) -> str:
+    """Publish beside a sign of life, and say how it ended: done, broken or stopped."""
+    async with Publisher(url, deadline=10.0, name="preklic replay") as publisher:
+        work = asyncio.ensure_future(run.publish(publisher, url))
+        life, eyes = asyncio.ensure_future(run.alive()), asyncio.ensure_future(run.judge())
+        tasks = (work, life, eyes)
+        try:
+            over, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if work not in over and life in over and life.exception() is None:
+                await asyncio.wait({work}, timeout=_GRACE)
+        finally:
+            unfinished = [task for task in tasks if task.cancel()]
+            await asyncio.gather(*unfinished, return_exceptions=True)
+    for task in tasks:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+    wanted = "broken" if run.cause else "done"
+    ended = not work.cancelled() and await run.plans.end(run.plan, run.id, wanted)
+    return wanted if ended else "stopped"
 
 
-async def _bodies(store: Store, settings: Settings, items: list[Item]) -> AsyncIterator[tuple[Item, bytes]]:
-    """The sealed bytes of each item, as they were: dead letters keep them, the rest is read from the log again."""
-    for item in items:
-        letter = await store.dead.show(item.letter) if item.letter else None
-        if letter is not None and letter["state"] == "dead":
-            yield item, bytes(letter["body"])
-    logged = {item.job: item for item in items if not item.letter}
-    for entry in joblog.entries(settings.amqp_url) if logged else ():
-        if not entry.void and entry.job in logged:
-            yield logged.pop(entry.job), entry.body
+def _result(run: Run, jobs: int, state: str) -> dict[str, Any]:
+    return {
+        "plan": run.plan,
+        "state": state,
+        "items": jobs,
+        "published": run.published,
+        "gone": run.gone,
+        "rate": round(run.published / run.seconds, 1) if run.seconds else 0.0,
+        "skipped": jobs - run.published,
+        "ended": dict(run.watch.ended),
+        "under_way": run.watch.left,
+        "cause": run.cause,
+        "stopped": int(state != "done"),
+    }

@@ -11,6 +11,7 @@ from preklic_workers.store.ledger_validators import LEAVES, LEDGER, REPLY
 from preklic_workers.store.mailing_validators import MAILINGS
 from preklic_workers.store.mongo import Doc
 from preklic_workers.store.operating_validators import OPERATING
+from preklic_workers.store.plan_validators import PLANS
 from preklic_workers.store.schema_types import (
     BYTES,
     DATE,
@@ -237,6 +238,7 @@ VALIDATORS: Final[dict[str, Doc]] = {
     "leases": LEASE,
     **MAILINGS,
     **LEDGER,
+    **PLANS,
     "feeds": FEED,
     "webhooks": WEBHOOK,
     "webhook_failures": WEBHOOK_FAILURE,
