@@ -12,6 +12,7 @@ from urllib.request import urlopen
 
 from preklic_shared.settings import Settings, load_settings
 from preklic_shared.topology import definitions
+from preklic_stack import mongo_users
 from preklic_stack.children import Child, NotReady
 from preklic_stack.ports import free_ports
 from preklic_stack.stack import Stack
@@ -53,6 +54,7 @@ def household(stack: Stack, vhost: str = "/", database: str = "preklic") -> Iter
     folder = stack.run_dir / "preklic"
     system = System(folder, stack.children, stack.rabbit, stack.mongo, stack.sink, vhost, database)
     forget(system.folder)
+    mongo_users.make_users(stack.mongo, database)
     system.prepare()
     passwords = make_users(system)
     gateway_port, *health_ports = free_ports(1 + len(ROLES))
@@ -69,6 +71,7 @@ def household(stack: Stack, vhost: str = "/", database: str = "preklic") -> Iter
         # Senders first: what they have under way is settled while the rest still runs.
         for child in reversed(home.processes):
             child.stop()
+        mongo_users.forget_users(stack.mongo, database)
 
 
 def make_users(system: System) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The demo's story on the session's services: each scene checks that what it tells is what happened."""
+"""The demo's story: each scene checks that what it tells is what happened. Each role is a user of broker and database."""
 
 import json
 
@@ -13,9 +13,9 @@ from preklic_stack.stage import Stage
 
 @pytest.mark.timeout(240)
 def test_the_story_of_the_demo_holds_and_every_job_is_accounted_for(
-    processes, rabbit, mongo, sink, vhost, mongo_database, tmp_path, capsys
+    processes, rabbit, locked_mongo, sink, vhost, tmp_path, capsys
 ):
-    with household(Stack(tmp_path, processes, rabbit, mongo, sink), vhost, mongo_database) as home:
+    with household(Stack(tmp_path, processes, rabbit, locked_mongo, sink), vhost, "story") as home:
         stage = Stage(home, sink, Console(highlight=False, width=160))
         try:
             for title, scene in SCENES:
