@@ -32,3 +32,9 @@ def test_the_story_of_the_demo_holds_and_every_job_is_accounted_for(
     logs = b"".join(file.read_bytes() for file in (tmp_path / "preklic" / "log").iterdir())
     assert b"worker started" in logs
     assert b"primer.example" not in logs
+    assert locked_mongo.run_dir is None or "not authorized on story" not in refusals(locked_mongo.run_dir)
+
+
+def refusals(run_dir):
+    """What MongoDB's log says of commands that it refused to a user, whatever the caller made of it."""
+    return "".join(line for line in (run_dir / "mongod0.log").open() if "Checking authorization failed" in line)

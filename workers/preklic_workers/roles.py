@@ -101,7 +101,10 @@ async def work(roles: Sequence[str], settings: Settings) -> None:
             workers.append(worker)
             await worker.start()
         if settings.metrics_port is not None:
-            health = Health(settings.metrics_port, lambda: {worker.role: worker.ready() for worker in workers})
+            ready = {worker.role: worker.ready for worker in workers}
+            health = Health(
+                settings.metrics_port, lambda: {role: ask() for role, ask in ready.items()}, settings.metrics_host
+            )
         spare_the_collector()
         log.info("worker started", role=" ".join(roles), port=health.port if health else None)
         await stopping.wait()
