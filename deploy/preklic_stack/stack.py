@@ -43,7 +43,12 @@ def silent(_line: str) -> None:
 
 @contextmanager
 def running_stack(
-    run_dir: Path, say: Callable[[str], None] = silent, *, members: int = 1, sink: Sequence[str] = (), locked: bool = False
+    run_dir: Path,
+    say: Callable[[str], None] = silent,
+    *,
+    members: int = 1,
+    sink: Sequence[str] = (),
+    locked: bool = False,
 ) -> Iterator[Stack]:
     """Start RabbitMQ, MongoDB and the sink side by side; stop them on the way out, whatever the way is.
 

@@ -1,7 +1,7 @@
 """Settings that are secrets, read from files: `PREKLIC_AMQP_URL_FILE` names the file that holds `PREKLIC_AMQP_URL`.
 
-So orchestrators hand them over (systemd's credentials, Compose's and Kubernetes' secrets), and no process list, log of a
-deployment or `docker inspect` shows them.
+So orchestrators hand them over (systemd's credentials, Compose's and Kubernetes' secrets), and no process list, no
+log of a deployment and no `docker inspect` shows them.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The demo's story: each scene checks that what it tells is what happened. Each role is a user of broker and database."""
+"""The demo's story: each scene checks that what it tells happened. Each role is a user of broker and database."""
 
 import json
 

@@ -2,7 +2,7 @@
 
 Letters: r find, i insert, u update, d remove. What a role is not given it is refused by the server itself. Nobody may
 remove persons, permissions, withdrawals, messages, dead letters or acts, nor change an act: MongoDB alone drops them, by
-the age in their index, as an index says that only `topology` may make.
+their age, as an index says that only `topology` may make.
 """
 
 import json
@@ -15,7 +15,7 @@ from preklic_workers.store.validators import VALIDATORS
 ACTIONS: Final[Mapping[str, str]] = {"r": "find", "i": "insert", "u": "update", "d": "remove"}
 UNVALIDATED: Final = ("askings", "plans", "schedule")
 KEYS: Final = "keys"  # the wrapped keys, in a database of their own
-COLLECTIONS: Final = tuple(sorted({*VALIDATORS, *UNVALIDATED})) + (KEYS,)
+COLLECTIONS: Final = (*sorted({*VALIDATORS, *UNVALIDATED}), KEYS)
 
 _ALL_BUT_KEYS: Final = dict.fromkeys((name for name in COLLECTIONS if name != KEYS), "r")
 _STOPS: Final = {"controls": "riu"}
@@ -25,13 +25,18 @@ _WITHDRAWS: Final = {"persons": "riu", "withdrawals": "riu", "messages": "riu"}
 _HOLDS_KEYS: Final = {"holders": "riud"}
 
 RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
-    "send": _WITHDRAWS
-    | _STOPS
-    | _HOLDS_KEYS
-    | {"askings": "riu", "leases": "riu", "marks": "r", "webhooks": "r", KEYS: "ri"},
+    "send": _WITHDRAWS | _STOPS | _HOLDS_KEYS | {"askings": "riu", "leases": "riu", "marks": "r", KEYS: "ri"},
     "track": _WITHDRAWS | _STOPS | {"events": "rid"},
     "revoke": _WITHDRAWS
-    | {"controls": "r", "marks": "riu", "schedule": "rd", "events": "rd", "permissions": "ru", "dead": "ru", KEYS: "rd"},
+    | {
+        "controls": "r",
+        "marks": "riu",
+        "schedule": "rd",
+        "events": "rd",
+        "permissions": "ru",
+        "dead": "ru",
+        KEYS: "rd",
+    },
     "record": _HOLDS_KEYS
     | {"persons": "riu", "permissions": "riu", "wordings": "riu", "messages": "riu", "withdrawals": "r"}
     | {"schedule": "ri", "askings": "d", "controls": "r", KEYS: "ri"},
@@ -43,8 +48,8 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     | _STOPS
     | _HOLDS_KEYS
     | dict.fromkeys(("accounts", "campaigns", "dead", "feeds", "permissions", "plans", "requests", "wordings"), "riu")
-    | dict.fromkeys(("leases", "marks", "statistics", "webhooks"), "riu")
-    | {"acts": "ri", "events": "rid", "held_mails": "riud", "schedule": "rid", KEYS: "riud"},
+    | dict.fromkeys(("leases", "statistics", "webhooks"), "riu")
+    | {"acts": "ri", "marks": "riud", "events": "rid", "held_mails": "riud", "schedule": "rid", KEYS: "riud"},
     # People: `look` changes nothing; `respond` stops, replays and settles doubt. Neither can open or find a key.
     "look": _ALL_BUT_KEYS,
     "respond": _ALL_BUT_KEYS
