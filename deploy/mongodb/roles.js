@@ -85,15 +85,6 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
-     "collection": "webhooks"
-    },
-    "actions": [
-     "find"
-    ]
-   },
-   {
-    "resource": {
-     "db": "preklic",
      "collection": "withdrawals"
     },
     "actions": [
@@ -690,7 +681,8 @@ const roles = [
     "actions": [
      "find",
      "insert",
-     "update"
+     "update",
+     "remove"
     ]
    },
    {

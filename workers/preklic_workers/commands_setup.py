@@ -30,6 +30,9 @@ ends_with(
     AMQPChannelError, Code.FINDING, "something of that name has other arguments: move its jobs, delete it, apply again"
 )
 
+Users = Annotated[list[str] | None, typer.Option(help="A role, or role.name (website.shop); may repeat.")]
+Passwords = Annotated[Path | None, typer.Option(help="JSON file of user to password; made, mode 600, if it is absent.")]
+Version = Annotated[str, typer.Option(metavar="VERSION", help="Of the broker: 4.0 knows arguments that 3.13 refuses.")]
 Out = Annotated[Path | None, typer.Option(help="The file to write, mode 600; without it, standard output.")]
 
 topology = typer.Typer(
@@ -67,15 +70,10 @@ def check(*, as_json: Json = False) -> None:
 @topology.command("definitions")
 def show_definitions(
     *,
-    user: Annotated[list[str] | None, typer.Option(help="A role, or role.name (website.shop); may repeat.")] = None,
-    passwords: Annotated[
-        Path | None,
-        typer.Option(help="JSON file of user to password; made, mode 600, if it is absent."),
-    ] = None,
+    user: Users = None,
+    passwords: Passwords = None,
     vhost: Annotated[str, typer.Option(help="The virtual host.")] = "/",
-    rabbitmq: Annotated[
-        str, typer.Option("--rabbitmq", metavar="VERSION", help="Of the broker: 4.0 knows arguments that 3.13 refuses.")
-    ] = "3.10",
+    rabbitmq: Version = "3.10",
     locked: Annotated[
         bool, typer.Option("--locked", help="No passwords: users that cannot log in, to read and to compare.")
     ] = False,
@@ -91,11 +89,7 @@ def show_definitions(
         raise Stop(Code.USAGE, "--passwords names the file that holds the users' passwords, or where to make it")
     users = user or [role for role in ROLES if role != "website"] + ["website.site"]
     words = dict.fromkeys(users, "") if passwords is None else _passwords(passwords, users)
-    try:
-        found = definitions(words, vhost, _version(rabbitmq))
-    except KeyError as error:
-        raise Stop(Code.USAGE, f"there is no role for the user {error}", f"roles: {', '.join(ROLES)}") from None
-    _write(json.dumps(found, indent=2) + "\n", out)
+    _write(json.dumps(_definitions(words, vhost, rabbitmq), indent=2) + "\n", out)
 
 
 @topology.command("roles")
@@ -163,11 +157,15 @@ async def _with_mongo(config: Settings, work: Any) -> Any:
         mongo.close()
 
 
-def _version(text: str) -> tuple[int, ...]:
+def _definitions(words: dict[str, str], vhost: str, rabbitmq: str) -> dict[str, Any]:
     try:
-        return tuple(int(part) for part in text.split("."))[:2]
+        version = tuple(int(part) for part in rabbitmq.split("."))[:2]
     except ValueError:
-        raise Stop(Code.USAGE, f"{text} is no version", "such as 4.0") from None
+        raise Stop(Code.USAGE, f"{rabbitmq} is no version", "such as 4.0") from None
+    try:
+        return definitions(words, vhost, version)
+    except KeyError as error:
+        raise Stop(Code.USAGE, f"there is no role for the user {error}", f"roles: {', '.join(ROLES)}") from None
 
 
 def _write(text: str, out: Path | None) -> None:

@@ -1,7 +1,7 @@
 """What each MongoDB user may do, on which collection: one table, and the roles that are made from it.
 
 Letters: r find, i insert, u update, d remove. What a role is not given it is refused by the server itself. Nobody may
-remove persons, permissions, withdrawals, messages, dead letters or acts, nor change an act: MongoDB alone drops them, by
+remove persons, permissions, withdrawals, messages, dead letters or acts, nor change an act: MongoDB alone drops them by
 their age, as an index says that only `topology` may make.
 """
 
