@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -56,7 +57,7 @@ def expected(role, name, action):
     return action in rights.RIGHTS[role].get(name, "")
 
 
-@pytest.mark.attack(9, guard="preklic_workers.store.rights:may")
+@pytest.mark.attack(9)
 @pytest.mark.parametrize("role", rights.RIGHTS)
 def test_every_cell_of_the_matrix_is_what_the_table_says(clients, role):
     wrong = []
@@ -66,6 +67,20 @@ def test_every_cell_of_the_matrix_is_what_the_table_says(clients, role):
         if allowed != expected(role, name, action):
             wrong.append(f"{role} {action} {name}: {'allowed' if allowed else 'refused'}")
     assert wrong == []
+
+
+@pytest.mark.attack(9, guard="preklic_workers.store.rights:may")
+def test_a_role_is_refused_what_the_table_does_not_give_it(locked_mongo):
+    house = replace(locked_mongo, urls={})
+    make_users(house, "attacked")
+    try:
+        with MongoClient(house.url_of("look")) as client:
+            assert may(client, TRIES["r"]("persons"), "attacked")
+            assert not may(client, TRIES["u"]("persons"), "attacked")
+            assert not may(client, TRIES["r"]("keys"), "attacked_keys")
+    finally:
+        forget_users(house, "attacked")
+        house.drop("attacked", "attacked_keys")
 
 
 def test_nobody_enters_without_a_password(clients):
