@@ -35,6 +35,7 @@ up: broker ## Keep the whole stack running and print its addresses, until Ctrl-C
 extras: $(READY)
 	@deploy/bootstrap browser
 	@deploy/bootstrap postfix
+	@deploy/bootstrap checks
 
 .PHONY: test
 test: broker extras ## Run the whole test suite on a real RabbitMQ, MongoDB, Postfix, SMTP sink and Chromium

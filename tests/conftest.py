@@ -16,6 +16,7 @@ from hypothesis import settings
 from preklic_stack.children import Children
 from preklic_stack.mailsink import MailSink, start_sink
 from preklic_stack.mongo import Mongo, start_mongo
+from preklic_stack.mongo_users import start_locked_mongo
 from preklic_stack.places import quick_folder
 from preklic_stack.ports import free_port as any_free_port
 from preklic_stack.ports import is_free
@@ -81,6 +82,12 @@ def rabbit(children: Children, run_dir: Path) -> Rabbit:
 def mongo(children: Children, run_dir: Path) -> Mongo:
     """The session's MongoDB, a replica set of one. Not to be stopped either."""
     return _or_skip(lambda: start_mongo(children, run_dir / "mongo"))
+
+
+@pytest.fixture(scope="session")
+def locked_mongo(children: Children, run_dir: Path) -> Mongo:
+    """A second MongoDB that takes nobody without a password; its `url` is the administrator's."""
+    return _or_skip(lambda: start_locked_mongo(children, run_dir / "locked-mongo"))
 
 
 @pytest.fixture(scope="session")

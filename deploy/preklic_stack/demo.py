@@ -35,9 +35,13 @@ def demo(
     console = Console(highlight=False)
     console.print(Panel("[bold]Preklic[/]: no mail leaves after a no.\nAll servers are real; the people are not."))
     began = time.monotonic()
-    with running_stack(run_dir, lambda line: console.print(f"  [dim]{line}[/]")) as stack, household(stack) as home:
-        console.print(f"  [dim]gateway, feedback listener and {len(ROLES)} workers are ready,[/]")
-        console.print("  [dim]each with its own keys and broker user[/]")
+
+    def tell(line: str) -> None:
+        console.print(f"  [dim]{line}[/]")
+
+    with running_stack(run_dir, tell, locked=True) as stack, household(stack) as home:
+        tell(f"gateway, feedback listener and {len(ROLES)} workers are ready,")
+        tell("each with its own keys and users of broker and database")
         unaccounted = play(Stage(home, stack.sink, console))
     console.print(f"[dim]{time.monotonic() - began:.0f} s; everything is stopped[/]")
     if unaccounted != 0:

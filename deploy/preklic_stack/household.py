@@ -12,6 +12,7 @@ from urllib.request import urlopen
 
 from preklic_shared.settings import Settings, load_settings
 from preklic_shared.topology import definitions
+from preklic_stack import mongo_users
 from preklic_stack.children import Child, NotReady
 from preklic_stack.ports import free_ports
 from preklic_stack.receiver import endpoint, receiver
@@ -63,6 +64,7 @@ def household(stack: Stack, vhost: str = "/", database: str = "preklic") -> Iter
     with receiver(folder) as hooks_url:
         more = endpoint(folder, hooks_url)
         system = System(folder, stack.children, stack.rabbit, stack.mongo, stack.sink, vhost, database, more=more)
+        mongo_users.make_users(stack.mongo, database)
         system.prepare()
         home = furnished(system, hooks_url)
         try:
@@ -72,6 +74,7 @@ def household(stack: Stack, vhost: str = "/", database: str = "preklic") -> Iter
             # Senders first: what they have under way is settled while the rest still runs.
             for child in reversed(home.processes):
                 child.stop()
+            mongo_users.forget_users(stack.mongo, database)
 
 
 def furnished(system: System, hooks_url: str) -> Household:

@@ -27,6 +27,12 @@ class Mongo:
     ports: list[int] = field(default_factory=list)
     run_dir: Path | None = None
     options: Sequence[str] = ()
+    urls: dict[str, str] = field(default_factory=dict)
+    """The URL of each role's user, where `mongo_users` made them."""
+
+    def url_of(self, role: str) -> str:
+        """The URL for that role: as its own user, or as anybody's where there are no users."""
+        return self.urls.get(role, self.url)
 
     def drop(self, *databases: str) -> None:
         """Forget these databases."""

@@ -15,6 +15,7 @@ from typing import TypeVar
 from preklic_stack.children import Children
 from preklic_stack.mailsink import MailSink, start_sink
 from preklic_stack.mongo import Mongo, start_mongo
+from preklic_stack.mongo_users import start_locked_mongo
 from preklic_stack.rabbit import Rabbit, start_rabbit
 
 T = TypeVar("T")
@@ -42,26 +43,33 @@ def silent(_line: str) -> None:
 
 @contextmanager
 def running_stack(
-    run_dir: Path, say: Callable[[str], None] = silent, *, members: int = 1, sink: Sequence[str] = ()
+    run_dir: Path,
+    say: Callable[[str], None] = silent,
+    *,
+    members: int = 1,
+    sink: Sequence[str] = (),
+    locked: bool = False,
 ) -> Iterator[Stack]:
     """Start RabbitMQ, MongoDB and the sink side by side; stop them on the way out, whatever the way is.
 
     SIGTERM and SIGHUP become `SystemExit` meanwhile; a killed process's services are ended by its guard. Services given
     by `PREKLIC_AMQP_URL` and `PREKLIC_MONGO_URL` are used, not started. `say` gets a line per service. `members` of the
-    replica set, and further options of the `sink`, are for those who break things on purpose.
+    replica set, and further options of the `sink`, are for those who break things on purpose. `locked`: MongoDB takes
+    nobody without a password, and a household makes a user for each role.
     Raises `Missing`, `NotReady`, `AlreadyRunning`.
     """
     run_dir = run_dir.resolve()
     with _held(run_dir), _signals_as_exit(), Children() as children:
-        yield _start(children, run_dir, say, members, sink)
+        start = start_locked_mongo if locked else start_mongo
+        yield _start(children, run_dir, say, lambda: start(children, run_dir / "mongo", members), sink)
 
 
 def _start(
-    children: Children, run_dir: Path, say: Callable[[str], None], members: int, options: Sequence[str]
+    children: Children, run_dir: Path, say: Callable[[str], None], start: Callable[[], Mongo], options: Sequence[str]
 ) -> Stack:
     with ThreadPoolExecutor(3) as pool:
         rabbit = pool.submit(_timed, "RabbitMQ", say, lambda: start_rabbit(children, run_dir / "rabbit"))
-        mongo = pool.submit(_timed, "MongoDB", say, lambda: start_mongo(children, run_dir / "mongo", members))
+        mongo = pool.submit(_timed, "MongoDB", say, start)
         sink = pool.submit(_timed, "mail sink", say, lambda: start_sink(children, run_dir / "sink", *options))
     return Stack(run_dir, children, rabbit.result(), mongo.result(), sink.result())
 

@@ -67,6 +67,8 @@ class System:
         """The environment of a process: of `PREKLIC_*` the settings file alone, and the key directory of `role`."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PREKLIC_")}
         kept["PREKLIC_CONFIG"] = str(self.folder / "preklic.toml")
+        if self.mongo.urls:
+            kept["PREKLIC_MONGO_URL"] = self.mongo.url_of(role or "topology")
         return kept | ({"PREKLIC_KEY_DIR": str(self.keys / role)} if role else {})
 
     def prepare(self) -> None:

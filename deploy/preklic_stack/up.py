@@ -30,7 +30,10 @@ def up(
     Example: `preklic up`
     """
     console = Console(highlight=False)
-    with running_stack(run_dir, lambda line: console.print(f"  [dim]{line}[/]")) as stack, household(stack) as home:
+    with (
+        running_stack(run_dir, lambda line: console.print(f"  [dim]{line}[/]"), locked=True) as stack,
+        household(stack) as home,
+    ):
         console.print(addresses(stack, home))
         site, operator = write_environments(home)
         console.print(f"In another shell, as a website: [bold]set -a; . {escape(str(site))}; set +a[/]", soft_wrap=True)
@@ -51,7 +54,7 @@ def addresses(stack: Stack, home: Household) -> Table:
     table.add_row("inbox of the mail sink", stack.sink.url)
     table.add_row("RabbitMQ", f"amqp://{stack.rabbit.host}:{stack.rabbit.port}")
     table.add_row("RabbitMQ management", f"{stack.rabbit.management.url} ({stack.rabbit.user})")
-    table.add_row("MongoDB", stack.mongo.url)
+    table.add_row("MongoDB", stack.mongo.url.rpartition("@")[2])
     health = ", ".join(f"{name} {port}" for name, port in home.health.items() if name != "gateway")
     table.add_row("/readyz, /metrics on port", health)
     table.add_row("settings, keys, logs", f"{home.system.folder} (preklic.toml, keys/, log/)")

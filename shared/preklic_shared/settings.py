@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from preklic_shared.relay_settings import Limit, Relay, relay_fault
+from preklic_shared.secret_files import SecretFileError, with_secrets
 from preklic_shared.webhook_settings import Webhooks
 from preklic_shared.webhooks_out import WebhookOut, fault_in
 
@@ -73,6 +74,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     gateway_token: str | None = None
     token_file: Path | None = None
     mail_domain: str = "localhost.localdomain"
+    metrics_host: str = "127.0.0.1"
     metrics_port: Annotated[int, Meta(ge=0, le=65535)] | None = None
     outbox: Path | None = None
     bulk_closes_after: Annotated[float, Meta(ge=5, le=86_400)] = 60
@@ -98,6 +100,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
     """Settings from `environ` over the file named there. Raises SettingsError that names the setting."""
+    try:
+        environ = with_secrets(environ, PREFIX)
+    except SecretFileError as error:
+        raise SettingsError(error.name, str(error)) from None
     values = _from_file(environ.get(f"{PREFIX}CONFIG"))
     for name, text in environ.items():
         if name.startswith(PREFIX) and name != f"{PREFIX}CONFIG":

@@ -156,7 +156,8 @@ def definitions(passwords: Mapping[str, str], vhost: str = "/", version: tuple[i
     """RabbitMQ's definitions format for one virtual host, with a user for each entry of `passwords`.
 
     The keys of `passwords` are user names: a role, or a role and a name (`website.shop`). Raises KeyError for
-    a user whose role does not exist. Passwords are stored salted and hashed (SHA-256), never as they are.
+    a user whose role does not exist. Passwords are stored salted and hashed (SHA-256), never as they are; a user whose
+    password is empty cannot log in with one.
     """
     roles = {user: ROLES[role_of(user)] for user in passwords}
     return {
@@ -207,7 +208,7 @@ def _tier_arguments(seconds: int) -> dict[str, Any]:
 
 def _user(name: str, password: str, role: Role) -> dict[str, Any]:
     salt = os.urandom(4)
-    hashed = base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+    hashed = base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode() if password else ""
     return {
         "name": name,
         "password_hash": hashed,

@@ -6,12 +6,13 @@ import pytest
 
 from preklic_shared.ids import new_id
 from preklic_shared.jobs import RevokeJob, RevokePayload
-from preklic_workers.commands_look import _explain
-from preklic_workers.looking import about
+from preklic_workers import stories
+from preklic_workers.looking import spans
 from preklic_workers.outcomes import Dead, Done, Refused, RetryLater
 from preklic_workers.revoke import Revoke
 from preklic_workers.runtime import Opened, no_reply
 from preklic_workers.store import GatePassed, GateRefused, Merge, Merged, Unavailable
+from preklic_workers.store.stories import Records
 from storing import MINUTE, NEWS, OFFERS, PAYMENT, REGISTRY, RING, claimed, gated, grant, now, sent, subject
 from waiting import auntil
 
@@ -204,7 +205,7 @@ async def test_a_no_that_went_back_to_a_tier_is_in_hand_no_more(store):
     assert revoke.progress.upto(later, 0) == later
 
 
-async def test_why_tells_a_withdrawal_from_its_acceptance_to_what_it_waited_for(store, revoke, capsys):
+async def test_why_tells_a_withdrawal_from_its_acceptance_to_what_it_waited_for(store, revoke):
     await grant(store, ANA, NEWS, OFFERS, at=now() - MINUTE)
     over, stuck = await claimed(store, subject(ANA)), await claimed(store, subject(ANA))
     for message in (over, stuck):
@@ -212,24 +213,23 @@ async def test_why_tells_a_withdrawal_from_its_acceptance_to_what_it_waited_for(
     job = opened(("newsletter",), address=ANA)
     task = asyncio.create_task(revoke.handle(job))
     await auntil(lambda: store.withdrawals.receipt(job.job.id), 10, "the gate is closed")
-    early = await about(store, job.job.id)
-    assert "applied_after" not in early["withdrawal"]
-    _explain(job.job.id, early)
-    assert "applied: not yet" in capsys.readouterr().out
+    early = await store.withdrawals.receipt(job.job.id)
+    assert "applied_after" not in spans(early)
+    assert "withdrawal applied" not in story(early)
     await sent(store, ANA, over)
     assert await task == Done()
-    found = await about(store, job.job.id)
-    told = found["withdrawal"]
+    found = await store.withdrawals.receipt(job.job.id)
+    told = found | spans(found)
     assert told["waited"] == [{"message": over, "epoch": 1}]
     assert told["listed"] == [{"message": stuck, "epoch": 1}]
     assert told["closed_after"] == pytest.approx((told["closed"] - told["accepted"]).total_seconds())
     assert 0.5 <= told["applied_after"] == pytest.approx((told["applied"] - told["accepted"]).total_seconds())
-    _explain(job.job.id, found)
-    shown = capsys.readouterr().out
-    assert f"closed: {told['closed']:%Y-%m-%d %H:%M:%S.%f}, {told['closed_after']:.3f} s after" in shown
-    assert f"{told['applied_after']:.3f} s after it was accepted" in shown
-    waited, _, listed = shown.partition("could not wait for")
-    assert (over in waited, stuck in waited, stuck in listed) == (True, False, True)
+    assert "hand-overs: 1 waited, 1 listed" in story(told)
+
+
+def story(receipt):
+    """What `preklic why` says of it."""
+    return "\n".join(map(stories.text, stories.told(Records(receipt["_id"], receipt=receipt))))
 
 
 async def test_nobody_named_and_a_bad_address_are_dead_with_the_field(store, revoke):

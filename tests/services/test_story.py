@@ -1,4 +1,4 @@
-"""The demo's story on the session's services: each scene checks that what it tells is what happened."""
+"""The demo's story: each scene checks that what it tells happened. Each role is a user of broker and database."""
 
 import json
 from io import StringIO
@@ -16,9 +16,9 @@ from preklic_stack.up import addresses
 
 @pytest.mark.timeout(240)
 def test_the_story_of_the_demo_holds_and_every_job_is_accounted_for(
-    processes, rabbit, mongo, sink, vhost, mongo_database, tmp_path, capsys
+    processes, rabbit, locked_mongo, sink, vhost, tmp_path, capsys
 ):
-    with household(Stack(tmp_path, processes, rabbit, mongo, sink), vhost, mongo_database) as home:
+    with household(Stack(tmp_path, processes, rabbit, locked_mongo, sink), vhost, "story") as home:
         stage = Stage(home, sink, Console(highlight=False, width=160))
         try:
             for title, scene in SCENES:
@@ -29,7 +29,7 @@ def test_the_story_of_the_demo_holds_and_every_job_is_accounted_for(
         account = json.loads(home.command("account", "--json"))
         hooks = urlopen(home.hooks_url, timeout=5).read().decode()
         table = Console(file=StringIO(), width=200)
-        table.print(addresses(Stack(tmp_path, processes, rabbit, mongo, sink), home))
+        table.print(addresses(Stack(tmp_path, processes, rabbit, locked_mongo, sink), home))
     assert account["unaccounted"] == 0
     assert account["states"]["sent"] >= 7
     told = capsys.readouterr().out
@@ -44,3 +44,9 @@ def test_the_story_of_the_demo_holds_and_every_job_is_accounted_for(
     logs = b"".join(file.read_bytes() for file in (tmp_path / "preklic" / "log").iterdir())
     assert b"worker started" in logs
     assert b"primer.example" not in logs
+    assert locked_mongo.run_dir is None or "not authorized on story" not in refusals(locked_mongo.run_dir)
+
+
+def refusals(run_dir):
+    """What MongoDB's log says of commands that it refused to a user, whatever the caller made of it."""
+    return "".join(line for line in (run_dir / "mongod0.log").open() if "Checking authorization failed" in line)

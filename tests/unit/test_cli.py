@@ -131,6 +131,19 @@ def test_definitions_have_a_user_for_each_role_and_their_passwords_in_a_private_
     assert cli.run([*given[:-4], "--user", "nobody", "--passwords", str(tmp_path / "x.json")]) == Code.USAGE
 
 
+def test_files_of_rights_are_written_whole_and_private(tmp_path, capsys):
+    definitions, roles = tmp_path / "definitions.json", tmp_path / "roles.js"
+    assert cli.run(["topology", "definitions", "--locked", "--rabbitmq", "4.1", "--out", str(definitions)]) == Code.DONE
+    assert cli.run(["topology", "roles", "--out", str(roles)]) == Code.DONE
+    assert capsys.readouterr().out == ""
+    made = json.loads(definitions.read_text())
+    assert {user["password_hash"] for user in made["users"]} == {""}
+    assert next(queue for queue in made["queues"] if queue["name"] == "revoke")["arguments"]["x-delivery-limit"] == -1
+    assert definitions.stat().st_mode & 0o777 == roles.stat().st_mode & 0o777 == 0o600
+    assert cli.run(["topology", "definitions", "--locked", "--rabbitmq", "four"]) == Code.USAGE
+    assert cli.run(["topology", "definitions"]) == Code.USAGE
+
+
 def test_a_dead_letters_header_is_shown_without_what_is_sealed():
     body = json.dumps({"kwargs": {"job": {"id": "1", "sealed": "secret"}}}).encode()
     assert clear_header(body) == {"id": "1"}

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import secrets
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,9 @@ from preklic_shared.settings import Settings
 from preklic_shared.topology import ROLES, definitions
 from preklic_workers import binding_drift, starting, store
 from preklic_workers.doctor.broker import hidden
+from preklic_workers.durable import replace
 from preklic_workers.management import Management, NoManagement
+from preklic_workers.store import rights
 from preklic_workers.store import schema as store_schema
 from preklic_workers.store.mongo import Mongo
 from preklic_workers.store.versions import Versions
@@ -30,6 +33,11 @@ ends_with(BrokerAway, Code.AWAY, "is RabbitMQ running, and PREKLIC_AMQP_URL righ
 ends_with(
     AMQPChannelError, Code.FINDING, "something of that name has other arguments: move its jobs, delete it, apply again"
 )
+
+Users = Annotated[list[str] | None, typer.Option(help="A role, or role.name (website.shop); may repeat.")]
+Passwords = Annotated[Path | None, typer.Option(help="JSON file of user to password; made, mode 600, if it is absent.")]
+Version = Annotated[str, typer.Option(metavar="VERSION", help="Of the broker: 4.0 knows arguments that 3.13 refuses.")]
+Out = Annotated[Path | None, typer.Option(help="The file to write, mode 600; without it, standard output.")]
 
 topology = typer.Typer(
     no_args_is_help=True,
@@ -68,24 +76,37 @@ def check(*, as_json: Json = False) -> None:
 @topology.command("definitions")
 def show_definitions(
     *,
-    user: Annotated[list[str] | None, typer.Option(help="A role, or role.name (website.shop); may repeat.")] = None,
-    passwords: Annotated[
-        Path | None,
-        typer.Option(help="JSON file of user to password; made, mode 600, if it is absent."),
-    ] = None,
+    user: Users = None,
+    passwords: Passwords = None,
     vhost: Annotated[str, typer.Option(help="The virtual host.")] = "/",
+    rabbitmq: Version = "3.10",
+    locked: Annotated[
+        bool, typer.Option("--locked", help="No passwords: users that cannot log in, to read and to compare.")
+    ] = False,
+    out: Out = None,
 ) -> None:
-    """Print RabbitMQ's definitions: a user for each role with the rights it needs, and the whole topology.
+    """RabbitMQ's definitions: a user for each role with the rights it needs, and the whole topology.
 
-    Example: `preklic topology definitions --user website.shop --passwords users.json > definitions.json`
+    Passwords stand in them as salted hashes, and in the file of `--passwords` as they are.
+
+    Example: `preklic topology definitions --rabbitmq 4.0 --passwords users.json --out definitions.json`
     """
-    if passwords is None:
+    if passwords is None and not locked:
         raise Stop(Code.USAGE, "--passwords names the file that holds the users' passwords, or where to make it")
-    words = _passwords(passwords, user or [role for role in ROLES if role != "website"] + ["website.site"])
-    try:
-        show_json(definitions(words, vhost))
-    except KeyError as error:
-        raise Stop(Code.USAGE, f"there is no role for the user {error}", f"roles: {', '.join(ROLES)}") from None
+    users = user or [role for role in ROLES if role != "website"] + ["website.site"]
+    words = dict.fromkeys(users, "") if passwords is None else _passwords(passwords, users)
+    _write(json.dumps(_definitions(words, vhost, rabbitmq), indent=2) + "\n", out)
+
+
+@topology.command("roles")
+def show_roles(*, out: Out = None) -> None:
+    """MongoDB's roles as a script for mongosh: which role may read, add, change and remove, in which collection.
+
+    With PREKLIC_USERS it makes a user for each entry of that file of passwords too, which RabbitMQ's come from as well.
+
+    Example: `preklic topology roles --out roles.js && PREKLIC_USERS=users.json mongosh "$ADMIN_URL" roles.js`
+    """
+    _write(rights.script(settings().mongo_database), out)
 
 
 def schema(
@@ -150,6 +171,25 @@ async def _with_mongo(config: Settings, work: Any) -> Any:
         return await work(mongo)
     finally:
         mongo.close()
+
+
+def _definitions(words: dict[str, str], vhost: str, rabbitmq: str) -> dict[str, Any]:
+    try:
+        version = tuple(int(part) for part in rabbitmq.split("."))[:2]
+    except ValueError:
+        raise Stop(Code.USAGE, f"{rabbitmq} is no version", "such as 4.0") from None
+    try:
+        return definitions(words, vhost, version)
+    except KeyError as error:
+        raise Stop(Code.USAGE, f"there is no role for the user {error}", f"roles: {', '.join(ROLES)}") from None
+
+
+def _write(text: str, out: Path | None) -> None:
+    if out is None:
+        sys.stdout.write(text)
+        return
+    replace(out, text.encode())
+    say(f"wrote {out}", err=True)
 
 
 def _passwords(file: Path, users: list[str]) -> dict[str, str]:

@@ -121,7 +121,9 @@ async def work(roles: Sequence[str], settings: Settings) -> None:
             workers.append(worker)
             await worker.start()
         if settings.metrics_port is not None:
-            health = Health(settings.metrics_port, lambda: readiness(workers, draining=draining.begun))
+            health = Health(
+                settings.metrics_port, lambda: readiness(workers, draining=draining.begun), settings.metrics_host
+            )
         spare_the_collector()
         log.info("worker started", role=" ".join(roles), port=health.port if health else None)
         await draining.asked()

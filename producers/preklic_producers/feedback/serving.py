@@ -33,7 +33,7 @@ async def serve(settings: Settings, host: str, port: int, *, lmtp: bool = False)
     async with listening(settings, host, port, lmtp=lmtp) as (at, publisher):
         health = None
         if settings.metrics_port is not None:
-            health = Health(settings.metrics_port, lambda: {"broker": publisher.connected})
+            health = Health(settings.metrics_port, lambda: {"broker": publisher.connected}, settings.metrics_host)
         log.info("feedback listener started", port=at)
         await stopping.wait()
         if health is not None:

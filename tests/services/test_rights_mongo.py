@@ -1,0 +1,146 @@
+"""Who may do what in MongoDB: every cell of the matrix, on a server that takes nobody without a password."""
+
+import json
+import subprocess
+from dataclasses import replace
+from itertools import product
+
+import pytest
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
+
+from deploying import tool
+from preklic_stack.mongo_users import forget_users, make_users
+from preklic_workers.store import rights
+from preklic_workers.store.validators import VALIDATORS
+
+DATABASE = "matrix"
+UNAUTHORIZED = 13
+TRIES = {
+    "r": lambda name: {"find": name, "limit": 1},
+    "i": lambda name: {"insert": name, "documents": [{}]},
+    "u": lambda name: {"update": name, "updates": [{"q": {"_id": 0}, "u": {"$set": {"a": 1}}}]},
+    "d": lambda name: {"delete": name, "deletes": [{"q": {"_id": 0}, "limit": 1}]},
+    "drop": lambda name: {"drop": name},
+    "rename an index": lambda name: {"collMod": name, "index": {"name": "no", "hidden": True}},
+    "new index": lambda name: {"createIndexes": name, "indexes": [{"key": {}, "name": "none"}]},
+}
+OWNER = {"rename an index", "new index"}
+
+
+@pytest.fixture(scope="module")
+def clients(locked_mongo):
+    """A client for each role's user; without a password as `nobody`."""
+    make_users(locked_mongo, DATABASE)
+    opened = {role: MongoClient(locked_mongo.url_of(role)) for role in rights.RIGHTS}
+    opened["nobody"] = MongoClient(locked_mongo.url.replace(locked_mongo.url.split("@")[0] + "@", "mongodb://"))
+    yield opened
+    for client in opened.values():
+        client.close()
+    forget_users(locked_mongo, DATABASE)
+    locked_mongo.drop(DATABASE, f"{DATABASE}_keys", f"{DATABASE}_proof")
+
+
+def may(client, command, database=DATABASE):
+    try:
+        client[database].command(command)
+    except OperationFailure as refused:
+        return refused.code != UNAUTHORIZED
+    return True
+
+
+def expected(role, name, action):
+    if role == "topology":
+        return action in OWNER
+    if action in OWNER:
+        return role == "upkeep" and name == rights.KEYS and action == "rename an index"
+    return action in rights.RIGHTS[role].get(name, "")
+
+
+@pytest.mark.attack(9)
+@pytest.mark.parametrize("role", rights.RIGHTS)
+def test_every_cell_of_the_matrix_is_what_the_table_says(clients, role):
+    wrong = []
+    for name, action in product(rights.COLLECTIONS, TRIES):
+        place = f"{DATABASE}_keys" if name == rights.KEYS else DATABASE
+        allowed = may(clients[role], TRIES[action](name), place)
+        if allowed != expected(role, name, action):
+            wrong.append(f"{role} {action} {name}: {'allowed' if allowed else 'refused'}")
+    assert wrong == []
+
+
+@pytest.mark.attack(9, guard="preklic_workers.store.rights:may")
+def test_a_role_is_refused_what_the_table_does_not_give_it(locked_mongo):
+    house = replace(locked_mongo, urls={})
+    make_users(house, "attacked")
+    try:
+        with MongoClient(house.url_of("look")) as client:
+            assert may(client, TRIES["r"]("persons"), "attacked")
+            assert not may(client, TRIES["u"]("persons"), "attacked")
+            assert not may(client, TRIES["r"]("keys"), "attacked_keys")
+    finally:
+        forget_users(house, "attacked")
+        house.drop("attacked", "attacked_keys")
+
+
+def test_nobody_enters_without_a_password(clients):
+    assert not any(may(clients["nobody"], TRIES[action]("persons")) for action in TRIES)
+
+
+def test_no_role_reaches_another_database_or_the_server(clients):
+    for role, client in clients.items():
+        assert not may(client, {"find": "persons"}, "another"), role
+        assert not may(client, {"usersInfo": 1}, "admin"), role
+        assert not may(client, {"shutdown": 1}, "admin"), role
+        assert not may(client, {"dropDatabase": 1}), role
+        assert may(client, {"dropDatabase": 1}, f"{DATABASE}_proof") == (role == "upkeep")
+
+
+# What the promises rest on, said once more in words of its own: the table may not be widened by accident.
+def test_what_nobody_may_do_at_all():
+    kept = {"persons", "permissions", "withdrawals", "messages", "dead", "acts", "accounts", "requests", "wordings"}
+    kept |= {"ledger", "checkpoints"}
+    everyone = rights.RIGHTS.items()
+    assert [(role, name) for role, row in everyone for name in kept if "d" in row.get(name, "")] == []
+    assert [role for role, row in everyone if "u" in row.get("acts", "")] == ["ledger"]
+    assert [
+        (role, name) for role, row in everyone for name in ("ledger", "checkpoints") if "u" in row.get(name, "")
+    ] == []
+    assert [role for role, row in everyone if "i" in row.get("ledger", "")] == ["ledger"]
+    assert {role for role, row in everyone if rights.KEYS in row} == {
+        "send",
+        "revoke",
+        "record",
+        "campaign",
+        "ledger",
+        "upkeep",
+    }
+    assert {role for role, row in everyone if "u" in row.get(rights.KEYS, "")} == {"upkeep"}
+    assert {role for role, row in everyone if "i" in row.get("permissions", "")} == {"record", "upkeep"}
+    assert set(rights.RIGHTS["look"].values()) == {"r"}
+    assert rights.RIGHTS["topology"] == {"versions": "riu"}
+
+
+def test_every_collection_has_a_row_in_the_table():
+    written = {name for row in rights.RIGHTS.values() for name, letters in row.items() if letters != "r"}
+    assert {*VALIDATORS} - written == set(), "say in store/rights.py who may read and write it"
+
+
+def test_the_script_makes_these_roles_and_a_user_for_each_that_is_named(tmp_path):
+    users = tmp_path / "users.json"
+    users.write_text(json.dumps({"send": "word", "look.ana": "other", "website.shop": "broker only"}))
+    stand_in = """
+const asked = [], fs = require("fs");
+const answer = (command) => { asked.push(command); return { ok: 1, roles: [], users: ["there"] }; };
+const db = { getSiblingDB: () => ({ runCommand: answer }) };
+"""
+    code = f"{stand_in}\n{rights.script('house')}\nconsole.log(JSON.stringify(asked));"
+    argv, environ = [tool("node"), "-e", code], {"PREKLIC_USERS": str(users)}
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=20, env=environ)
+    asked = json.loads(done.stdout)
+    assert [command for command in asked if "createRole" in command] == rights.roles("house")
+    made = [command for command in asked if "updateUser" in command]
+    assert made == [
+        {"updateUser": "house_send", "pwd": "word", "roles": ["house_send"]},
+        {"updateUser": "house_look.ana", "pwd": "other", "roles": ["house_look"]},
+    ]
