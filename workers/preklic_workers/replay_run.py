@@ -148,7 +148,12 @@ async def run_plan(
 
 async def _recorded(run: Run, jobs: int, state: str, by: str) -> dict[str, Any]:
     """How it ended, written down."""
-    facts = {"plan": run.plan, "state": state, "published": run.published, "gone_bodies": run.gone}
+    facts: dict[str, str | int] = {
+        "plan": run.plan,
+        "state": state,
+        "published": run.published,
+        "gone_bodies": run.gone,
+    }
     facts |= {"cause": run.cause} if run.cause else {}
     await run.store.acts.record(Act("replay_ended", by, run.reason, facts=facts))
     if run.cause:
