@@ -98,7 +98,6 @@ def test_a_no_does_not_expire():
     assert preview(job, actor="revoke", queue="revoke") == "would run"
 
 
-@pytest.mark.attack(69, guard="preklic_workers.replaying:poses")
 def test_a_replay_does_not_launder_a_job_that_names_another_website():
     body = encode(mail(), "send_bulk")
     say = {by: replaying.preview(body, "send.bulk", NOTHING, LUCRUM, NOW, by) for by in ("website", "website.x", None)}
