@@ -1204,7 +1204,8 @@ const roles = [
      "collection": ""
     },
     "actions": [
-     "changeStream"
+     "changeStream",
+     "find"
     ]
    },
    {

@@ -151,8 +151,8 @@ def _privileges(role: str, database: str) -> Iterator[Doc]:
         for name in (database, keys):
             yield _privilege(name, "", ["collMod", "createCollection", "createIndex", "dropIndex"])
     if role == "upkeep":
-        # The reader of changes; the floor of the wrapped keys; where their backup is tried.
-        yield _privilege(database, "", ["changeStream"])
+        # The reader of changes reads all of it; the floor of the wrapped keys; where their backup is tried.
+        yield _privilege(database, "", ["changeStream", "find"])
         yield _privilege(keys, KEYS, ["collMod"])
         yield _privilege(proof, "", ["find", "insert", "createCollection", "dropDatabase"])
 
