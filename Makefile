@@ -49,6 +49,10 @@ faults: broker ## Break everything at random, race 100,000 mails with their with
 faults-kills: broker ## Kill the send worker 20 times in 20,000 sends, then look every job up by its id (minutes)
 	@PYTHONPATH=tests $(BIN)/python -m faults.kill_run
 
+.PHONY: faults-rolling
+faults-rolling: broker ## Restart every worker ten times under full load, then look every job up by its id (minutes)
+	@PYTHONPATH=tests $(BIN)/python -m faults.rolling
+
 .PHONY: faults-campaign
 faults-campaign: broker ## One campaign to 1,000,000 people, its fan-out killed ten times (minutes with --drain, as here)
 	@PYTHONPATH=tests $(BIN)/python -m faults.campaign_run --drain

@@ -90,7 +90,9 @@ async def lived(store, person):
     died = (3, at + 2 * later, b"x")
     await store.dead.add(DeadLetter(new_id(), job, "send.bulk", "send_bulk", "template_error", "f" * 12, *died))
     plan = {"_id": "0123456789abcdef", "source": "dead", "by": "bor", "made": at + 3 * later, "state": "done"}
-    plan |= {"items": [{"job": new_id(), "outcome": "expired"}, {"job": job, "outcome": "would run"}], "done": 1}
+    other = {"queue": "send.bulk", "actor": "send_bulk", "letter": "", "offset": -1}
+    items = [{"job": new_id(), "outcome": "expired"} | other, {"job": job, "outcome": "would run"} | other]
+    plan |= {"items": items, "jobs": 2, "chosen": 1, "done": 1}
     ran = {"run_by": "cene", "reason": f"{ANA} asked, case 17", "begun": at + 4 * later}
     await store.mongo["plans"].insert(plan | ran)
     await store.acts.record(Act("schedule_cancelled", "ana", "case 18", facts={"job": job}))

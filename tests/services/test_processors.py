@@ -8,7 +8,8 @@ import pytest
 from commanding import Commands
 from preklic_shared.settings import SettingsError, load_settings
 from preklic_workers import send_plan
-from preklic_workers.commands_doctor import CHECKS, examine
+from preklic_workers.doctor.carriers import contracts
+from preklic_workers.doctor.finding import Patient
 from preklic_workers.outcomes import Done, Refused, RetryLater
 from preklic_workers.smtp import routes
 from preklic_workers.smtp.pool import RelayPool, Session
@@ -154,10 +155,8 @@ def test_a_relay_without_a_valid_processor_is_a_finding(preklic):
 def test_the_doctor_warns_a_month_ahead(preklic, tmp_path, days, warned):
     preklic("processors", days=days)
     config = load_settings({"PREKLIC_CONFIG": str(tmp_path / "preklic.toml")})
-    (check,) = [one for one in CHECKS if one.name == "relays and processors"]
-    (row,) = examine(check, config)
-    assert (row["result"] == f"the contract with Mail company ends in {days} days; then first sends nothing") == warned
-    assert (row["result"] == "good") != warned
+    found = list(contracts(Patient(config)))
+    assert [one.what for one in found] == [f"the contract with Mail company ends in {days} days"] * warned
 
 
 @pytest.mark.clause("U8", guard="preklic_workers.smtp.routes:contracted")
