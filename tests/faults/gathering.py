@@ -65,9 +65,14 @@ def unrecorded(world: World, jobs: Iterable[str]) -> list[str]:
 
 
 def _depths(world: World) -> dict[str, int]:
-    """Ready and unacked in each queue that moves by itself; mails in doubt may wait in a tier for their turn."""
+    """Ready and unacked in each queue that moves by itself, without probes of its age, which nobody may take there.
+
+    Mails in doubt may wait in a tier for their turn.
+    """
     told: Any = world.manage("GET", "queues/{vhost}?columns=name,messages")
-    return {queue["name"]: queue.get("messages", 0) for queue in told if queue["name"] in WORK}
+    probes = {doc["_id"]: len(doc.get("waiting", ())) for doc in world.database.ages.find({}, {"waiting": 1})}
+    depths = {queue["name"]: queue.get("messages", 0) for queue in told if queue["name"] in WORK}
+    return {name: max(0, count - probes.get(name, 0)) for name, count in depths.items()}
 
 
 def unacked(world: World) -> dict[str, int]:

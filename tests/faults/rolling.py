@@ -190,7 +190,7 @@ def _audit(system: System, report: Report, database: Any) -> None:
     docs = {doc["_id"]: doc for doc in database.messages.find({}, {"state": 1, "at": 1, "kind": 1})}
     states = {job: doc["state"] for job, doc in docs.items() if doc["kind"] == "send"}
     published = frozenset(report.published)
-    ledger = [line for line in system.sink.lines() if line["phase"] == "body" and line["job"] in published]
+    ledger = [line for line in system.sink.lines() if line["phase"] == "body" and line.get("job") in published]
     seen = evidence(report.published, states, ledger, ())
     report.states = Counter(doc["state"] for doc in docs.values())
     report.bodies = sum(seen.bodies.values())

@@ -1,5 +1,6 @@
 """Scheduled mails whose workers are killed -9 at each step: each leaves once."""
 
+import asyncio
 import datetime as dt
 import json
 import os
@@ -16,6 +17,7 @@ from preklic_shared.topology import TIERS
 from preklic_shared.topology_apply import apply
 from preklic_workers import keyfiles
 from sending import PROCESSOR
+from storing import open_test_store
 from waiting import until
 
 BILL = {"invoice": "1", "amount": "1 EUR", "due": "1. 1. 2030"}
@@ -50,11 +52,16 @@ def zygote(processes, tmp_path):
     made.close()
 
 
+async def _schema(mongo_url, mongo_database):
+    (await open_test_store(mongo_url, mongo_database)).close()
+
+
 @pytest.fixture
 def environment(amqp_url, mongo_url, mongo_database, sink, tmp_path, monkeypatch):
     """The environment of a role, on a broker whose shortest tier is shorter than anybody's."""
     monkeypatch.setitem(TIERS, "5s", 1)
     apply(amqp_url)
+    asyncio.run(_schema(mongo_url, mongo_database))
     keyfiles.init_keys(tmp_path / "keys", dt.datetime.now(dt.UTC))
     config = tmp_path / "preklic.toml"
     place = {"amqp": amqp_url, "mongo": mongo_url, "database": mongo_database, "keys": tmp_path / "keys"}
