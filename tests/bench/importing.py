@@ -13,8 +13,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from types import SimpleNamespace
 
 from preklic_stack.children import Children
@@ -74,15 +75,28 @@ def measure(folder: Path, mongo: Mongo, rows: int) -> dict[str, float]:
 
 
 def run(argv: Sequence[str], environment: dict[str, str]) -> tuple[str, float]:
-    """What the process printed, and the most memory that it had, in megabytes."""
-    with subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        said = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, argv, said)
-    return said, round(usage.ru_maxrss / 1024, 1)
+    """What the process printed, and the most memory that it had, in megabytes.
+
+    The kernel's own figure after its end would count what this process had when it made the other one.
+    """
+    memory = 0
+    with TemporaryFile("w+") as said, subprocess.Popen(argv, env=environment, stdout=said) as process:
+        while process.poll() is None:
+            memory = max(memory, peak(process.pid))
+            time.sleep(0.02)
+        if process.returncode:
+            raise subprocess.CalledProcessError(process.returncode, argv)
+        said.seek(0)
+        return said.read(), round(memory / 1024, 1)
+
+
+def peak(pid: int) -> int:
+    """The most resident memory that a process has had, in kilobytes; 0 when it has ended."""
+    with suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1])
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
