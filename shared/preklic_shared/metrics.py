@@ -167,7 +167,7 @@ LEDGER_LEAVES: Final = Counter(
 )
 LEDGER_LAG: Final = Gauge(
     "preklic_ledger_lag_seconds",
-    "How long the oldest record waited for its place in the ledger when it got it. Page when over 60.",
+    "How long the oldest record waits for its place in the ledger. Page when over 60.",
     registry=REGISTRY,
 )
 WEBHOOK_LAG: Final = Gauge(

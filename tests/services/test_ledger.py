@@ -10,8 +10,7 @@ from pymongo import DeleteOne, UpdateOne
 from ledgering import KEYS, NAME, sequencer_of
 from preklic_workers.ledger.auditing import audit
 from preklic_workers.ledger.leaves import Opening, leaf
-from preklic_workers.ledger.tree import leaf_hash
-from preklic_workers.ledger.verify import Altered, check_opening, read_canonical
+from preklic_workers.ledger.verify import Altered, check_opening, leaf_hash, read_canonical
 from preklic_workers.store import Act, Unavailable
 from storing import claimed, gated, grant, subject, withdraw
 
@@ -74,6 +73,18 @@ async def test_after_an_erasure_the_chain_verifies_and_the_opening_is_gone(store
     await sequencer.checkpoint()
     assert await store.ledger.opened(await store.ledger.last(), [0]) == {0: None}
     assert (await audited(store)).size == 1
+
+
+@pytest.mark.attack(57, guard="preklic_workers.store.ledger:LedgerStore.seal")
+async def test_a_key_that_was_altered_keeps_no_other_leaf_from_its_place(store):
+    for name in ("ana", "boris"):
+        await grant(store, f"{name}@primer.example")
+    ana = {"_id": {"p": subject("ana@primer.example"), "g": "evidence"}}
+    await store.mongo.keys().bulk([UpdateOne(ana, {"$set": {"wrapped": bytes(60)}})])
+    assert await sequencer_of(store).once() == 2
+    run = await store.ledger.last()
+    assert sorted(map(bool, run.openings)) == [False, True]
+    assert (await audited(store)).size == 2
 
 
 class Dying:
@@ -165,7 +176,7 @@ def inserted(leaves, place):
     return [*leaves[:place], leaves[place].replace(b'"act.', b'"act.x'), *leaves[place:]]
 
 
-@pytest.mark.attack(63, guard="preklic_workers.ledger.auditing:_compare")
+@pytest.mark.attack(63, guard="preklic_workers.ledger.auditing:_follow")
 @pytest.mark.parametrize("change", [edited, reordered, deleted, inserted])
 @pytest.mark.parametrize("with_hashes", [False, True])
 async def test_a_leaf_that_was_changed_is_named(filled, change, with_hashes):
@@ -183,7 +194,7 @@ async def test_a_leaf_that_was_changed_is_named(filled, change, with_hashes):
         await audited(filled)
 
 
-@pytest.mark.attack(63, guard="preklic_workers.ledger.auditing:_compare")
+@pytest.mark.attack(63, guard="preklic_workers.ledger.auditing:_follow")
 async def test_a_run_that_is_gone_and_a_tail_that_was_cut_off_are_named(filled):
     await filled.mongo["ledger"].bulk([DeleteOne({"_id": 30})])
     with pytest.raises(Altered, match=r"^leaf 30: missing"):

@@ -13,7 +13,8 @@ from preklic_workers import approving
 from preklic_workers import officers as officials
 from preklic_workers.approving import APPROVE, ASK, Asked, asking, check_next, read
 from preklic_workers.keydir import KeyDirError
-from preklic_workers.officers import Denied, Signer, canonical, load_key, make_key, signer_of
+from preklic_workers.ledger.leaves import canonical
+from preklic_workers.officers import Denied, Signer, load_key, make_key, signer_of
 from preklic_workers.private_files import NotWritten
 
 NOW = dt.datetime(2026, 11, 27, 9, tzinfo=dt.UTC)

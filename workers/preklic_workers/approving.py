@@ -13,7 +13,8 @@ import msgspec
 
 from preklic_shared.settings import Officer, Right
 from preklic_shared.wire import Malformed, strict_json
-from preklic_workers.officers import Denied, Signed, Signer, canonical, check_signed
+from preklic_workers.ledger.leaves import canonical
+from preklic_workers.officers import Denied, Signed, Signer, check_signed
 
 Kind = Literal["disclosure", "breakglass"]
 ASK: Final = "ask"

@@ -167,11 +167,7 @@ def ledger_duty(means: Means) -> Duty:
     """The ledger's sequencer."""
     assert means.ring.ledger is not None  # the key directory of `ledger` is complete, or it does not open
     sequencer = Sequencer(means.store.ledger, means.store.mongo, origin_of(means.settings), means.ring.ledger)
-    again = [
-        Again("ledger", sequencer.once, sequencing.EVERY),
-        Again("checkpoint", sequencer.checkpoint, sequencing.CHECKPOINT_EVERY),
-    ]
-    return Duty(beside=again)
+    return Duty(beside=[Again("ledger", sequencer.once, sequencing.EVERY)])
 
 
 def upkeep_duty(means: Means) -> Duty:

@@ -108,6 +108,5 @@ def _manifest(
         "keys": [key.hex() for key in keys],
         "files": {name: hashlib.sha256(octets).hexdigest() for name, octets in files.items()},
         "leaves": [{"place": place} for place in places],
-        "gaps": [],
     }
     return verify.canonical(fields)

@@ -10,8 +10,9 @@ import msgspec
 
 from preklic_shared.ids import new_id
 from preklic_workers.law import Attempt, Law, NotFound, attempting
+from preklic_workers.ledger.leaves import canonical
 from preklic_workers.moments import millis
-from preklic_workers.officers import Denied, Signer, canonical, check_signed
+from preklic_workers.officers import Denied, Signer, check_signed
 from preklic_workers.store import Act, Fact, Hold, NothingToHold, Store
 
 HOLD: Final = "hold"

@@ -5,10 +5,10 @@ is checked on each use against the officers of the settings: who is no officer a
 """
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from cryptography.exceptions import InvalidSignature
@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from preklic_shared.settings import Officer, Right
 from preklic_workers.keydir import KeyDirError, check_content, check_private
+from preklic_workers.ledger.leaves import canonical
 from preklic_workers.moments import millis
 from preklic_workers.private_files import private_file
 
@@ -55,11 +56,6 @@ class Signer:
     def sign(self, word: str, body: bytes, at: dt.datetime) -> Signed:
         """This officer's `word` (`ask`, `approve`) about `body`, canonical JSON."""
         return Signed(self.name, self.public, self.key.sign(statement(word, body, self.name, at)), at)
-
-
-def canonical(fields: Mapping[str, Any]) -> bytes:
-    """Fields as JSON with sorted names and no blanks, so that the same fields are the same bytes."""
-    return msgspec.json.encode(fields, order="sorted")
 
 
 def statement(word: str, body: bytes, officer: str, at: dt.datetime) -> bytes:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from preklic_workers.ledger.leaves import Leaf, canonical
-from preklic_workers.ledger.tree import Edge, leaf_hash
-from preklic_workers.ledger.verify import Altered, Head, read_checkpoint
+from preklic_workers.ledger.tree import Edge
+from preklic_workers.ledger.verify import Altered, Head, leaf_hash, read_checkpoint
 from preklic_workers.store.ledger import Run
 
 _read = msgspec.json.Decoder(Leaf, strict=True).decode

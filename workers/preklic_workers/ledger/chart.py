@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from preklic_workers.ledger.tree import Edge, inclusion, node_hash
+from preklic_workers.ledger.tree import Edge, inclusion
+from preklic_workers.ledger.verify import node_hash
 
 _LEVEL: Final = 8  # whole subtrees of 256 leaves stay as one hash
 

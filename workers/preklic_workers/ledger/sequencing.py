@@ -4,6 +4,7 @@ Killed anywhere, it goes on: an entry leaves its document after its run is in th
 the last run first. A second sequencer does no harm: a run's place is its `_id`, and only one gets it (attack 64).
 """
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -13,15 +14,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from preklic_shared import metrics, telemetry
 from preklic_shared.settings import Settings
 from preklic_workers.ledger.leaves import Leaf, Riding, leaf, opening_of
-from preklic_workers.ledger.notes import Head, sign
-from preklic_workers.ledger.tree import Edge, leaf_hash
-from preklic_workers.ledger.verify import read_canonical
+from preklic_workers.ledger.notes import sign
+from preklic_workers.ledger.tree import Edge
+from preklic_workers.ledger.verify import Head, leaf_hash, read_canonical
 from preklic_workers.moments import millis
 from preklic_workers.store.ledger import LedgerStore, Run, named
 from preklic_workers.store.mongo import Mongo
 
 EVERY: Final = 0.2  # seconds between looks when nothing waited
-CHECKPOINT_EVERY: Final = 60.0
+CHECKPOINT_EVERY: Final = dt.timedelta(minutes=1)
 
 log = telemetry.logger(__name__)
 
@@ -48,31 +49,31 @@ class Sequencer:
         self._origin = origin
         self._key = key
         self._end: _End | None = None
-        self._signed = -1
+        self._signed, self._due = 0, self._mongo.now()
 
     async def once(self) -> int:
-        """Move all that waits now; how many leaves."""
+        """Move all that waits now, and sign a head if one is due; how many leaves."""
         moved = 0
         while (end := await self._known()) and (ridings := await self._store.riding()):
+            metrics.LEDGER_LAG.set((self._mongo.now() - min(one.entry["at"] for one in ridings)).total_seconds())
             self._end = None  # what follows may fail: then the tree's end is read again
             if await self._put(ridings, end):
                 await self._store.moved(ridings)
                 moved += len(ridings)
                 self._end = end
                 metrics.LEDGER_LEAVES.inc(len(ridings))
-                oldest = min(one.entry["at"] for one in ridings)
-                metrics.LEDGER_LAG.set((self._mongo.now() - oldest).total_seconds())
-                if self._signed < 0:
-                    await self.checkpoint()  # the first head does not wait
+        metrics.LEDGER_LAG.set(0)
+        if self._mongo.now() >= self._due:
+            await self.checkpoint()
         return moved
 
     async def checkpoint(self) -> int:
         """Sign the tree's head if it has grown; its size."""
         end = await self._known()
-        head = Head(end.edge.size, end.edge.root())
-        if head.size not in {0, self._signed}:
-            await self._store.sign(head.size, sign(self._origin, head, self._key))
-            self._signed = head.size
+        head = Head(self._origin, end.edge.size, end.edge.root())
+        if head.size != self._signed:
+            await self._store.sign(head.size, sign(head, self._key))
+            self._signed, self._due = head.size, self._mongo.now() + CHECKPOINT_EVERY
         return head.size
 
     async def _put(self, ridings: Sequence[Riding], end: _End) -> bool:

@@ -8,21 +8,12 @@ import hashlib
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from preklic_workers.ledger.verify import node_hash
+
 Hashes = Callable[[int, int], bytes]
 """Gives the hash (32 octets) of the whole subtree of this height at this place."""
 EMPTY: Final = hashlib.sha256(b"").digest()
 """The head of a tree without leaves."""
-_LEAF, _NODE = b"\x00", b"\x01"
-
-
-def leaf_hash(leaf: bytes) -> bytes:
-    """The hash of one leaf: apart from that of a node, so that no node can be passed off as a leaf."""
-    return hashlib.sha256(_LEAF + leaf).digest()
-
-
-def node_hash(left: bytes, right: bytes) -> bytes:
-    """The hash of two subtrees side by side."""
-    return hashlib.sha256(_NODE + left + right).digest()
 
 
 class Edge:
@@ -49,11 +40,11 @@ class Edge:
 
     def extend(self, leaves: Iterable[bytes]) -> None:
         """Put the hashes of the next leaves on."""
-        stack, size, sha256 = self._stack, self.size, hashlib.sha256
+        stack, size = self._stack, self.size
         for leaf in leaves:
             head, left = leaf, size
             while left & 1:
-                head, left = sha256(_NODE + stack.pop() + head).digest(), left >> 1
+                head, left = node_hash(stack.pop(), head), left >> 1
             stack.append(head)
             size += 1
         self.size = size
