@@ -22,6 +22,7 @@ from preklic_shared.publication import Publication
 from preklic_shared.topology import DEAD, JOBS, QUEUES, TIERS, tier_queue
 from preklic_workers import joblog
 from preklic_workers.judging import logged
+from preklic_workers.probes import without
 from preklic_workers.replaying import MOST
 from waiting import until
 
@@ -71,8 +72,7 @@ def _depths(world: World) -> dict[str, int]:
     """
     told: Any = world.manage("GET", "queues/{vhost}?columns=name,messages")
     probes = {doc["_id"]: len(doc.get("waiting", ())) for doc in world.database.ages.find({}, {"waiting": 1})}
-    depths = {queue["name"]: queue.get("messages", 0) for queue in told if queue["name"] in WORK}
-    return {name: max(0, count - probes.get(name, 0)) for name, count in depths.items()}
+    return without({queue["name"]: queue.get("messages", 0) for queue in told if queue["name"] in WORK}, probes)
 
 
 def unacked(world: World) -> dict[str, int]:

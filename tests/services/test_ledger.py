@@ -8,11 +8,12 @@ import pytest
 from pymongo import DeleteOne, UpdateOne
 
 from ledgering import KEYS, NAME, sequencer_of
+from preklic_shared.ids import new_id
 from preklic_workers.ledger.auditing import audit
 from preklic_workers.ledger.leaves import Opening, leaf
 from preklic_workers.ledger.verify import Altered, check_opening, leaf_hash, read_canonical
-from preklic_workers.store import Act, Unavailable
-from storing import claimed, gated, grant, subject, withdraw
+from preklic_workers.store import Act, Timed, Unavailable
+from storing import HOUR, claim_of, claimed, gated, grant, subject, withdraw
 
 
 async def acted(store, count: int) -> None:
@@ -73,6 +74,20 @@ async def test_after_an_erasure_the_chain_verifies_and_the_opening_is_gone(store
     await sequencer.checkpoint()
     assert await store.ledger.opened(await store.ledger.last(), [0]) == {0: None}
     assert (await audited(store)).size == 1
+
+
+async def test_a_mail_that_waited_and_was_cancelled_is_in_the_ledger_with_who_did_it(store):
+    ana, message = subject("ana@primer.example"), new_id()
+    await grant(store, "ana@primer.example")
+    later = store.mongo.now() + HOUR
+    mail = Timed(message, ana, "newsletter", "send_bulk", b"sealed", later)
+    await store.timed.put(claim_of(message, ana), mail)
+    await store.timed.cancel(ana, ["newsletter"], "the no")
+    await sequencer_of(store).once()
+    run = await store.ledger.last()
+    opened = (await store.ledger.opened(run, range(run.end))).values()
+    told = [one.content["entry"] for one in opened if one.content["of"] == message]
+    assert [(entry["what"], entry.get("by")) for entry in told] == [("scheduled", None), ("cancelled", "the no")]
 
 
 @pytest.mark.attack(57, guard="preklic_workers.store.ledger:LedgerStore.seal")

@@ -11,7 +11,7 @@ from typing import Final
 from pymongo import UpdateOne
 
 from preklic_workers.store.erasures import GONE
-from preklic_workers.store.message_states import HISTORY, UNDER_WAY
+from preklic_workers.store.message_states import HISTORY, UNDER_WAY, told
 from preklic_workers.store.mongo import Doc, Mongo
 
 TOGETHER: Final = 500  # letters that are given at a time: one transaction
@@ -90,7 +90,7 @@ def turning(
             # The reason of its death stays: it is why it was let go, and true again if it is taken back.
             UpdateOne(
                 {"_id": one["_id"], "state": turn.old},
-                {"$set": {"state": turn.new, "at": now}} | _noted(said | {"epoch": one.get("epoch", 0)}),
+                {"$set": {"state": turn.new, "at": now}} | told(said | {"epoch": one.get("epoch", 0)}),
             )
             for one in turned
         ],

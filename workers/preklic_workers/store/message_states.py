@@ -89,6 +89,16 @@ def ending(doc: Doc, state: str, reason: str, at: dt.datetime) -> UpdateOne:
     return UpdateOne(where, _update(settlement, settlement.state, at))
 
 
+def told(entry: Doc, **more: Any) -> Doc:
+    """What a new state writes down: its entry in the history, and the same, with `more`, for the ledger."""
+    return {"$push": {"history": {"$each": [entry], "$slice": -HISTORY}, "leaves": leaf_of(entry) | more}}
+
+
+def leaf_of(entry: Doc) -> Doc:
+    """An entry of the history as it rides on the record until the ledger has it."""
+    return {"what": entry["state"]} | {name: value for name, value in entry.items() if name != "state"}
+
+
 def reaping(message: str, epoch: int, at: dt.datetime) -> Doc:
     """The update that puts a mail in doubt because its claim's time is over."""
     return _update(Settlement(message, epoch, "in_doubt", "lease_over"), "in_doubt", at, doubted=True)
@@ -117,8 +127,7 @@ def resolving(state: str, reason: str, by: str, why: str) -> list[Doc]:
     said: Doc = {"at": "$$NOW", "state": state, "epoch": {"$ifNull": ["$epoch", 0]}}
     said |= {name: literal(text) for name, text in (("reason", reason), ("by", by), ("why", why)) if text}
     history = {"$slice": [{"$concatArrays": [{"$ifNull": ["$history", []]}, [said]]}, -HISTORY]}
-    leaf = {"at": "$$NOW", "what": state} | {name: value for name, value in said.items() if name not in {"at", "state"}}
-    leaves = {"$concatArrays": [{"$ifNull": ["$leaves", []]}, [leaf]]}
+    leaves = {"$concatArrays": [{"$ifNull": ["$leaves", []]}, [leaf_of(said)]]}
     fields: Doc = {"state": state, "reason": literal(reason), "at": "$$NOW", "history": history, "leaves": leaves}
     return [{"$set": fields}] + ([{"$unset": ["doubted", "ended"]}] if state in DELIVERED else [])
 
@@ -160,9 +169,8 @@ def _update(settlement: Settlement, state: str, at: dt.datetime, *, doubted: boo
     entry = {"at": at, "state": state, "epoch": settlement.epoch}
     if settlement.reason is not None:
         entry["reason"] = settlement.reason
-    leaf: Doc = {"at": at, "what": state, "epoch": settlement.epoch}
-    leaf |= {name: fields[name] for name in ("reason", "relay", "processor", "reply") if name in fields}
-    update: Doc = {"$set": fields, "$push": {"history": {"$each": [entry], "$slice": -HISTORY}, "leaves": leaf}}
+    carried = {name: fields[name] for name in ("relay", "processor", "reply") if name in fields}
+    update: Doc = {"$set": fields} | told(entry, **carried)
     # A reason belongs to its end: one that an earlier end left would explain this one wrongly.
     gone = {"reason": settlement.reason is None, "doubted": doubted is False}
     if unset := {name: "" for name, over in gone.items() if over}:

@@ -11,7 +11,7 @@ from preklic_workers.envelope import GROUPS
 from preklic_workers.moments import moment
 from preklic_workers.permission import CLOCK_DOUBT
 from preklic_workers.store.holding import held_groups
-from preklic_workers.store.message_states import UNDER_WAY, doubting
+from preklic_workers.store.message_states import UNDER_WAY, doubting, leaf_of
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Mongo, Unavailable
 from preklic_workers.store.vault import key_id
 
@@ -114,6 +114,7 @@ def _has(doc: Doc, group: str) -> bool:
 
 
 def _doubtful(job: SendJob, now: dt.datetime) -> Doc:
+    entry = {"at": now, "state": "in_doubt", "epoch": 0, "reason": REASON}
     return {
         "_id": job.id,
         "kind": "send",
@@ -126,7 +127,8 @@ def _doubtful(job: SendJob, now: dt.datetime) -> Doc:
         "created": moment(job.at),
         "expires": moment(job.expires),
         "at": now,
-        "history": [{"at": now, "state": "in_doubt", "epoch": 0, "reason": REASON}],
+        "history": [entry],
+        "leaves": [leaf_of(entry)],
     }
 
 

@@ -14,7 +14,7 @@ from pymongo import DeleteOne, UpdateMany
 
 from preklic_workers.permission import CLOCK_DOUBT
 from preklic_workers.store.claims import Claim, fixed_fields
-from preklic_workers.store.message_states import CLAIMABLE, HISTORY
+from preklic_workers.store.message_states import CLAIMABLE, leaf_of, told
 from preklic_workers.store.mongo import Bulk, Doc, Duplicate, Mongo, Unavailable
 
 SCHEDULED: Final = "scheduled"
@@ -162,10 +162,10 @@ class TimedMails:
         """A confirmation has no message before it is claimed: it gets one that ends it."""
         ended = {"state": "cancelled", "reason": said.reason, "at": now, "created": now, "expires": row["expires"]}
         of = {"_id": row["_id"], "kind": "send", "producer": "campaign", "person": row["person"]}
+        entry = _entry("cancelled", now, said)
+        told_so = {"purpose": row["purpose"], "history": [entry], "leaves": [leaf_of(entry)]}
         try:
-            await self._messages.insert(
-                of | ended | {"purpose": row["purpose"], "history": [_entry("cancelled", now, said)]}
-            )
+            await self._messages.insert(of | ended | told_so)
         except Duplicate:
             return
 
@@ -176,19 +176,18 @@ class TimedMails:
 
 def _message(claim: Claim, at: dt.datetime, now: dt.datetime) -> Doc:
     said: Doc = {"_id": claim.id, "kind": "send", "state": SCHEDULED, "epoch": 0, "lease": at, "send_at": at, "at": now}
-    return fixed_fields(claim) | said | {"history": [_entry(SCHEDULED, now)]}
+    entry = _entry(SCHEDULED, now)
+    return fixed_fields(claim) | said | {"history": [entry], "leaves": [leaf_of(entry)]}
 
 
 def _again(claim: Claim, at: dt.datetime, now: dt.datetime) -> Doc:
     """A mail that died before its time waits once more."""
     fields = fixed_fields(claim) | {"state": SCHEDULED, "lease": at, "send_at": at, "at": now}
-    pushed = {"history": {"$each": [_entry(SCHEDULED, now)], "$slice": -HISTORY}}
-    return {"$set": fields, "$push": pushed, "$unset": {"reason": ""}}
+    return {"$set": fields, "$unset": {"reason": ""}} | told(_entry(SCHEDULED, now))
 
 
 def _cancelled(said: Cancelling, now: dt.datetime) -> Doc:
-    pushed = {"history": {"$each": [_entry("cancelled", now, said)], "$slice": -HISTORY}}
-    return {"$set": {"state": "cancelled", "reason": said.reason, "at": now}, "$push": pushed}
+    return {"$set": {"state": "cancelled", "reason": said.reason, "at": now}} | told(_entry("cancelled", now, said))
 
 
 def _entry(state: str, now: dt.datetime, said: Cancelling | None = None) -> Doc:
