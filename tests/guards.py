@@ -4,6 +4,7 @@
 clauses of the policy. `--guards-off attack|clause` replaces each test's guard by something permissive and then demands
 that the test fails. Production code has no switch for this: the guard is patched from outside. While such a test runs
 `GUARDS_OFF` names the guards, and `tests/unguarded.py` is the command `preklic` without them, for processes of its own.
+No wait is longer than five seconds then; that the tests pass so with their guards on is seen with `--longest-wait 5`.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ import pytest
 from jinja2 import Environment
 from pymongo import UpdateOne
 
+import waiting
 from preklic_shared.addresses import Address
 from preklic_shared.jobs import Proof
 from preklic_shared.registry import load_registry
@@ -28,6 +30,12 @@ from preklic_workers.sifting import Term
 def pytest_addoption(parser):
     parser.addoption("--list-marks", choices=("attack", "clause"))
     parser.addoption("--guards-off", choices=("attack", "clause"))
+    parser.addoption("--longest-wait", type=float, help="seconds of any wait; 5 where guards are off")
+
+
+def pytest_configure(config):
+    off = config.getoption("--guards-off")
+    waiting.longest = config.getoption("--longest-wait") or (5 if off else waiting.longest)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -1,4 +1,4 @@
-"""Python's garbage collector in a process that runs for weeks."""
+"""Python's garbage collector in a process that runs for weeks, or makes millions of small things."""
 
 import gc
 

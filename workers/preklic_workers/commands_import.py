@@ -15,6 +15,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show, show_json
+from preklic_shared.collector import spare_the_collector
 from preklic_shared.registry import SWITCHES, Registry, load_registry
 from preklic_workers import looking, store
 from preklic_workers.import_file import BadFile, RowRefused
@@ -90,6 +91,7 @@ async def _run(
 ) -> Summary:
     """The import, with an act before it and one after."""
     run = Import(there, registry, ring.blind, plan.purposes, plan.digest, dry=plan.dry)
+    spare_the_collector()
     if plan.dry:
         return await run.run(plan.file, told)
     by = getpass.getuser()
