@@ -2,12 +2,14 @@
 
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from deploying import tool
+from preklic_workers.ledger.stamped import _TST_INFO, content_of, elements, inside, signed_data
 
 CONFIG = """\
 [req]
@@ -23,10 +25,10 @@ keyUsage = critical,digitalSignature
 extendedKeyUsage = critical,timeStamping
 subjectKeyIdentifier = hash
 authorityKeyIdentifier = keyid
-[web]
+[any]
 basicConstraints = critical,CA:false
 keyUsage = critical,digitalSignature
-extendedKeyUsage = critical,serverAuth
+extendedKeyUsage = critical,timeStamping,serverAuth
 [policy]
 serial = serial
 signer_digest = sha256
@@ -65,6 +67,15 @@ def reply(folder: Path, query: bytes) -> bytes:
     where = ("-config", "openssl.cnf", "-section", "policy")
     openssl(folder, "ts", "-reply", "-queryfile", "query.tsq", *where, *signer, "-out", "reply.tsr")
     return (folder / "reply.tsr").read_bytes()
+
+
+def forged(folder: Path, sound: bytes, *words: str) -> bytes:
+    """The same statement, signed with the key of this folder whatever its certificate is for."""
+    (folder / "statement").write_bytes(inside(content_of(elements(signed_data(sound))[2][1], _TST_INFO), 4)[0])
+    kind = ("-econtent_type", "1.2.840.113549.1.9.16.1.4", "-binary", "-nodetach", "-outform", "DER")
+    signer = ("-signer", "tsa.pem", "-inkey", "tsa.key", "-in", "statement")
+    granted = b"\x30\x03\x02\x01\x00" + openssl(folder, "cms", "-sign", *kind, *signer, *words)
+    return b"\x30\x82" + len(granted).to_bytes(2, "big") + granted
 
 
 @dataclass
@@ -109,3 +120,16 @@ def serve(authority: Authority) -> ThreadingHTTPServer:
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     authority.url = f"http://127.0.0.1:{server.server_address[1]}/tsa"
     return server
+
+
+@contextmanager
+def authority_in(folder: Path) -> Iterator[Authority]:
+    """A sound authority of its own, until the end."""
+    make_authority(folder)
+    made = Authority(folder)
+    server = serve(made)
+    try:
+        yield made
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -144,9 +144,9 @@ def _signed_now() -> list[tuple[int, str]]:
 async def _sign(opened: Store, config: Settings, ring: KeyRing) -> None:
     """Put on what waits, and sign it."""
     assert ring.ledger is not None  # the key directory of `ledger` is complete, or it does not open
-    sequencer = Sequencer(opened.ledger, opened.mongo, origin_of(config), ring.ledger)
-    await sequencer.once()
-    await sequencer.checkpoint()
+    given = (opened.ledger, opened.mongo, origin_of(config), ring.ledger)
+    await Sequencer(*given).once()
+    await Sequencer(*given).checkpoint()  # a new one: the role's may have put it on meanwhile
 
 
 async def _audited(opened: Store, keys: Mapping[str, Sequence[bytes]], beside: Beside) -> Audited:

@@ -37,7 +37,11 @@ log = telemetry.logger(__name__)
 
 
 class AuthorityAway(Exception):
-    """The authority did not answer in time with the status 200; the text is a word or the status."""
+    """The authority did not answer in time with the status 200; `why` is a word, or the status."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the time-stamping authority did not answer: {why}")
+        self.why = why
 
 
 def trust_of(settings: Stamps) -> Trust:
@@ -116,11 +120,11 @@ class Stamper:
             made = await self.stamp(head)
         except AuthorityAway as away:
             metrics.STAMPS.labels("away").inc()
-            log.warning("the time-stamping authority is away", error=str(away))
+            log.warning("the time-stamping authority is away", error=away.why)
             return None
         except Refused as refused:
-            metrics.STAMPS.labels(str(refused)).inc()
-            log.warning("a time stamp was refused", reason=str(refused))
+            metrics.STAMPS.labels(refused.reason).inc()
+            log.warning("a time stamp was refused", reason=refused.reason)
             return None
         metrics.STAMPS.labels("kept").inc()
         self._not_before = None

@@ -33,7 +33,7 @@ def note_in(line: bytes) -> str | None:
     """The note in a line, None where it holds none."""
     try:
         said = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     note = said.get("note") if isinstance(said, dict) and len(said) == 1 else None
     return note if isinstance(note, str) and line_of(note) == line and size_of(note) else None

@@ -52,7 +52,7 @@ def check_stamp(stamp: Stamp, notes: Mapping[int, str], last_leaf: dt.datetime |
     try:
         said = stamped_at(stamp.response, note, trust)
     except Refused as refused:
-        raise Altered(f"{what}: not believed ({refused})") from None
+        raise Altered(f"{what}: not believed ({refused.reason})") from None
     if (odd := odd_time(said, last_leaf)) is not None:
         raise Altered(f"{what}: {odd}")
     return said

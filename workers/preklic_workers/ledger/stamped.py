@@ -12,7 +12,7 @@ from preklic_workers.ledger.verify import Altered, read_checkpoint
 
 _NAME: Final = re.compile(r"stamps/([1-9][0-9]{0,15})\.tsr")
 _MOST_ELEMENTS: Final = 64
-_SEQUENCE, _OCTETS, _OID, _TIME, _FIRST = 0x30, 0x04, 0x06, 0x18, 0xA0
+SEQUENCE, OID, _OCTETS, _TIME, _FIRST = 0x30, 0x06, 0x04, 0x18, 0xA0
 _SIGNED_DATA: Final = bytes.fromhex("2a864886f70d010702")  # 1.2.840.113549.1.7.2
 _TST_INFO: Final = bytes.fromhex("2a864886f70d0109100104")  # 1.2.840.113549.1.9.16.1.4
 _SHA256: Final = bytes.fromhex("608648016503040201")  # 2.16.840.1.101.3.4.2.1
@@ -55,39 +55,44 @@ def stamp_lines(stamps: Sequence[Stamped]) -> list[str]:
 def read_stamp(octets: bytes, what: str) -> tuple[bytes, str]:
     """The imprint (SHA-256) and the time in a response of an authority (RFC 3161, 2.4.2). Raises Altered."""
     try:
-        (answer,) = _inside(octets, _SEQUENCE)
-        _, (_, token) = _elements(answer)
-        content = _content(token, _SIGNED_DATA)
-        (signed,) = _inside(content, _SEQUENCE)
-        info = _content(_elements(signed)[2][1], _TST_INFO)
-        (text,) = _inside(info, _OCTETS)
-        (inner,) = _inside(text, _SEQUENCE)
-        (_, _, (imprint_tag, imprint), _, (time_tag, time), *_) = _elements(inner)
-        (algorithm_tag, algorithm), (digest_tag, digest) = _elements(imprint)
+        info = content_of(elements(signed_data(octets))[2][1], _TST_INFO)
+        (text,) = inside(info, _OCTETS)
+        (inner,) = inside(text, SEQUENCE)
+        (_, _, (imprint_tag, imprint), _, (time_tag, time), *_) = elements(inner)
+        (algorithm_tag, algorithm), (digest_tag, digest) = elements(imprint)
         tags = (imprint_tag, time_tag, algorithm_tag, digest_tag)
-        if tags == (_SEQUENCE, _TIME, _SEQUENCE, _OCTETS) and _elements(algorithm)[0] == (_OID, _SHA256):
+        if tags == (SEQUENCE, _TIME, SEQUENCE, _OCTETS) and elements(algorithm)[0] == (OID, _SHA256):
             return digest, time.decode("ascii")
     except (ValueError, IndexError):
         pass
     raise Altered(f"{what}: this is not a time stamp over SHA-256")
 
 
-def _content(octets: bytes, kind: bytes) -> bytes:
+def signed_data(octets: bytes) -> bytes:
+    """What the SignedData of the answer's token holds (RFC 5652, 5.1). Raises ValueError, IndexError."""
+    (answer,) = inside(octets, SEQUENCE)
+    _, (_, token) = elements(answer)
+    (signed,) = inside(content_of(token, _SIGNED_DATA), SEQUENCE)
+    return signed
+
+
+def content_of(octets: bytes, kind: bytes) -> bytes:
     """What a ContentInfo of this kind holds (RFC 5652, 3)."""
-    first, (tag, content) = _elements(octets)
-    if first != (_OID, kind) or tag != _FIRST:
+    first, (tag, content) = elements(octets)
+    if first != (OID, kind) or tag != _FIRST:
         raise ValueError("another kind")
     return content
 
 
-def _inside(octets: bytes, tag: int) -> list[bytes]:
-    found = _elements(octets)
+def inside(octets: bytes, tag: int) -> list[bytes]:
+    """The contents of elements that all have this tag."""
+    found = elements(octets)
     if any(one != tag for one, _ in found):
         raise ValueError("another tag")
     return [content for _, content in found]
 
 
-def _elements(octets: bytes) -> list[tuple[int, bytes]]:
+def elements(octets: bytes) -> list[tuple[int, bytes]]:
     """Tags and contents of the DER elements side by side (X.690): one octet of tag, lengths below 2**24."""
     found: list[tuple[int, bytes]] = []
     place = 0

@@ -22,6 +22,8 @@ from rfc3161_client import (
     decode_timestamp_response,
 )
 
+from preklic_workers.ledger.signers import names_its_signer
+
 MOST_OCTETS: Final = 64 * 1024
 """Of an answer: with a chain of four certificates it has about 8,000."""
 MOST_CHAIN: Final = 100_000
@@ -32,7 +34,11 @@ _SHA256: Final = "2.16.840.1.101.3.4.2.1"
 
 
 class Refused(Exception):
-    """An answer that is not believed; the text is a word: `form`, `status`, `imprint`, `nonce`, `untrusted`, `time`."""
+    """An answer that is not believed; why: `form`, `status`, `imprint`, `nonce`, `untrusted`, `signer` or `time`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the time stamp is not believed: {reason}")
+        self.reason = reason
 
 
 class BadChain(ValueError):
@@ -97,7 +103,7 @@ def fault_in(response: TimeStampResponse, note: str, trust: Trust, nonce: int | 
         VerifierBuilder(roots=list(trust.roots), nonce=nonce).build().verify(response, digest)
     except (VerificationError, ValueError):
         return "untrusted"
-    return None
+    return None if names_its_signer(response.as_bytes(), response) else "signer"
 
 
 def _decoded(octets: bytes) -> TimeStampResponse:
