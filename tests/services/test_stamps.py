@@ -3,15 +3,20 @@
 import datetime as dt
 import hashlib
 import shlex
+import threading
 
 import pytest
 from pymongo import DeleteMany, DeleteOne, UpdateOne
 
-from ledgering import KEYS, NAME, PUBLIC, sequencer_of
+from ledgering import KEY, KEYS, NAME, PUBLIC, sequencer_of
 from preklic_shared import metrics
+from preklic_shared.registry import load_registry
+from preklic_shared.settings import Settings
 from preklic_shared.stamp_settings import Stamps
 from preklic_workers import stamping
+from preklic_workers.duties import Means, ledger_duty
 from preklic_workers.evidence import About, export
+from preklic_workers.keyring import KeyRing
 from preklic_workers.ledger.bundle import ALTERED, TRUE, archive, read_archive, report
 from preklic_workers.ledger.stamps import MOST_OCTETS, trust_in
 from preklic_workers.ledger.verify import Altered, canonical, read_canonical
@@ -20,7 +25,8 @@ from preklic_workers.stamping import AuthorityAway, Stamper, ask, trust_of
 from preklic_workers.store import Act
 from preklic_workers.witness import Witness
 from stamping import authority_in, forged, make_authority, openssl, reply
-from storing import grant, subject
+from storing import RING, grant, subject
+from waiting import auntil
 
 HOUR = dt.timedelta(hours=1)
 
@@ -337,3 +343,27 @@ async def test_a_copy_that_cannot_be_written_is_a_metric_and_one_that_was_edited
     copy.write_bytes(copy.read_bytes().replace(b"note", b"nota"))
     with pytest.raises(Altered, match=r"^line 1 of the witness: not a signed head"):
         await audited(store, None, witness=copy)
+
+
+async def test_an_authority_that_hangs_holds_neither_the_sequencer_nor_the_witness_up(signed, authority, tmp_path):
+    store, _ = signed
+    go, copy = threading.Event(), tmp_path / "heads.jsonl"
+    authority.twist = lambda _, sound: sound if go.wait(20) else 500
+    named = Stamps(url=authority.url, ca=authority.root)
+    settings = Settings(stamps=named, witness=copy, mail_domain="primer.example")
+    ring = KeyRing("ledger", RING.blind, RING.epochs, ledger=KEY)
+    duty = ledger_duty(Means(settings, load_registry(), store, ring))
+    await store.acts.record(Act("looked", "mojca", "case 5"))
+    try:
+        for part in duty.beside:
+            await part.start()
+        await auntil(lambda: authority.asked, 20)
+        await auntil(lambda: store.ledger.stamps.head(2), 20)
+        await auntil(copy.is_file, 20)
+        assert await stamps_of(store) == []
+        go.set()
+        await auntil(lambda: stamps_of(store), 20)
+    finally:
+        go.set()
+        for part in duty.beside:
+            await part.stop()

@@ -68,12 +68,18 @@ def verify(
     config = settings()
     keys = {origin_of(config): [public_key(config, key)]}
     kept = [(path, read_checkpoint(_note(path), keys, str(path))) for path in checkpoint or ()]
-    copy = witness or (config.witness if config.witness and config.witness.is_file() else None)
     every = dt.timedelta(seconds=config.stamps.every if config.stamps else 3600)
-    beside = Beside(kept, copy, _trust(config, ca), every)
+    beside = Beside(kept, witness or _copy(config), _trust(config, ca), every)
 
     found = looking.with_store(lambda opened, _: _audited(opened, keys, beside))
     show_json(ledger_showing.row(found)) if as_json else say("\n".join(ledger_showing.lines(found)))
+
+
+def _copy(config: Settings) -> Path | None:
+    if config.witness is not None and not config.witness.is_file():
+        typer.echo("the witness's copy is not here, and was not compared: give --witness FILE", err=True)
+        return None
+    return config.witness
 
 
 def _trust(config: Settings, ca: Path | None) -> Trust | None:
@@ -113,8 +119,7 @@ def stamp(
     Example: `preklic ledger stamp --reason "II P 12/2026"`
     """
     config, why, by = settings(), checked(reason), getpass.getuser()
-    asked = config.stamps
-    if asked is None:
+    if (asked := config.stamps) is None:
         raise Stop(Code.USAGE, "no authority is configured", "set PREKLIC_STAMPS__URL and PREKLIC_STAMPS__CA")
     trust, ring = stamping.trust_of(asked), ring_of(config, "ledger")
 
