@@ -3,6 +3,8 @@
 import datetime as dt
 import hashlib
 import shlex
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -262,11 +264,21 @@ async def test_a_bundle_shows_by_a_stamp_when_its_records_were_there(signed, aut
     code, lines = report(octets, [PUBLIC])
     assert code == TRUE
     assert any(one.startswith(f"stamp: the head of {size} leaves, of 20") for one in lines)
+    (tmp_path / "verify.py").write_bytes(files["verify.py"])
+    (tmp_path / "bundle.zip").write_bytes(octets)
+    assert bare(tmp_path, "--key", PUBLIC.hex()) == (TRUE, "\n".join(lines) + "\n")
     tsr = files[f"stamps/{size}.tsr"]
     other = reply(authority.folder, stamping.question("another note\n").as_bytes())
     for wrong in (other, tsr[:40], b"", b"\x30\x80" + tsr):
         code, lines = report(mended(files, f"stamps/{size}.tsr", wrong), [PUBLIC])
         assert (code, lines[0].startswith(f"ALTERED: stamps/{size}.tsr: ")) == (ALTERED, True)
+
+
+def bare(folder, *words):
+    """verify.py in a Python without any package: its exit code, and what it says."""
+    argv = [sys.executable, "-I", "-S", "verify.py", "bundle.zip", *words]
+    done = subprocess.run(argv, cwd=folder, capture_output=True, text=True, check=False, timeout=20)
+    return done.returncode, done.stdout
 
 
 def mended(files, name, octets):

@@ -97,7 +97,7 @@ class Stamper:
     async def once(self) -> None:
         """Ask if a stamp is due, and say how long one is overdue."""
         now, last = self._store.now(), await self._store.newest()
-        due = last is None or now >= last.at + self._every
+        due = last is None or not last.at <= now < last.at + self._every  # a clock may have been set back
         if due and (self._not_before is None or now >= self._not_before):
             head = await self._store.newest_head()
             if head is not None and (last is None or head.size > last.size) and now - head.at <= STALE:
@@ -135,5 +135,4 @@ class Stamper:
         waiting = await self._store.heads(after=last.size if last else 0)
         if not waiting:
             return 0.0
-        since = max(waiting[0].at, last.at) if last else waiting[0].at
-        return max(0.0, (self._store.now() - since - self._every).total_seconds())
+        return max(0.0, (self._store.now() - waiting[0].at - self._every).total_seconds())
