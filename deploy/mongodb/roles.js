@@ -777,6 +777,7 @@ const roles = [
     },
     "actions": [
      "find",
+     "insert",
      "update"
     ]
    },
@@ -839,6 +840,16 @@ const roles = [
     },
     "actions": [
      "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "stamps"
+    },
+    "actions": [
+     "find",
+     "insert"
     ]
    },
    {
@@ -1102,6 +1113,15 @@ const roles = [
      "insert",
      "update",
      "remove"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "stamps"
+    },
+    "actions": [
+     "find"
     ]
    },
    {
@@ -1427,6 +1447,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "stamps"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "statistics"
     },
     "actions": [
@@ -1706,6 +1735,15 @@ const roles = [
      "find",
      "update",
      "remove"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "stamps"
+    },
+    "actions": [
+     "find"
     ]
    },
    {

@@ -170,6 +170,23 @@ LEDGER_LAG: Final = Gauge(
     "How long the oldest record waits for its place in the ledger. Page when over 60.",
     registry=REGISTRY,
 )
+STAMPS: Final = Counter(
+    "preklic_stamps",
+    "Answers of the time-stamping authority by outcome: kept, away, or why it was refused.",
+    ("outcome",),
+    registry=REGISTRY,
+)
+STAMP_OVERDUE: Final = Gauge(
+    "preklic_stamp_overdue_seconds",
+    "How long a time stamp of the ledger is overdue, beyond its interval; 0 without an authority. Page when over 7200.",
+    registry=REGISTRY,
+)
+WITNESS_BEHIND: Final = Gauge(
+    "preklic_witness_behind",
+    "Signed heads that the witness's copy lacks; without end when it has another head of this ledger. "
+    "Page when over 10.",
+    registry=REGISTRY,
+)
 WEBHOOK_LAG: Final = Gauge(
     "preklic_webhook_lag_seconds",
     "How far the reader of changes is behind, in the upkeep that holds its lease. Page when over 600.",

@@ -1,6 +1,7 @@
 """`preklic ledger` and `preklic evidence` as people run them: what they print, and end with."""
 
 import asyncio
+import datetime as dt
 import json
 
 import pytest
@@ -10,6 +11,8 @@ from commanding import Commands
 from preklic_workers.keydir import load_ring
 from preklic_workers.keyfiles import init_keys
 from preklic_workers.ledger.sequencing import Sequencer
+from preklic_workers.witness import Witness
+from stamping import authority_in
 from storing import claimed, grant, now, open_test_store, subject
 
 ANA = "ana@primer.example"
@@ -119,3 +122,35 @@ def test_what_makes_no_sense_is_a_usage_error(desk, asked, code, monkeypatch, tm
     monkeypatch.chdir(tmp_path)
     assert desk(*asked)[0] == code
     assert list(tmp_path.glob("*.zip")) == []
+
+
+def test_a_stamp_is_asked_for_and_checked_and_a_gap_and_the_witness_are_told(desk, tmp_path, monkeypatch):
+    assert desk("ledger", "stamp", "--reason", "II P 12/2026")[0] == 2  # no authority is configured
+    with authority_in(tmp_path / "authority") as authority:
+        monkeypatch.setenv("PREKLIC_STAMPS__URL", authority.url)
+        monkeypatch.setenv("PREKLIC_STAMPS__CA", str(authority.root))
+        assert desk("ledger", "stamp", "--reason", "of ana@primer.example")[0] == 2
+        code, out, err = desk("ledger", "stamp", "--reason", "II P 12/2026")
+        assert (code, out.startswith("the head of 1 leaves is stamped, 20")) == (0, True), err
+        authority.twist = lambda *_: b"no"
+        code, _, err = desk("ledger", "stamp", "--reason", "II P 12/2026")
+        assert (code, "not believed: form" in err) == (1, True)
+        authority.twist = lambda *_: 500
+        assert desk("ledger", "stamp", "--reason", "II P 12/2026")[0] == 3
+    assert [act.why for act in desk.store(lambda store: store.acts.of(kind="stamped"))] == ["II P 12/2026"] * 3
+    lines = desk("ledger", "verify")[1].splitlines()
+    assert lines[1].startswith("1 time stamps are of these heads, the last of 20")
+    ago = now() - dt.timedelta(hours=9)
+    desk.store(lambda store: store.mongo["checkpoints"].bulk([UpdateOne({"_id": 2}, {"$set": {"at": ago}})]))
+    copy = tmp_path / "heads.jsonl"
+    desk.store(lambda store: Witness(store.ledger.stamps, copy).once())
+    code, out, _ = desk("ledger", "verify", "--witness", str(copy))
+    assert (code, "GAP: no time stamp from" in out) == (0, True)
+    assert "until now, over the heads of 2 to 2 leaves" in out
+    assert "3 heads in the witness's copy are this ledger's" in out
+    found = json.loads(desk("ledger", "verify", "--json", "--ca", str(tmp_path / "authority" / "ca.pem"))[1])
+    assert (found["stamps"], found["witnessed"], found["gaps"][0]["until"]) == (1, None, None)
+    monkeypatch.delenv("PREKLIC_STAMPS__URL")
+    monkeypatch.delenv("PREKLIC_STAMPS__CA")
+    assert "1 time stamps were not checked: give --ca" in desk("ledger", "verify")[1]
+    assert desk("ledger", "verify", "--ca", str(copy))[0] == 2

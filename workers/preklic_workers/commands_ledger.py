@@ -1,5 +1,7 @@
 """`preklic ledger`: whether what was recorded is still what was signed."""
 
+import datetime as dt
+import getpass
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,19 +12,27 @@ from rich.progress import Progress
 
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show_json
 from preklic_shared.settings import Settings
-from preklic_workers import looking, store
+from preklic_workers import ledger_showing, looking, stamping, store
+from preklic_workers.commands_erasure import checked
 from preklic_workers.keydir import KeyDirError
-from preklic_workers.ledger.auditing import audit
+from preklic_workers.keyring import KeyRing
 from preklic_workers.ledger.sequencing import Sequencer, origin_of
-from preklic_workers.ledger.verify import MOST_NOTE, Altered, Head, read_checkpoint
+from preklic_workers.ledger.stamps import MOST_CHAIN, BadChain, Refused, Trust, trust_in
+from preklic_workers.ledger.verify import MOST_NOTE, Altered, read_checkpoint
+from preklic_workers.ledger_audit import Audited, Beside, audit_all
 from preklic_workers.rings import ring_of
-from preklic_workers.store import Store
+from preklic_workers.stamping import AuthorityAway, Stamper
+from preklic_workers.store import Act, Store
+from preklic_workers.store.stamps import Stamp
 
 ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
 ends_with(KeyDirError, Code.FINDING)
 ends_with(
     Altered, Code.FINDING, "stop and keep everything as it is: somebody changed the ledger, or its key is another"
 )
+ends_with(AuthorityAway, Code.AWAY, "does the authority of STAMPS__URL answer? the role ledger asks again")
+ends_with(Refused, Code.FINDING, "the authority's answer is not believed by STAMPS__CA; nothing was kept")
+ends_with(BadChain, Code.USAGE)
 
 ledger = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The tamper-evident record: verified, and its signed head."
@@ -34,23 +44,49 @@ Known = Annotated[
 ]
 
 
+Ca = Annotated[
+    Path | None,
+    typer.Option("--ca", exists=True, dir_okay=False, help="Believe time stamps by these (PEM); default: STAMPS__CA."),
+]
+Copy = Annotated[
+    Path | None,
+    typer.Option("--witness", exists=True, dir_okay=False, help="The witness's copy; default: WITNESS, if it is here."),
+]
+
+
 @ledger.command()
-def verify(*, key: PublicKey = None, checkpoint: Known = None, as_json: Json = False) -> None:
+def verify(
+    *, key: PublicKey = None, checkpoint: Known = None, ca: Ca = None, witness: Copy = None, as_json: Json = False
+) -> None:
     """Read the whole ledger and name the first record that is not what was signed; ends with 1 then.
 
-    A head that you kept elsewhere shows a ledger that was written anew by somebody who has the key.
+    A head that you kept elsewhere, or the witness's copy of all heads, shows a ledger that was written anew by somebody
+    who has the key. Time stamps are checked, and it says from when to when there was none.
 
-    Example: `preklic ledger verify --checkpoint 2026-11-01.note`
+    Example: `preklic ledger verify --checkpoint 2026-11-01.note --witness /mnt/witness/heads.jsonl`
     """
     config = settings()
     keys = {origin_of(config): [public_key(config, key)]}
     kept = [(path, read_checkpoint(_note(path), keys, str(path))) for path in checkpoint or ()]
+    every = dt.timedelta(seconds=config.stamps.every if config.stamps else 3600)
+    beside = Beside(kept, witness or _copy(config), _trust(config, ca), every)
 
-    head = looking.with_store(lambda opened, _: _audited(opened, keys, kept))
-    if as_json:
-        show_json({"leaves": head.size if head else 0, "root": head.root.hex() if head else None})
-    else:
-        say(f"{head.size} leaves are as they were signed, root {head.root.hex()}" if head else "nothing is signed yet")
+    found = looking.with_store(lambda opened, _: _audited(opened, keys, beside))
+    show_json(ledger_showing.row(found)) if as_json else say("\n".join(ledger_showing.lines(found)))
+
+
+def _copy(config: Settings) -> Path | None:
+    if config.witness is not None and not config.witness.is_file():
+        typer.echo("the witness's copy is not here, and was not compared: give --witness FILE", err=True)
+        return None
+    return config.witness
+
+
+def _trust(config: Settings, ca: Path | None) -> Trust | None:
+    if ca is not None:
+        with ca.open("rb") as file:
+            return trust_in(file.read(MOST_CHAIN + 1))
+    return stamping.trust_of(config.stamps) if config.stamps else None
 
 
 @ledger.command()
@@ -72,32 +108,58 @@ def checkpoint(
     typer.echo(note, nl=False)
 
 
+@ledger.command()
+def stamp(
+    *, reason: Annotated[str, typer.Option("--reason", help="Why; it is recorded.")], as_json: Json = False
+) -> None:
+    """Put on what waits, sign it, and have it stamped by the authority of `[stamps]` now; needs the role's keys.
+
+    It is recorded first, so there is a new head. For evidence of today, or when an authority is back.
+
+    Example: `preklic ledger stamp --reason "II P 12/2026"`
+    """
+    config, why, by = settings(), checked(reason), getpass.getuser()
+    if (asked := config.stamps) is None:
+        raise Stop(Code.USAGE, "no authority is configured", "set PREKLIC_STAMPS__URL and PREKLIC_STAMPS__CA")
+    trust, ring = stamping.trust_of(asked), ring_of(config, "ledger")
+
+    async def work(opened: Store, _: Settings) -> Stamp:
+        await opened.acts.record(Act("stamped", by, why))
+        await _sign(opened, config, ring)
+        head = await opened.ledger.stamps.newest_head()
+        assert head is not None  # an act has just been put on
+        return await Stamper(opened.ledger.stamps, asked, trust).stamp(head)
+
+    made = looking.with_store(work, ring)
+    show_json({"leaves": made.size, "at": made.at.isoformat()}) if as_json else say(
+        f"the head of {made.size} leaves is stamped, {made.at:%Y-%m-%d %H:%M:%S} UTC"
+    )
+
+
 def _signed_now() -> list[tuple[int, str]]:
     ring = ring_of(settings(), "ledger")
 
     async def work(opened: Store, config: Settings) -> list[tuple[int, str]]:
-        assert ring.ledger is not None  # the key directory of `ledger` is complete, or it does not open
-        sequencer = Sequencer(opened.ledger, opened.mongo, origin_of(config), ring.ledger)
-        await sequencer.once()
-        await sequencer.checkpoint()
+        await _sign(opened, config, ring)
         return await opened.ledger.checkpoints()
 
     return looking.with_store(work, ring)
 
 
-async def _audited(
-    opened: Store, keys: Mapping[str, Sequence[bytes]], kept: Sequence[tuple[Path, Head]]
-) -> Head | None:
-    heads = await opened.ledger.checkpoints()
+async def _sign(opened: Store, config: Settings, ring: KeyRing) -> None:
+    """Put on what waits, and sign it."""
+    assert ring.ledger is not None  # the key directory of `ledger` is complete, or it does not open
+    given = (opened.ledger, opened.mongo, origin_of(config), ring.ledger)
+    await Sequencer(*given).once()
+    await Sequencer(*given).checkpoint()  # a new one: the role's may have put it on meanwhile
+
+
+async def _audited(opened: Store, keys: Mapping[str, Sequence[bytes]], beside: Beside) -> Audited:
     console = Console(stderr=True)
+    newest = await opened.ledger.stamps.newest_head()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("leaves", total=heads[-1][0] if heads else None)
-        found = await audit(opened.ledger.runs(), heads, keys, lambda count: bar.advance(task, count))
-    signed = dict(heads)
-    for path, head in kept:
-        if head.size not in signed or read_checkpoint(signed[head.size], keys, str(path)) != head:
-            raise Altered(f"{path}: this ledger does not have the head of {head.size} leaves that it signed then")
-    return found
+        task = bar.add_task("leaves", total=newest.size if newest else None)
+        return await audit_all(opened, keys, beside, lambda count: bar.advance(task, count))
 
 
 def public_key(config: Settings, given: str | None) -> bytes:

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from preklic_workers.ledger.stamped import Stamped, check_stamps, stamp_lines
 from preklic_workers.ledger.verify import (
     Altered,
     canonical,
@@ -50,6 +51,7 @@ class Verdict(NamedTuple):
     shown: Sequence[Shown]
     gaps: Sequence[str]
     anchored: bool
+    stamps: Sequence[Stamped] = ()
 
     @property
     def code(self) -> int:
@@ -117,7 +119,7 @@ def check(octets: bytes, anchors: Sequence[bytes] = ()) -> Verdict:
         shown.append(_leaf(files, listed, keys))
         if shown[-1].content is None:
             gaps.append(f"leaf {listed['place']}: its content is not here")
-    return Verdict(manifest, shown, gaps, bool(anchors))
+    return Verdict(manifest, shown, gaps, bool(anchors), check_stamps(files, keys))
 
 
 def _whole(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
@@ -160,6 +162,7 @@ def report(octets: bytes, anchors: Sequence[bytes]) -> tuple[int, list[str]]:
     except (KeyError, TypeError, ValueError, AttributeError) as odd:
         return ALTERED, [f"ALTERED: the manifest or a record is not in its form ({type(odd).__name__})"]
     lines = [f"leaf {one.place}: {one.kind} {_text(one.content)}" for one in verdict.shown]
+    lines += stamp_lines(verdict.stamps)
     lines += [f"INCOMPLETE: {gap}" for gap in verdict.gaps]
     if not verdict.anchored:
         lines.append("NO TRUST ANCHOR: all fits together, but give --key with the ledger's public key from elsewhere")

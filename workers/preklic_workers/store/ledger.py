@@ -16,6 +16,7 @@ from preklic_shared import telemetry
 from preklic_workers.envelope import Altered, DataKey
 from preklic_workers.ledger.leaves import SOURCES, Opening, Riding, Source
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Duplicate, Mongo, Unavailable
+from preklic_workers.store.stamps import StampStore
 from preklic_workers.store.vault import Vault
 
 MOST: Final = 5000  # leaves of one run
@@ -54,6 +55,7 @@ class LedgerStore:
         self._mongo = mongo
         self._runs = mongo["ledger"]
         self._checkpoints = mongo["checkpoints"]
+        self.stamps = StampStore(mongo)
         self._vault = vault
 
     async def riding(self, limit: int = MOST) -> list[Riding]:

@@ -25,4 +25,9 @@ CHECKPOINT: Final = object_of(
     ["_id", "note", "at"], _id=WHOLE, note={"bsonType": "string", "maxLength": 10_000}, at=DATE
 )
 
-LEDGER: Final[dict[str, Doc]] = {"ledger": RUN, "checkpoints": CHECKPOINT}
+STAMP: Final = object_of(
+    ["_id", "response", "chain", "at"],
+    _id=WHOLE, response=BYTES, chain={"bsonType": "string", "maxLength": 100_000}, at=DATE,
+)  # fmt: skip
+
+LEDGER: Final[dict[str, Doc]] = {"ledger": RUN, "checkpoints": CHECKPOINT, "stamps": STAMP}

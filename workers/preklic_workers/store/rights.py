@@ -55,10 +55,10 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     | _HOLDS_KEYS
     | {"campaigns": "riu", "persons": "r", "schedule": "riud", "acts": "i", KEYS: "r"},
     "webhook": _WORKS | {"webhooks": "riu", "webhook_failures": "riud", "acts": "i"},
-    # It takes entries off their documents, and changes nothing else there.
+    # It takes entries off their documents, and changes nothing else there; an act of its own asks for a stamp.
     "ledger": _HOLDS_KEYS
-    | dict.fromkeys(("messages", "permissions", "withdrawals", "acts"), "ru")
-    | {"ledger": "ri", "checkpoints": "ri", "persons": "r", "versions": "r", KEYS: "ri"},
+    | dict.fromkeys(("messages", "permissions", "withdrawals"), "ru")
+    | {"acts": "riu", "ledger": "ri", "checkpoints": "ri", "stamps": "ri", "persons": "r", "versions": "r", KEYS: "ri"},
     "upkeep": _ALL_BUT_KEYS
     | _WITHDRAWS
     | _STOPS

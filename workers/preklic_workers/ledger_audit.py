@@ -1,0 +1,87 @@
+"""The whole check of the ledger: its leaves, the heads kept elsewhere, the witness's copy, and the time stamps."""
+
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from preklic_workers.ledger.auditing import audit
+from preklic_workers.ledger.stamp_audit import Gap, check_stamp, gaps, noting
+from preklic_workers.ledger.stamps import Trust
+from preklic_workers.ledger.verify import Altered, Head, read_checkpoint
+from preklic_workers.store import Store
+from preklic_workers.witness import notes_of, size_of
+
+Keys = Mapping[str, Sequence[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands beside the ledger.
+
+    Heads kept elsewhere with their files' names, the witness's copy, and whom to believe time stamps by (None: nobody
+    is known here); one is due each `every`.
+    """
+
+    kept: Sequence[tuple[Path, Head]] = ()
+    witness: Path | None = None
+    trust: Trust | None = None
+    every: dt.timedelta = dt.timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Audited:
+    """All is as it was signed.
+
+    `stamped`: the last stamp's time; `unchecked`: stamps that nobody here could check; `witnessed`: heads in the
+    witness's copy, None without one; `lacking`: newer heads that are not in it.
+    """
+
+    head: Head | None
+    stamps: int = 0
+    stamped: dt.datetime | None = None
+    unchecked: int = 0
+    gaps: Sequence[Gap] = ()
+    witnessed: int | None = None
+    lacking: int = 0
+
+
+async def audit_all(store: Store, keys: Keys, beside: Beside, progress: Callable[[int], None]) -> Audited:
+    """Raises Altered, Unavailable; OSError for a witness's copy that cannot be read."""
+    kept, leaves = store.ledger.stamps, dict[int, dt.datetime]()
+    # What is made of heads is looked at before the heads: what comes in meanwhile is for the next time.
+    now, stamped, copied = kept.now(), await kept.sizes(), beside.witness.stat().st_size if beside.witness else 0
+    heads = await store.ledger.checkpoints()
+    notes = dict(heads)
+    found = await audit(noting(store.ledger.runs(), stamped, leaves), heads, keys, progress)
+    for path, head in beside.kept:
+        _fits(notes, head, keys, str(path))
+    witnessed = _witnessed(notes, keys, notes_of(beside.witness, copied)) if beside.witness else None
+    newest = max(witnessed or (), default=0)
+    copy = (None, 0) if witnessed is None else (len(witnessed), sum(size > newest for size in notes))
+    if beside.trust is None:
+        return Audited(found, len(stamped), None, len(stamped), (), *copy)
+    there, times = set(stamped), dict[int, dt.datetime]()
+    async for one in kept.all():
+        if one.size in there:
+            times[one.size] = check_stamp(one, notes, leaves.get(one.size), beside.trust)
+    missed = gaps([pair for pair in await kept.times() if pair[0] in notes], times, beside.every, now)
+    return Audited(found, len(times), max(times.values(), default=None), 0, missed, *copy)
+
+
+def _witnessed(notes: Mapping[int, str], keys: Keys, copy: Iterable[tuple[int, str]]) -> set[int]:
+    """The sizes of the heads in the copy, each of which this ledger has. Raises Altered."""
+    sizes = set()
+    for line, note in copy:
+        size = size_of(note)
+        if notes.get(size) != note:  # what is the same was checked with the ledger
+            what = f"line {line} of the witness"
+            _fits(notes, read_checkpoint(note, keys, what), keys, what)
+        sizes.add(size)
+    return sizes
+
+
+def _fits(notes: Mapping[int, str], head: Head, keys: Keys, what: str) -> None:
+    """This ledger has the head that was signed then. Raises Altered."""
+    if head.size not in notes or read_checkpoint(notes[head.size], keys, what) != head:
+        raise Altered(f"{what}: this ledger does not have the head of {head.size} leaves that it signed then")

@@ -1,0 +1,105 @@
+"""The collection `stamps`: for a signed head of the ledger what an authority answered (RFC 3161); for good."""
+
+import datetime as dt
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from preklic_workers.store.mongo import Doc, Duplicate, Mongo
+
+_PAGE: Final = 1000
+_TIMES: Final[Doc] = {"at": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class SignedHead:
+    """A signed head as it is kept: so many leaves, its note, and when it was signed."""
+
+    size: int
+    note: str
+    at: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What the authority answered (DER) for the head of so many leaves.
+
+    `chain`: the certificates (PEM) that it was believed by then; `at`: when it was kept.
+    """
+
+    size: int
+    response: bytes
+    chain: str
+    at: dt.datetime
+
+
+class StampStore:
+    """The stamps, and the heads that they are of. All methods raise `Unavailable`."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self.now = mongo.now
+        self._heads = mongo["checkpoints"]
+        self._stamps = mongo["stamps"]
+
+    async def heads(self, after: int = 0, limit: int = 1) -> list[SignedHead]:
+        """The heads of more than `after` leaves, the smallest first; `limit` 0: all of them."""
+        found = await self._heads.find({"_id": {"$gt": after}}, sort=[("_id", 1)], limit=limit, majority=True)
+        return [_head(doc) for doc in found]
+
+    async def newest_head(self) -> SignedHead | None:
+        """The last signed head."""
+        found = await self._heads.find({}, sort=[("_id", -1)], limit=1, majority=True)
+        return _head(found[0]) if found else None
+
+    async def head(self, size: int) -> SignedHead | None:
+        """The head of so many leaves."""
+        found = await self._heads.find({"_id": size}, majority=True)
+        return _head(found[0]) if found else None
+
+    async def times(self) -> Sequence[tuple[int, dt.datetime]]:
+        """Of each signed head its size and when it was signed, in order."""
+        docs = await self._heads.find({}, _TIMES, sort=[("_id", 1)], majority=True)
+        return [(doc["_id"], doc["at"]) for doc in docs]
+
+    async def count_after(self, size: int) -> int:
+        """How many heads have more leaves."""
+        return await self._heads.count({"_id": {"$gt": size}})
+
+    async def newest(self) -> Stamp | None:
+        """The stamp of the largest head that has one."""
+        found = await self._stamps.find({}, sort=[("_id", -1)], limit=1, majority=True)
+        return _stamp(found[0]) if found else None
+
+    async def sizes(self) -> list[int]:
+        """The sizes of the heads that have one, in order."""
+        return [doc["_id"] for doc in await self._stamps.find({}, {"_id": 1}, sort=[("_id", 1)], majority=True)]
+
+    async def first_over(self, place: int) -> Stamp | None:
+        """The first stamp of a head that the leaf at `place` is under."""
+        found = await self._stamps.find({"_id": {"$gt": place}}, sort=[("_id", 1)], limit=1, majority=True)
+        return _stamp(found[0]) if found else None
+
+    async def all(self) -> AsyncIterator[Stamp]:
+        """All stamps, in order."""
+        after = 0
+        while docs := await self._stamps.find({"_id": {"$gt": after}}, sort=[("_id", 1)], limit=_PAGE, majority=True):
+            for doc in docs:
+                yield _stamp(doc)
+            after = docs[-1]["_id"]
+
+    async def keep(self, stamp: Stamp) -> bool:
+        """Keep it; False when this head has one already."""
+        doc: Doc = {"_id": stamp.size, "response": stamp.response, "chain": stamp.chain, "at": stamp.at}
+        try:
+            await self._stamps.insert(doc)
+        except Duplicate:
+            return False
+        return True
+
+
+def _head(doc: Doc) -> SignedHead:
+    return SignedHead(doc["_id"], doc["note"], doc["at"])
+
+
+def _stamp(doc: Doc) -> Stamp:
+    return Stamp(doc["_id"], bytes(doc["response"]), doc["chain"], doc["at"])
