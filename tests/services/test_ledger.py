@@ -22,7 +22,7 @@ async def acted(store, count: int) -> None:
 
 async def audited(store):
     ledger = store.ledger
-    return await audit(ledger.runs(), await ledger.checkpoints(), KEYS)
+    return await audit(ledger.runs(), await ledger.checkpoints(), KEYS, dates=await ledger.dated())
 
 
 async def all_leaves(store) -> list[bytes]:

@@ -88,11 +88,11 @@ def _signed_now() -> list[tuple[int, str]]:
 async def _audited(
     opened: Store, keys: Mapping[str, Sequence[bytes]], kept: Sequence[tuple[Path, Head]]
 ) -> Head | None:
-    heads = await opened.ledger.checkpoints()
+    heads, dates = await opened.ledger.checkpoints(), await opened.ledger.dated()
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("leaves", total=heads[-1][0] if heads else None)
-        found = await audit(opened.ledger.runs(), heads, keys, lambda count: bar.advance(task, count))
+        found = await audit(opened.ledger.runs(), heads, keys, lambda count: bar.advance(task, count), dates)
     signed = dict(heads)
     for path, head in kept:
         if head.size not in signed or read_checkpoint(signed[head.size], keys, str(path)) != head:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from preklic_workers.ledger.leaves import Leaf, canonical
+from preklic_workers.ledger.runs import Dated, Run, Seals, odd_side
 from preklic_workers.ledger.tree import Edge
 from preklic_workers.ledger.verify import Altered, Head, leaf_hash, read_checkpoint
-from preklic_workers.store.ledger import Run
 
 _read = msgspec.json.Decoder(Leaf, strict=True).decode
 
@@ -31,16 +31,22 @@ async def audit(
     checkpoints: Sequence[tuple[int, str]],
     keys: Mapping[str, Sequence[bytes]],
     progress: Callable[[int], None] = lambda _: None,
+    dates: Sequence[Dated] = (),
 ) -> Head | None:
     """The last signed head when all is as it was signed, None for a ledger without one. Raises `Altered`.
 
-    `keys`: the public keys (32 octets) that may sign, by the ledger's name.
+    `keys`: the public keys (32 octets) that may sign, by the ledger's name. `dates`: when the heads were signed.
     """
     state = _State()
+    seals = Seals(keys)
     heads = [_head(size, note, keys) for size, note in checkpoints]
+    if odd := next((one for one in dates if not seals.good(one)), None):
+        raise Altered(f"the checkpoint of {odd.size} leaves: its time was altered")
     waiting = list(reversed(heads))
     async for run in runs:
         _follow(state, run, waiting)
+        if not seals.good(run):
+            state.suspect = state.suspect or _beside(run)
         progress(len(run.leaves))
     if waiting:
         raise Altered(f"leaf {state.leaves.size}: missing, the checkpoint of {waiting[-1].size} leaves signs it")
@@ -58,8 +64,10 @@ def _head(size: int, note: str, keys: Mapping[str, Sequence[bytes]]) -> Head:
 
 def _follow(state: _State, run: Run, waiting: list[Head]) -> None:
     if run.start != state.leaves.size:
-        odd = "missing" if run.start > state.leaves.size else "there twice"
-        raise Altered(state.suspect or f"leaf {state.leaves.size}: {odd}")
+        twice = run.start < state.leaves.size
+        raise Altered(
+            state.suspect or f"leaf {min(run.start, state.leaves.size)}: {'there twice' if twice else 'missing'}"
+        )
     found = list(map(leaf_hash, run.leaves))
     if found != list(run.hashes):
         state.suspect = state.suspect or _first_odd(run, found)
@@ -79,6 +87,13 @@ def _first_odd(run: Run, found: Sequence[bytes]) -> str:
     odd = next((place for place, one in enumerate(found) if one != kept[place]), len(found))
     more = len(found) - len(run.hashes)
     return f"leaf {run.start + odd}: {'altered' if not more else 'inserted' if more > 0 else 'missing'}"
+
+
+def _beside(run: Run) -> str:
+    odd = odd_side(run)
+    if odd is None:
+        return f"the run at leaf {run.start}: its time or its seal was altered"
+    return f"leaf {odd}: what stands beside it was altered"
 
 
 def _look(state: _State, octets: bytes, place: int) -> None:

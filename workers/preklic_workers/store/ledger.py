@@ -6,15 +6,17 @@
 
 import datetime as dt
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+from bson.errors import InvalidBSON
 from pymongo import UpdateMany
 
 from preklic_shared import telemetry
 from preklic_workers.envelope import Altered, DataKey
 from preklic_workers.ledger.leaves import SOURCES, Opening, Riding, Source
+from preklic_workers.ledger.runs import Dated, Run, dated_doc, dated_of, doc_of, note_of, run_of
+from preklic_workers.ledger.verify import Altered as NotAsSigned
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Duplicate, Mongo, Unavailable
 from preklic_workers.store.vault import Vault
 
@@ -23,28 +25,6 @@ _PAGE: Final = 20
 _PLACE: Final = "ledger"
 log = telemetry.logger(__name__)
 _GONE: Final = b""  # what opens a leaf about a person who was erased before it got its place
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Leaves that were put on together, from `start` on; `edge` are the hashes behind the last of them.
-
-    Beside each leaf: its `records`, as `collection:id`; its `persons`, empty where it is about nobody; what opens it.
-    """
-
-    start: int
-    leaves: Sequence[bytes]
-    hashes: Sequence[bytes]
-    edge: Sequence[bytes]
-    at: dt.datetime
-    records: Sequence[str]
-    persons: Sequence[str]
-    openings: Sequence[bytes]
-
-    @property
-    def end(self) -> int:
-        """The size of the tree with this run."""
-        return self.start + len(self.leaves)
 
 
 class LedgerStore:
@@ -98,23 +78,30 @@ class LedgerStore:
     async def last(self) -> Run | None:
         """The last run of all."""
         found = await self._runs.find({}, sort=[("_id", -1)], limit=1, majority=True)
-        return _run(found[0]) if found else None
+        return run_of(found[0]) if found else None
 
     async def runs(self, person: str | None = None) -> AsyncIterator[Run]:
         """All runs in order, or those with a leaf about this person."""
         only: Doc = {} if person is None else {"persons": person}
-        where = only
-        while docs := await self._runs.find(where, sort=[("_id", 1)], limit=_PAGE, majority=True):
+        where, page = only, _PAGE
+        while True:
+            try:
+                docs = await self._runs.find(where, sort=[("_id", 1)], limit=page, majority=True)
+            except InvalidBSON:
+                if page == 1:
+                    raise NotAsSigned(f"the run after {where.get('_id', 'nothing')}: not in its form") from None
+                page = 1  # so that it is named
+                continue
             for doc in docs:
-                yield _run(doc)
+                yield run_of(doc)
+            if not docs:
+                return
             where = only | {"_id": {"$gt": docs[-1]["_id"]}}
 
     async def append(self, run: Run) -> bool:
         """Put the run on; False when another one has its place."""
-        fields: Doc = {"leaves": list(run.leaves), "hashes": b"".join(run.hashes), "edge": b"".join(run.edge)}
-        fields |= {name: list(getattr(run, name)) for name in ("records", "persons", "openings")}
         try:
-            await self._runs.insert({"_id": run.start, "at": run.at} | fields)
+            await self._runs.insert(doc_of(run))
         except Duplicate:
             return False
         return True
@@ -147,16 +134,21 @@ class LedgerStore:
             found[place] = msgspec.json.decode(text, type=Opening) if text else None
         return found
 
-    async def sign(self, size: int, note: str) -> None:
-        """Keep a signed head."""
-        result = await self._checkpoints.insert_many([{"_id": size, "note": note, "at": self._mongo.now()}])
+    async def sign(self, note: str, dated: Dated) -> None:
+        """Keep a signed head, and when it was signed."""
+        result = await self._checkpoints.insert_many([dated_doc(dated) | {"note": note}])
         if not result.sure or set(result.failed.values()) - {DUPLICATE}:
             raise Unavailable("checkpoints")
 
     async def checkpoints(self) -> list[tuple[int, str]]:
-        """The signed heads in order: the size that each is kept under, and it."""
+        """The signed heads in order: the size that each is kept under, and it. Raises `verify.Altered`."""
         docs = await self._checkpoints.find({}, sort=[("_id", 1)], majority=True)
-        return [(doc["_id"], doc["note"]) for doc in docs]
+        return [note_of(doc) for doc in docs]
+
+    async def dated(self) -> list[Dated]:
+        """When each of them was signed. Raises `verify.Altered`."""
+        docs = await self._checkpoints.find({}, {"note": 0}, sort=[("_id", 1)], majority=True)
+        return [dated_of(doc) for doc in docs]
 
 
 def named(riding: Riding) -> str:
@@ -175,13 +167,3 @@ def _sealed(riding: Riding, opening: Opening, keys: Mapping[tuple[str, str], Dat
 def _done(result: Bulk) -> None:
     if result.failed or not result.sure:
         raise Unavailable("ledger")
-
-
-def _run(doc: Doc) -> Run:
-    hashes, edge = bytes(doc["hashes"]), bytes(doc["edge"])
-    leaves, openings = [*map(bytes, doc["leaves"])], [*map(bytes, doc["openings"])]
-    return Run(doc["_id"], leaves, _cut(hashes), _cut(edge), doc["at"], doc["records"], doc["persons"], openings)
-
-
-def _cut(octets: bytes) -> list[bytes]:
-    return [octets[place : place + 32] for place in range(0, len(octets), 32)]

@@ -1,0 +1,113 @@
+"""Single bits of the stored ledger and of bundles, changed at random: each is found, and the right record named.
+
+`LEDGER_CHANGES` is how many of each kind, some hundreds if it is not said.
+"""
+
+import asyncio
+import datetime as dt
+import os
+import random
+import zipfile
+from io import BytesIO
+
+import bson
+import pytest
+from bson.codec_options import CodecOptions
+from pymongo import DeleteOne, InsertOne
+
+from ledgering import KEYS, NAME, PUBLIC, sequencer_of
+from preklic_workers.evidence import About, export
+from preklic_workers.ledger.auditing import audit
+from preklic_workers.ledger.bundle import ALTERED, report
+from preklic_workers.ledger.runs import dated_of, note_of, run_of
+from preklic_workers.ledger.verify import Altered
+from preklic_workers.store import Act
+from storing import claimed, gated, grant, subject, withdraw
+
+CHANGES = int(os.environ.get("LEDGER_CHANGES", "300"))
+STORED = 12  # of them, through MongoDB itself
+OPTIONS = CodecOptions(tz_aware=True, tzinfo=dt.UTC)
+WIDTHS = {"hashes": 32, "sums": 4}
+
+
+async def written(store):
+    """A ledger of four runs, with leaves about people and about nobody, a signed head behind three; a mail's id."""
+    sequencer = sequencer_of(store)
+    for turn in range(4):
+        address = f"ana{turn}@primer.example"
+        await grant(store, address)
+        message = await claimed(store, subject(address))
+        await gated(store, subject(address), message)
+        await store.messages.settle(message, 1, "sent", relay="main", processor="Pošta", reply={"code": 250})
+        await withdraw(store, address)
+        await asyncio.gather(*(store.acts.record(Act("looked", "mojca", f"case {n}")) for n in range(5)))
+        await sequencer.once()
+        if turn < 3:
+            await sequencer.checkpoint()
+    return message
+
+
+async def verified(runs, heads):
+    """As `ledger verify` does, on documents that were read before."""
+
+    async def read():
+        for doc in sorted(runs, key=lambda doc: doc["_id"]):
+            yield run_of(doc)
+
+    notes = [note_of(doc) for doc in sorted(heads, key=lambda doc: doc["_id"])]
+    dates = [dated_of({name: value for name, value in doc.items() if name != "note"}) for doc in heads]
+    return await audit(read(), notes, KEYS, dates=dates)
+
+
+def changed(doc, chance):
+    """The document with one bit changed, of a value, of its kind or of a field's name; never one that says the same."""
+    octets = bson.encode(doc)
+    while True:
+        place = chance.randrange(4, len(octets) - 1)
+        flipped = octets[:place] + bytes([octets[place] ^ 1 << chance.randrange(8)]) + octets[place + 1 :]
+        try:
+            found = bson.decode(flipped, OPTIONS)
+        except (bson.errors.BSONError, ValueError, OverflowError):
+            continue  # no database holds that
+        if isinstance(found.get("_id"), int) and bson.encode(found) != octets:
+            return found
+
+
+def names_of(before, after):
+    """How the one who was changed may be called."""
+    start = before["_id"]
+    if "note" in before:
+        return {f"the checkpoint of {one['_id']} leaves" for one in (before, after)}
+    if start != after["_id"]:
+        return {f"leaf {start}", f"leaf {after['_id']}"}
+    run = {f"the run at leaf {start}"}
+    name = next((name for name, value in before.items() if after.get(name) != value), None)
+    if name is None or type(after.get(name)) is not type(before[name]):
+        return run
+    if name in WIDTHS:
+        return {f"leaf {start + odd // WIDTHS[name]}" for odd in odds(before[name], after[name])}
+    if isinstance(before[name], list):
+        (odd,) = odds(before[name], after[name])
+        same_kind = type(after[name][odd]) is type(before[name][odd])
+        return {f"leaf {start + odd}"} if same_kind else run
+    return run
+
+
+def odds(before, after):
+    return [place for place, (one, other) in enumerate(zip(before, after, strict=True)) if one != other]
+
+
+@pytest.mark.attack(63, guard="preklic_workers.ledger.auditing:_follow")
+@pytest.mark.attack(63, guard="preklic_workers.ledger.runs:Seals.good")
+async def test_any_changed_bit_of_the_stored_ledger_is_found_and_its_record_named(store):
+    await written(store)
+    runs, heads = await store.mongo["ledger"].find({}), await store.mongo["checkpoints"].find({})
+    assert (await verified(runs, heads)).size == heads[-1]["_id"] < runs[-1]["_id"] + len(runs[-1]["leaves"])
+    chance = random.Random(63)
+    for turn in range(CHANGES):
+        before = chance.choice([*runs, *runs, *heads])
+        after = changed(before, chance)
+        there = [after if doc is before else doc for doc in [*runs, *heads]]
+        with pytest.raises(Altered) as found:
+            await verified(there[: len(runs)], there[len(runs) :])
+        assert str(found.value).partition(":")[0] in names_of(before, after), (turn, str(found.value), before, after)
