@@ -2,6 +2,7 @@
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from preklic_workers.ledger.auditing import audit
 from preklic_workers.ledger.sequencing import Sequencer
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33)))
@@ -13,3 +14,9 @@ KEYS = {NAME: [PUBLIC]}
 def sequencer_of(store, ledger=None) -> Sequencer:
     """One that works on this store; `ledger` takes the place of its own."""
     return Sequencer(ledger or store.ledger, store.mongo, NAME, KEY)
+
+
+async def audited(store):
+    """What `ledger verify` finds in it."""
+    ledger = store.ledger
+    return await audit(ledger.runs(), await ledger.checkpoints(), KEYS, dates=await ledger.dated())

@@ -7,7 +7,7 @@ import random
 import pytest
 from pymongo import DeleteOne, UpdateOne
 
-from ledgering import KEYS, NAME, sequencer_of
+from ledgering import KEYS, NAME, audited, sequencer_of
 from preklic_shared.ids import new_id
 from preklic_workers.ledger.auditing import audit
 from preklic_workers.ledger.leaves import Opening, leaf
@@ -18,11 +18,6 @@ from storing import HOUR, claim_of, claimed, gated, grant, subject, withdraw
 
 async def acted(store, count: int) -> None:
     await asyncio.gather(*(store.acts.record(Act("looked", "mojca", f"case {n}")) for n in range(count)))
-
-
-async def audited(store):
-    ledger = store.ledger
-    return await audit(ledger.runs(), await ledger.checkpoints(), KEYS, dates=await ledger.dated())
 
 
 async def all_leaves(store) -> list[bytes]:

@@ -13,19 +13,19 @@ from io import BytesIO
 import bson
 import pytest
 from bson.codec_options import CodecOptions
-from pymongo import DeleteOne, InsertOne
+from bson.raw_bson import RawBSONDocument
+from pymongo import MongoClient
 
-from ledgering import KEYS, NAME, PUBLIC, sequencer_of
+from ledgering import KEYS, NAME, PUBLIC, audited, sequencer_of
 from preklic_workers.evidence import About, export
 from preklic_workers.ledger.auditing import audit
 from preklic_workers.ledger.bundle import ALTERED, report
 from preklic_workers.ledger.runs import dated_of, note_of, run_of
 from preklic_workers.ledger.verify import Altered
 from preklic_workers.store import Act
-from storing import claimed, gated, grant, subject, withdraw
+from storing import claimed, gated, grant, open_test_store, subject, withdraw
 
 CHANGES = int(os.environ.get("LEDGER_CHANGES", "300"))
-STORED = 12  # of them, through MongoDB itself
 OPTIONS = CodecOptions(tz_aware=True, tzinfo=dt.UTC)
 WIDTHS = {"hashes": 32, "sums": 4}
 
@@ -111,3 +111,57 @@ async def test_any_changed_bit_of_the_stored_ledger_is_found_and_its_record_name
         with pytest.raises(Altered) as found:
             await verified(there[: len(runs)], there[len(runs) :])
         assert str(found.value).partition(":")[0] in names_of(before, after), (turn, str(found.value), before, after)
+
+
+@pytest.mark.attack(63, guard="preklic_workers.ledger.runs:Seals.good")
+async def test_the_same_through_mongodb_and_what_no_driver_reads(mongo_url, mongo_database):
+    """On a database without validators: whoever changes the ledger has more than any role."""
+    store = await open_test_store(mongo_url, mongo_database, validators=False)
+    await written(store)
+    chance = random.Random(65)
+    with MongoClient(mongo_url) as client:
+        ledger = client[mongo_database].get_collection("ledger", CodecOptions(RawBSONDocument))
+        whole = bytes(list(ledger.find(sort=[("_id", 1)]))[1].raw)
+        doc = bson.decode(whole, OPTIONS)
+        drawn = [changed(doc, chance) for _ in range(9)]
+        place = whole.index(b"\x09at\x00") + 4
+        strange = whole.replace(b"acts:", b"acts\xff", 1), whole[:place] + b"\x7f" * 8 + whole[place + 8 :]
+        asked = [(bson.encode(one), names_of(doc, one)) for one in drawn if one["_id"] == doc["_id"]]
+        asked += [(one, {"the run behind the one at leaf 0"}) for one in strange]
+        for octets, names in asked:
+            ledger.delete_one({"_id": doc["_id"]})
+            ledger.insert_one(RawBSONDocument(octets))
+            with pytest.raises(Altered) as told:
+                await audited(store)
+            assert str(told.value).partition(":")[0] in names
+        ledger.replace_one({"_id": doc["_id"]}, doc)
+    await audited(store)
+    store.close()
+
+
+def parts_of(octets):
+    """The file that each octet of an archive belongs to, with what describes it there; `its directory` behind them."""
+    with zipfile.ZipFile(BytesIO(octets)) as opened:
+        listed = opened.infolist()
+        ends = [one.header_offset for one in listed[1:]] + [opened.start_dir]
+    found = []
+    for one, end in zip(listed, ends, strict=True):
+        found += [one.filename] * (end - len(found))
+    return found + ["its directory"] * (len(octets) - len(found))
+
+
+@pytest.mark.attack(63, guard="preklic_workers.ledger.bundle:read_archive")
+async def test_any_changed_bit_of_a_bundle_is_found_and_its_file_named(store):
+    message = await written(store)
+    await sequencer_of(store).checkpoint()
+    octets = await export(store, About(record=message), NAME, [PUBLIC], "mojca", "II P 12/2026")
+    parts, chance = parts_of(octets), random.Random(64)
+    # As many in what describes the files as in the files: it is the smaller part.
+    described = [place for place, part in enumerate(parts) if part == "its directory"]
+    for turn in range(CHANGES):
+        place = chance.choice(described) if turn % 2 else chance.randrange(len(octets))
+        code, lines = report(
+            octets[:place] + bytes([octets[place] ^ 1 << chance.randrange(8)]) + octets[place + 1 :], [PUBLIC]
+        )
+        assert (code, lines[0].startswith("ALTERED: ")) == (ALTERED, True)
+        assert parts[place] in lines[0], (place, lines[0])

@@ -89,7 +89,7 @@ class LedgerStore:
                 docs = await self._runs.find(where, sort=[("_id", 1)], limit=page, majority=True)
             except InvalidBSON:
                 if page == 1:
-                    raise NotAsSigned(f"the run after {where.get('_id', 'nothing')}: not in its form") from None
+                    raise NotAsSigned(f"the run {_behind(where)}: not in its form") from None
                 page = 1  # so that it is named
                 continue
             for doc in docs:
@@ -149,6 +149,10 @@ class LedgerStore:
         """When each of them was signed. Raises `verify.Altered`."""
         docs = await self._checkpoints.find({}, {"note": 0}, sort=[("_id", 1)], majority=True)
         return [dated_of(doc) for doc in docs]
+
+
+def _behind(where: Doc) -> str:
+    return f"behind the one at leaf {where['_id']['$gt']}" if "_id" in where else "at leaf 0"
 
 
 def named(riding: Riding) -> str:
