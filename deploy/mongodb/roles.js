@@ -867,7 +867,8 @@ const roles = [
     },
     "actions": [
      "find",
-     "insert"
+     "insert",
+     "remove"
     ]
    }
   ],

@@ -84,17 +84,17 @@ def names_of(before, after):
     name = next((name for name, value in before.items() if after.get(name) != value), None)
     if name is None or type(after.get(name)) is not type(before[name]):
         return run
-    if name in WIDTHS:
-        return {f"leaf {start + odd // WIDTHS[name]}" for odd in odds(before[name], after[name])}
-    if isinstance(before[name], list):
-        (odd,) = odds(before[name], after[name])
-        same_kind = type(after[name][odd]) is type(before[name][odd])
-        return {f"leaf {start + odd}"} if same_kind else run
-    return run
+    if name not in WIDTHS and not isinstance(before[name], list):
+        return run
+    odd = first_odd(before[name], after[name])
+    leaf = {f"leaf {start + odd // WIDTHS.get(name, 1)}"}
+    same_form = len(before[name]) == len(after[name]) and type(before[name][odd]) is type(after[name][odd])
+    return leaf if same_form else leaf | run
 
 
-def odds(before, after):
-    return [place for place, (one, other) in enumerate(zip(before, after, strict=True)) if one != other]
+def first_odd(before, after):
+    pairs = enumerate(zip(before, after, strict=False))
+    return next((place for place, (one, other) in pairs if one != other), min(len(before), len(after)))
 
 
 @pytest.mark.attack(63, guard="preklic_workers.ledger.auditing:_follow")

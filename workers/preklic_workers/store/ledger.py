@@ -5,7 +5,7 @@
 """
 
 import datetime as dt
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -13,12 +13,12 @@ from bson.errors import InvalidBSON
 from pymongo import UpdateMany
 
 from preklic_shared import telemetry
-from preklic_workers.envelope import Altered, DataKey
+from preklic_workers.envelope import GROUPS, Altered, DataKey
 from preklic_workers.ledger.leaves import SOURCES, Opening, Riding, Source
 from preklic_workers.ledger.runs import Dated, Run, dated_doc, dated_of, doc_of, note_of, run_of
 from preklic_workers.ledger.verify import Altered as NotAsSigned
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Duplicate, Mongo, Unavailable
-from preklic_workers.store.vault import Vault
+from preklic_workers.store.vault import Owner, Vault
 
 MOST: Final = 5000  # leaves of one run
 _PAGE: Final = 20
@@ -107,17 +107,36 @@ class LedgerStore:
         return True
 
     async def seal(self, ridings: Sequence[Riding], openings: Sequence[Opening]) -> list[bytes]:
-        """What opens each leaf, under its person's key of `evidence`. Of a person who was erased nothing is kept."""
-        people = {one.person for one in ridings if one.person is not None}
-        gone = await self._mongo["persons"].find({"_id": {"$in": list(people)}, "erased": True}, {"_id": 1})
-        living = sorted(people - {doc["_id"] for doc in gone})
-        owners = [(person, "evidence") for person in living]
+        """What opens each leaf, under its person's key of `evidence`. Of a person who was erased nothing is kept.
+
+        An erasure says so on the person first and destroys keys then. A key is made here first and the person looked
+        at then: one of the two takes a key away that was made in that moment, and whoever dies in between leaves the
+        entries where the next one finds them.
+        """
+        owners = [(person, "evidence") for person in sorted({one.person for one in ridings if one.person is not None})]
+        gone = await self._gone(owners)
         known = await self._vault.keys_of(owners)
         odd = {owner for owner, key in known.items() if isinstance(key, Altered)}
         if odd:  # nobody opens what they would seal: these leaves stand alone, and all others go on (attack 57)
             log.error("wrapped keys do not open", kind="evidence", count=len(odd))
-        keys = await self._vault.many_or_new([owner for owner in owners if owner not in odd])
+        keys = {owner: key for owner, key in known.items() if isinstance(key, DataKey)}
+        made = await self._vault.many_or_new((), [owner for owner in owners if owner not in known | gone])
+        gone |= await self._gone([*made])
+        await self._forget(owner for owner, waits in gone.items() if owner in known | made and not waits)
+        keys = {owner: key for owner, key in (keys | made).items() if owner not in gone}
         return [_sealed(one, opening, keys) for one, opening in zip(ridings, openings, strict=True)]
+
+    async def _gone(self, owners: Sequence[Owner]) -> dict[Owner, bool]:
+        """Those of them who are erased, and whose evidence no hold keeps; True: the end of a hold takes the key."""
+        if not owners:
+            return {}
+        where = {"_id": {"$in": [person for person, _ in owners]}, "erased": True, "holds.groups": {"$ne": "evidence"}}
+        docs = await self._mongo["persons"].find(where, {"waiting": 1})
+        return {(doc["_id"], "evidence"): "evidence" in doc.get("waiting", {}).get("groups", ()) for doc in docs}
+
+    async def _forget(self, owners: Iterable[Owner]) -> None:
+        for person, group in owners:
+            await self._vault.destroy(person, keep=[one for one in GROUPS if one != group])
 
     async def opened(self, run: Run, places: Sequence[int]) -> dict[int, Opening | None]:
         """The openings of these leaves of the run, by place; None where an erasure took what opens it."""
@@ -160,7 +179,7 @@ def named(riding: Riding) -> str:
     return f"{riding.source.collection}:{riding.record}"
 
 
-def _sealed(riding: Riding, opening: Opening, keys: Mapping[tuple[str, str], DataKey]) -> bytes:
+def _sealed(riding: Riding, opening: Opening, keys: Mapping[Owner, DataKey]) -> bytes:
     text = msgspec.json.encode(opening)
     if riding.person is None:
         return text

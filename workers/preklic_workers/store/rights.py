@@ -55,10 +55,11 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     | _HOLDS_KEYS
     | {"campaigns": "riu", "persons": "r", "schedule": "riud", "acts": "i", KEYS: "r"},
     "webhook": _WORKS | {"webhooks": "riu", "webhook_failures": "riud", "acts": "i"},
-    # It takes entries off their documents, and changes nothing else there.
+    # It takes entries off their documents, and changes nothing else there. A key that it made for somebody who was
+    # erased in that moment it takes away again.
     "ledger": _HOLDS_KEYS
     | dict.fromkeys(("messages", "permissions", "withdrawals", "acts"), "ru")
-    | {"ledger": "ri", "checkpoints": "ri", "persons": "r", "versions": "r", KEYS: "ri"},
+    | {"ledger": "ri", "checkpoints": "ri", "persons": "r", "versions": "r", KEYS: "rid"},
     "upkeep": _ALL_BUT_KEYS
     | _WITHDRAWS
     | _STOPS
