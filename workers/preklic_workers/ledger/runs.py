@@ -165,11 +165,11 @@ def _in_form(doc: Mapping[str, Any]) -> bool:
 
 def _said(run: Run) -> bytes:
     """What the seal signs: each part with its length before it, so that nothing moves from one into the next."""
-    names = _octets("\n".join((*run.records, *run.persons)))
-    parts = [*run.edge, *run.hashes, run.sums, names, *run.openings]
-    numbers = (run.start, millis(run.at), len(run.leaves), len(run.edge), len(run.hashes), *map(len, parts))
-    digest = hashlib.sha256(struct.pack(f">{len(numbers)}q", *numbers))
-    digest.update(b"".join(parts))
+    tree, names = b"".join((*run.edge, *run.hashes)), _octets("\n".join((*run.records, *run.persons)))
+    counts = (run.start, millis(run.at), len(run.leaves), len(run.edge), len(tree), len(run.sums), len(names))
+    digest = hashlib.sha256(struct.pack(">7q", *counts))
+    digest.update(struct.pack(f">{len(run.openings)}I", *map(len, run.openings)))
+    digest.update(b"".join((tree, run.sums, names, *run.openings)))
     return _RUN + digest.digest()
 
 
