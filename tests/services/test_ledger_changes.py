@@ -8,18 +8,20 @@ import datetime as dt
 import os
 import random
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 
 import bson
 import pytest
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
-from pymongo import MongoClient
+from pymongo import MongoClient, ReplaceOne
 
 from ledgering import KEYS, NAME, PUBLIC, audited, sequencer_of
 from preklic_workers.evidence import About, export
 from preklic_workers.ledger.auditing import audit
 from preklic_workers.ledger.bundle import ALTERED, report
+from preklic_workers.ledger.parts import audit_parts
 from preklic_workers.ledger.runs import dated_of, note_of, run_of
 from preklic_workers.ledger.verify import Altered
 from preklic_workers.store import Act
@@ -137,6 +139,38 @@ async def test_the_same_through_mongodb_and_what_no_driver_reads(mongo_url, mong
         ledger.replace_one({"_id": doc["_id"]}, doc)
     await audited(store)
     store.close()
+
+
+async def test_parts_that_are_verified_by_many_find_what_one_walk_finds(store, mongo_url, mongo_database, monkeypatch):
+    monkeypatch.delenv("PREKLIC_CONFIG", raising=False)
+    for name, value in (("MONGO_URL", mongo_url), ("MONGO_DATABASE", mongo_database)):
+        monkeypatch.setenv(f"PREKLIC_{name}", value)
+    await written(store)
+    chance, counted = random.Random(66), []
+
+    async def by_parts():
+        return await audit_parts(store.ledger, KEYS, counted.append, size=8, pool_of=lambda: ThreadPoolExecutor(2))
+
+    assert await by_parts() == await audited(store)
+    assert counted == [8, 8, 8, 8]
+    await store.mongo.command({"collMod": "ledger", "validator": {}})
+    for doc in await store.mongo["ledger"].find({}):
+        for after in [one for one in (changed(doc, chance) for _ in range(3)) if one["_id"] == doc["_id"]]:
+            await store.mongo["ledger"].bulk([ReplaceOne({"_id": doc["_id"]}, after)])
+            told = [await found_by(audited(store)), await found_by(by_parts())]
+            assert told[0] == told[1]
+        await store.mongo["ledger"].bulk([ReplaceOne({"_id": doc["_id"]}, doc)])
+        if doc["_id"] < 24:  # behind the last head, only what is there can be checked
+            await store.mongo["ledger"].delete({"_id": doc["_id"]})
+            assert await found_by(by_parts()) == await found_by(audited(store))
+            await store.mongo["ledger"].insert(doc)
+
+
+async def found_by(verifying):
+    """The record that it names."""
+    with pytest.raises(Altered) as told:
+        await verifying
+    return str(told.value).partition(":")[0]
 
 
 def parts_of(octets):

@@ -12,7 +12,7 @@ from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show_
 from preklic_shared.settings import Settings
 from preklic_workers import looking, store
 from preklic_workers.keydir import KeyDirError
-from preklic_workers.ledger.auditing import audit
+from preklic_workers.ledger.parts import audit_parts
 from preklic_workers.ledger.sequencing import Sequencer, origin_of
 from preklic_workers.ledger.verify import MOST_NOTE, Altered, Head, read_checkpoint
 from preklic_workers.rings import ring_of
@@ -88,11 +88,11 @@ def _signed_now() -> list[tuple[int, str]]:
 async def _audited(
     opened: Store, keys: Mapping[str, Sequence[bytes]], kept: Sequence[tuple[Path, Head]]
 ) -> Head | None:
-    heads, dates = await opened.ledger.checkpoints(), await opened.ledger.dated()
+    heads = await opened.ledger.checkpoints()
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("leaves", total=heads[-1][0] if heads else None)
-        found = await audit(opened.ledger.runs(), heads, keys, lambda count: bar.advance(task, count), dates)
+        found = await audit_parts(opened.ledger, keys, lambda count: bar.advance(task, count))
     signed = dict(heads)
     for path, head in kept:
         if head.size not in signed or read_checkpoint(signed[head.size], keys, str(path)) != head:

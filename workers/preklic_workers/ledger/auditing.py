@@ -22,7 +22,7 @@ _read = msgspec.json.Decoder(Leaf, strict=True).decode
 
 
 @dataclass(slots=True)
-class _State:
+class State:
     """How far it came; `good` leaves are as a signed head says.
 
     `leaves` grows by the leaves as they are, which their runs' own hashes say again.
@@ -45,11 +45,28 @@ async def audit(
 
     `keys`: the public keys (32 octets) that may sign, by the ledger's name. `dates`: when the heads were signed.
     """
-    state = _State()
     seals = Seals(keys)
-    heads = [_head(size, note, keys) for size, note in checkpoints]
+    heads = heads_of(checkpoints, keys)
+    check_dates(dates, seals)
+    await follow(runs, heads, seals, State(), progress)
+    return heads[-1] if heads else None
+
+
+def heads_of(checkpoints: Sequence[tuple[int, str]], keys: Mapping[str, Sequence[bytes]]) -> list[Head]:
+    """What these say, the size that each is kept under beside it. Raises `Altered`."""
+    return [_head(size, note, keys) for size, note in checkpoints]
+
+
+def check_dates(dates: Sequence[Dated], seals: Seals) -> None:
+    """Raises `Altered` for the first head whose time was changed."""
     if odd := next((one for one in dates if not seals.good(one)), None):
         raise Altered(f"the checkpoint of {odd.size} leaves: its time was altered")
+
+
+async def follow(
+    runs: AsyncIterator[Run], heads: Sequence[Head], seals: Seals, state: State, progress: Callable[[int], None]
+) -> None:
+    """Go through these runs from `state` on, and past these heads. Raises `Altered`."""
     waiting = list(reversed(heads))
     async for run in runs:
         _follow(state, run, waiting)
@@ -60,7 +77,6 @@ async def audit(
         raise Altered(f"leaf {state.leaves.size}: missing, the checkpoint of {waiting[-1].size} leaves signs it")
     if state.suspect is not None:
         raise Altered(state.suspect)
-    return heads[-1] if heads else None
 
 
 def _head(size: int, note: str, keys: Mapping[str, Sequence[bytes]]) -> Head:
@@ -70,7 +86,7 @@ def _head(size: int, note: str, keys: Mapping[str, Sequence[bytes]]) -> Head:
     return head
 
 
-def _follow(state: _State, run: Run, waiting: list[Head]) -> None:
+def _follow(state: State, run: Run, waiting: list[Head]) -> None:
     if run.start != state.leaves.size:
         twice = run.start < state.leaves.size
         raise Altered(
@@ -103,19 +119,19 @@ def _beside(run: Run) -> str:
     return f"leaf {odd}: what stands beside it was altered"
 
 
-def _look_at_all(state: _State, run: Run) -> None:
+def _look_at_all(state: State, run: Run) -> None:
     """The form and the time of all leaves: at once where all say what nearly all do, or else one by one."""
     text, first = b"\n".join(run.leaves) + b"\n", _AT.match(run.leaves[0])
-    if first is not None and (at := int(first[1])) >= state.at and _MANY.fullmatch(text):
-        # No field of these holds a quote or an end of line: what is counted is what each of them begins and ends with.
-        if text.count(first[0]) == text.count(b"\n") == len(run.leaves):
-            state.at = at
-            return
+    # No field of these holds a quote or an end of line: what is counted is what each of them begins and ends with.
+    alike = first is not None and text.count(first[0]) == text.count(b"\n") == len(run.leaves)
+    if first is not None and alike and int(first[1]) >= state.at and _MANY.fullmatch(text):
+        state.at = int(first[1])
+        return
     for place, octets in enumerate(run.leaves, run.start):
         _look(state, octets, place)
 
 
-def _look(state: _State, octets: bytes, place: int) -> None:
+def _look(state: State, octets: bytes, place: int) -> None:
     """The form and the time of one leaf."""
     try:
         leaf = _read(octets)
@@ -128,7 +144,7 @@ def _look(state: _State, octets: bytes, place: int) -> None:
     state.at = max(state.at, leaf.at)
 
 
-def _compare(state: _State, head: Head) -> None:
+def _compare(state: State, head: Head) -> None:
     """A head was signed over so many leaves: the leaves as they are lead to it, or they were changed."""
     if state.leaves.root() == head.root:
         if state.suspect is not None and "clock" not in state.suspect:

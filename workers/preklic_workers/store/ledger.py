@@ -21,7 +21,7 @@ from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Duplicate, Mongo, 
 from preklic_workers.store.vault import Owner, Vault
 
 MOST: Final = 5000  # leaves of one run
-_PAGE: Final = 20
+_PAGE: Final = 5
 _PLACE: Final = "ledger"
 log = telemetry.logger(__name__)
 _GONE: Final = b""  # what opens a leaf about a person who was erased before it got its place
@@ -81,22 +81,41 @@ class LedgerStore:
         return run_of(found[0]) if found else None
 
     async def runs(self, person: str | None = None) -> AsyncIterator[Run]:
-        """All runs in order, or those with a leaf about this person."""
-        only: Doc = {} if person is None else {"persons": person}
-        where, page = only, _PAGE
+        """All runs in order, or those with a leaf about this person. Raises `verify.Altered`."""
+        async for run in self._read({} if person is None else {"persons": person}):
+            yield run
+
+    async def runs_between(self, start: int, end: int) -> AsyncIterator[Run]:
+        """The runs that begin at these places, `end` not with them. Raises `verify.Altered`."""
+        async for run in self._read({"_id": {"$lt": end}}, {"$gte": start}):
+            yield run
+
+    async def before(self, place: int) -> Run | None:
+        """The last run that begins before this place. Raises `verify.Altered`."""
+        found = await self._runs.find({"_id": {"$lt": place}}, sort=[("_id", -1)], limit=1, majority=True)
+        return run_of(found[0]) if found else None
+
+    async def begin_at(self, places: Sequence[int]) -> list[int]:
+        """Those of these places at which a run begins, in order."""
+        found = await self._runs.find({"_id": {"$in": list(places)}}, {"_id": 1}, sort=[("_id", 1)], majority=True)
+        return [doc["_id"] for doc in found]
+
+    async def _read(self, only: Doc, after: Doc | None = None) -> AsyncIterator[Run]:
+        page = _PAGE
         while True:
+            where = only if after is None else only | {"_id": only.get("_id", {}) | after}
             try:
                 docs = await self._runs.find(where, sort=[("_id", 1)], limit=page, majority=True)
             except InvalidBSON:
                 if page == 1:
-                    raise NotAsSigned(f"the run {_behind(where)}: not in its form") from None
+                    raise NotAsSigned(f"the run {_behind(after)}: not in its form") from None
                 page = 1  # so that it is named
                 continue
             for doc in docs:
                 yield run_of(doc)
             if not docs:
                 return
-            where = only | {"_id": {"$gt": docs[-1]["_id"]}}
+            after = {"$gt": docs[-1]["_id"]}
 
     async def append(self, run: Run) -> bool:
         """Put the run on; False when another one has its place."""
@@ -170,8 +189,9 @@ class LedgerStore:
         return [dated_of(doc) for doc in docs]
 
 
-def _behind(where: Doc) -> str:
-    return f"behind the one at leaf {where['_id']['$gt']}" if "_id" in where else "at leaf 0"
+def _behind(after: Doc | None) -> str:
+    place = (after or {}).get("$gt")
+    return "that comes first" if place is None else f"behind the one at leaf {place}"
 
 
 def named(riding: Riding) -> str:
