@@ -878,7 +878,8 @@ const roles = [
     },
     "actions": [
      "find",
-     "insert"
+     "insert",
+     "remove"
     ]
    }
   ],

@@ -8,6 +8,7 @@ import pytest
 from pymongo import UpdateOne
 
 from commanding import Commands
+from ledgering import NAME, date_back
 from preklic_workers.keydir import load_ring
 from preklic_workers.keyfiles import init_keys
 from preklic_workers.ledger.sequencing import Sequencer
@@ -16,7 +17,6 @@ from stamping import authority_in
 from storing import claimed, grant, now, open_test_store, subject
 
 ANA = "ana@primer.example"
-NAME = "primer.example/preklic"
 
 
 @pytest.fixture
@@ -45,7 +45,8 @@ def desk(monkeypatch, capsys, mongo_url, mongo_database, tmp_path):
         return await sequencer.checkpoint()
 
     made.store, made.signed = on_store, lambda: on_store(sign, "ledger")
-    made.key = rings["ledger"].ledger.public_key().public_bytes_raw().hex()
+    made.ledger = rings["ledger"].ledger
+    made.key = made.ledger.public_key().public_bytes_raw().hex()
     return made
 
 
@@ -141,7 +142,7 @@ def test_a_stamp_is_asked_for_and_checked_and_a_gap_and_the_witness_are_told(des
     lines = desk("ledger", "verify")[1].splitlines()
     assert lines[1].startswith("1 time stamps are of these heads, the last of 20")
     ago = now() - dt.timedelta(hours=9)
-    desk.store(lambda store: store.mongo["checkpoints"].bulk([UpdateOne({"_id": 2}, {"$set": {"at": ago}})]))
+    desk.store(lambda store: date_back(store, 2, ago, desk.ledger))
     copy = tmp_path / "heads.jsonl"
     desk.store(lambda store: Witness(store.ledger.stamps, copy).once())
     code, out, _ = desk("ledger", "verify", "--witness", str(copy))

@@ -292,7 +292,7 @@ def test_guessing_is_slowed_down_and_a_withdrawal_never_is(http, keys, amqp_url)
     assert len(jobs_in(amqp_url, "revoke")) == 1
 
 
-@pytest.mark.attack(53, guard="preklic_producers.gateway.clients:_within")
+@pytest.mark.attack(53, guard="preklic_producers.gateway.clients:within")
 def test_a_forged_host_or_forwarded_address_is_not_believed(http, keys):
     evil = {"host": "evil.si", "x-forwarded-host": "evil.si", "forwarded": "host=evil.si"}
     for page in ("/policy", f"/u/{keys.mint(Unsubscribe(MESSAGE, PID, 'newsletter'))}", "/c/x", "/"):

@@ -6,6 +6,7 @@ import pytest
 from pymongo import DeleteOne
 
 from lawing import MOJCA, OFFICERS, denials, law_of, officer
+from ledgering import sequencer_of
 from preklic_shared.addresses import parse
 from preklic_shared.ids import new_id
 from preklic_workers import holds
@@ -120,6 +121,28 @@ async def test_the_release_completes_the_erasure_at_once_and_recorded_first(stor
     assert await kinds(store) == ["hold_added", "erasure_held", "hold_released", "erasure_completed"]
     # Once more finds nothing to do.
     assert await holds.release_signed(law_of(store), MOJCA, made.id, "judged") == (ana, NOTHING_KEPT)
+
+
+@pytest.mark.clause("U13", guard="preklic_workers.store.ledger:LedgerStore._gone")
+async def test_what_the_ledger_says_of_somebody_held_opens_until_the_release(store, ana):
+    """Also what still rode when the erasure came. Without evidence held, nothing of the ledger opens."""
+    made = await hold(store)
+    message = await claimed(store, ana)
+    await store.messages.settle(message, 1, "sent", relay="main")
+    await erase(store)
+    await sequencer_of(store).once()
+    run = await store.ledger.last()
+    opened = await store.ledger.opened(run, range(run.end))
+    assert message in {opening.content["of"] for opening in opened.values()}
+    assert "erasure_held" in {opening.content["entry"]["what"] for opening in opened.values()}
+    await holds.release_signed(law_of(store), MOJCA, made.id, "judged")
+    await sequencer_of(store).once()
+    runs = [run async for run in store.ledger.runs()]
+    opened = [
+        opening for run in runs for opening in (await store.ledger.opened(run, range(run.start, run.end))).values()
+    ]
+    assert set(opened) == {None}
+    assert await groups_with_keys(store) == set()
 
 
 async def test_what_another_hold_covers_stays_until_that_one_goes(store, ana):

@@ -1,28 +1,25 @@
 """The ledger on a real store: nothing that was recorded is missing, twice or changed; what was changed is named."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import random
 
 import pytest
 from pymongo import DeleteOne, UpdateOne
 
-from ledgering import KEYS, NAME, sequencer_of
+from ledgering import KEYS, NAME, audited, sequencer_of
 from preklic_shared.ids import new_id
 from preklic_workers.ledger.auditing import audit
 from preklic_workers.ledger.leaves import Opening, leaf
 from preklic_workers.ledger.verify import Altered, check_opening, leaf_hash, read_canonical
 from preklic_workers.store import Act, Timed, Unavailable
-from storing import HOUR, claim_of, claimed, gated, grant, subject, withdraw
+from preklic_workers.store.ledger import LedgerStore
+from storing import HOUR, claim_of, claimed, gated, grant, now, put_persons, subject, withdraw
 
 
 async def acted(store, count: int) -> None:
     await asyncio.gather(*(store.acts.record(Act("looked", "mojca", f"case {n}")) for n in range(count)))
-
-
-async def audited(store):
-    ledger = store.ledger
-    return await audit(ledger.runs(), await ledger.checkpoints(), KEYS)
 
 
 async def all_leaves(store) -> list[bytes]:
@@ -100,6 +97,43 @@ async def test_a_key_that_was_altered_keeps_no_other_leaf_from_its_place(store):
     run = await store.ledger.last()
     assert sorted(map(bool, run.openings)) == [False, True]
     assert (await audited(store)).size == 2
+
+
+class Meanwhile:
+    """A vault that does something in the moment before it makes keys, and may die behind that."""
+
+    def __init__(self, vault, work, *, dies=False) -> None:
+        self._vault, self._work, self._dies = vault, work, dies
+
+    def __getattr__(self, name):
+        return getattr(self._vault, name)
+
+    async def many_or_new(self, known, fresh=()):
+        await self._work()
+        found = await self._vault.many_or_new(known, fresh)
+        if self._dies:
+            raise Unavailable("it died")
+        return found
+
+
+@pytest.mark.clause("U7", guard="preklic_workers.store.ledger:LedgerStore._forget")
+@pytest.mark.parametrize("dies", [False, True])
+async def test_an_erasure_in_the_moment_when_an_opening_is_sealed_wins(emptied_store, dies):
+    store, ana = emptied_store, subject("ana@primer.example")
+    await put_persons(store, [ana], {"newsletter": "granted"})
+    await store.acts.record(Act("looked", "mojca", "case 7", person=ana))
+
+    async def erased():
+        assert await store.erasures.erase(new_id(), ana, now(), lambda _: frozenset())
+
+    meeting = LedgerStore(store.mongo, Meanwhile(store.vault, erased, dies=dies))
+    with pytest.raises(Unavailable) if dies else contextlib.nullcontext():
+        await sequencer_of(store, meeting).once()
+    assert await store.vault.groups(ana) == ({"evidence"} if dies else frozenset())
+    await sequencer_of(store).once()  # whoever comes next takes away what the dead one left
+    assert await store.vault.groups(ana) == frozenset()
+    run = await store.ledger.last()
+    assert (run.end, set((await store.ledger.opened(run, range(run.end))).values())) == (1, {None})
 
 
 class Dying:

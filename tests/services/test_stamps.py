@@ -10,7 +10,7 @@ import threading
 import pytest
 from pymongo import DeleteMany, DeleteOne, UpdateOne
 
-from ledgering import KEY, KEYS, NAME, PUBLIC, sequencer_of
+from ledgering import KEY, KEYS, NAME, PUBLIC, date_back, sequencer_of
 from preklic_shared import metrics
 from preklic_shared.registry import load_registry
 from preklic_shared.settings import Settings
@@ -178,8 +178,7 @@ async def test_what_openssl_would_not_believe_is_refused(signed, authority, stra
 async def test_an_authority_that_is_away_or_slow_is_a_gap_and_a_metric(signed, authority, monkeypatch):
     store, more = signed
     gone = Stamps(url="http://127.0.0.1:9/tsa", ca=authority.root)
-    ago = store.mongo.now() - 5 * HOUR
-    await store.mongo["checkpoints"].bulk([UpdateOne({"_id": 1}, {"$set": {"at": ago}})])
+    await date_back(store, 1, store.mongo.now() - 5 * HOUR)
     await more()
     await Stamper(store.ledger.stamps, gone, trust_of(gone)).once()
     assert metrics.STAMP_OVERDUE._value.get() == pytest.approx(4 * 3600, abs=60)
@@ -196,7 +195,7 @@ async def test_an_authority_that_is_away_or_slow_is_a_gap_and_a_metric(signed, a
 
 async def test_a_head_of_yesterday_is_not_stamped_today(signed, authority):
     store, more = signed
-    await store.mongo["checkpoints"].bulk([UpdateOne({"_id": 1}, {"$set": {"at": store.mongo.now() - 25 * HOUR}})])
+    await date_back(store, 1, store.mongo.now() - 25 * HOUR)
     await stamper_of(store, authority).once()
     assert await stamps_of(store) == []
     assert metrics.STAMP_OVERDUE._value.get() > 23 * 3600

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from preklic_workers.ledger.auditing import audit
-from preklic_workers.ledger.stamp_audit import Gap, check_stamp, gaps, noting
+from preklic_workers.ledger.parts import audit_parts
+from preklic_workers.ledger.stamp_audit import Gap, check_stamp, gaps, last_leaf
 from preklic_workers.ledger.stamps import Trust
 from preklic_workers.ledger.verify import Altered, Head, read_checkpoint
 from preklic_workers.store import Store
@@ -48,12 +48,11 @@ class Audited:
 
 async def audit_all(store: Store, keys: Keys, beside: Beside, progress: Callable[[int], None]) -> Audited:
     """Raises Altered, Unavailable; OSError for a witness's copy that cannot be read."""
-    kept, leaves = store.ledger.stamps, dict[int, dt.datetime]()
+    kept = store.ledger.stamps
     # What is made of heads is looked at before the heads: what comes in meanwhile is for the next time.
     now, stamped, copied = kept.now(), await kept.sizes(), beside.witness.stat().st_size if beside.witness else 0
-    heads = await store.ledger.checkpoints()
-    notes = dict(heads)
-    found = await audit(noting(store.ledger.runs(), stamped, leaves), heads, keys, progress)
+    notes = dict(await store.ledger.checkpoints())
+    found = await audit_parts(store.ledger, keys, progress)
     for path, head in beside.kept:
         _fits(notes, head, keys, str(path))
     witnessed = _witnessed(notes, keys, notes_of(beside.witness, copied)) if beside.witness else None
@@ -64,7 +63,8 @@ async def audit_all(store: Store, keys: Keys, beside: Beside, progress: Callable
     there, times = set(stamped), dict[int, dt.datetime]()
     async for one in kept.all():
         if one.size in there:
-            times[one.size] = check_stamp(one, notes, leaves.get(one.size), beside.trust)
+            below = await store.ledger.before(one.size)
+            times[one.size] = check_stamp(one, notes, last_leaf(below, one.size), beside.trust)
     missed = gaps([pair for pair in await kept.times() if pair[0] in notes], times, beside.every, now)
     return Audited(found, len(times), max(times.values(), default=None), 0, missed, *copy)
 

@@ -34,6 +34,7 @@ TRUE, ALTERED, INCOMPLETE, NO_ANCHOR = 0, 1, 2, 3
 _DATE: Final = (1 << 5) | 1  # the first of January 1980, midnight
 _LOCAL: Final = "<IHHHHHIIIHH"
 _CENTRAL: Final = "<IHHHHHHIIIHHHHHII"
+_END: Final = "<IHHHHIIH"
 
 
 class Shown(NamedTuple):
@@ -68,17 +69,17 @@ def archive(files: Mapping[str, bytes]) -> bytes:
         body.write(struct.pack(_LOCAL, 0x04034B50, *said) + named + octets)
         directory.write(struct.pack(_CENTRAL, 0x02014B50, 20, *said, 0, 0, 0, 0, start) + named)
     listed = directory.getvalue()
-    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, len(files), len(files), len(listed), body.tell(), 0)
+    end = struct.pack(_END, 0x06054B50, 0, 0, len(files), len(files), len(listed), body.tell(), 0)
     return body.getvalue() + listed + end
 
 
 def read_archive(octets: bytes) -> dict[str, bytes]:
     """The files of an archive in its one form."""
+    if len(octets) > MOST_OCTETS:
+        raise Altered("the archive: too large")
     try:
         with zipfile.ZipFile(io.BytesIO(octets)) as opened:
-            if sum(one.file_size for one in opened.infolist()) > MOST_OCTETS:
-                raise Altered("the archive: too large")
-            files = {one.filename: opened.read(one) for one in opened.infolist()}
+            files = _stored(opened, len(octets))
         if archive(files) == octets:
             return files
     except (
@@ -94,17 +95,44 @@ def read_archive(octets: bytes) -> dict[str, bytes]:
     raise Altered(f"the archive: not in its one form, at {_named(octets)}")
 
 
+def _stored(opened: zipfile.ZipFile, most: int) -> dict[str, bytes]:
+    """The files as they lie there: nothing is unpacked, and all together are no larger than the archive."""
+    listed = opened.infolist()
+    if any(one.compress_type != zipfile.ZIP_STORED for one in listed) or sum(one.file_size for one in listed) > most:
+        raise zipfile.BadZipFile
+    return {one.filename: opened.read(one) for one in listed}
+
+
 def _named(octets: bytes) -> str:
-    """The file whose octets or description is damaged, as far as that can be told."""
-    place = 0
-    while octets[place : place + 4] == b"PK\x03\x04" and place + 30 <= len(octets):
-        *_, crc, size, stored, length, extra = struct.unpack_from(_LOCAL, octets, place)
-        name = octets[place + 30 : place + 30 + length]
-        start = place + 30 + length + extra
-        if zlib.crc32(octets[start : start + stored]) != crc or size != stored:
-            return name.decode("ascii", "replace")
-        place = start + stored
+    """The file whose octets or description is damaged: each is described twice, and one damage spares the other."""
+    try:
+        *_, count, _, place, _ = struct.unpack_from(_END, octets, len(octets) - struct.calcsize(_END))
+        start = 0
+        for _ in range(count):
+            said = struct.unpack_from(_CENTRAL, octets, place)
+            named = octets[place + 46 : place + 46 + said[10]]
+            place += 46 + len(named)
+            if said[-1] != start:
+                break
+            if (found := _damaged(octets, start, said[2:12], named)) is not None:
+                return found
+            start += 30 + len(named) + said[8]
+    except struct.error:
+        pass
     return "its directory"
+
+
+def _damaged(octets: bytes, start: int, said: Sequence[int], named: bytes) -> str | None:
+    """Which description of the file at `start` is wrong: its own, or what the directory says; None: neither."""
+    _, *own = struct.unpack_from(_LOCAL, octets, start)
+    name, first = octets[start + 30 : start + 30 + own[8]], start + 30 + own[8]
+    held = octets[first : first + own[7]]
+    fits = (20, 0, 0, 0, _DATE, zlib.crc32(held), len(held), len(held), len(name), 0)
+    if octets[start:first] != struct.pack(_LOCAL, 0x04034B50, *fits) + name:
+        return named.decode("ascii", "replace")
+    if tuple(own) != tuple(said):
+        return "its directory"
+    return None if name == named else f"{named.decode('ascii', 'replace')}, or its directory"
 
 
 def check(octets: bytes, anchors: Sequence[bytes] = ()) -> Verdict:

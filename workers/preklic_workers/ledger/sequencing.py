@@ -15,10 +15,11 @@ from preklic_shared import metrics, telemetry
 from preklic_shared.settings import Settings
 from preklic_workers.ledger.leaves import Leaf, Riding, leaf, opening_of
 from preklic_workers.ledger.notes import sign
+from preklic_workers.ledger.runs import Run, dated, sealed
 from preklic_workers.ledger.tree import Edge
 from preklic_workers.ledger.verify import Head, leaf_hash, read_canonical
 from preklic_workers.moments import millis
-from preklic_workers.store.ledger import LedgerStore, Run, named
+from preklic_workers.store.ledger import LedgerStore, named
 from preklic_workers.store.mongo import Mongo
 
 EVERY: Final = 0.2  # seconds between looks when nothing waited
@@ -72,8 +73,9 @@ class Sequencer:
         end = await self._known()
         head = Head(self._origin, end.edge.size, end.edge.root())
         if head.size != self._signed:
-            await self._store.sign(head.size, sign(head, self._key))
-            self._signed, self._due = head.size, self._mongo.now() + CHECKPOINT_EVERY
+            now = self._mongo.now()
+            await self._store.sign(sign(head, self._key), dated(head.size, now, self._origin, self._key))
+            self._signed, self._due = head.size, now + CHECKPOINT_EVERY
         return head.size
 
     async def _put(self, ridings: Sequence[Riding], end: _End) -> bool:
@@ -84,10 +86,10 @@ class Sequencer:
         leaves = [leaf(one.id, one.kind, said, end.at) for one, said in zip(ridings, openings, strict=True)]
         hashes = [leaf_hash(one) for one in leaves]
         end.edge.extend(hashes)
-        sealed = await self._store.seal(ridings, openings)
+        closed = await self._store.seal(ridings, openings)
         records, persons = [named(one) for one in ridings], [one.person or "" for one in ridings]
-        run = Run(start, leaves, hashes, end.edge.hashes, now, records, persons, sealed)
-        if await self._store.append(run):
+        run = Run(start, leaves, hashes, end.edge.hashes, now, records, persons, closed)
+        if await self._store.append(sealed(run, self._origin, self._key)):
             return True
         log.warning("another sequencer is at work", count=len(leaves))
         return False

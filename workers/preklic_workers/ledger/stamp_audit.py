@@ -1,17 +1,17 @@
 """Whether the ledger's time stamps are of its heads, and from when to when there is none. Pure."""
 
 import datetime as dt
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from preklic_workers.ledger.leaves import Leaf
+from preklic_workers.ledger.runs import Run
 from preklic_workers.ledger.stamps import SKEW, Refused, Trust, stamped_at
 from preklic_workers.ledger.verify import Altered
 from preklic_workers.moments import moment
-from preklic_workers.store.ledger import Run
 from preklic_workers.store.stamps import Stamp
 
 LATE: Final = dt.timedelta(days=1, hours=1)
@@ -32,15 +32,11 @@ class Gap:
     until: dt.datetime | None
 
 
-async def noting(runs: AsyncIterator[Run], sizes: Sequence[int], times: dict[int, dt.datetime]) -> AsyncIterator[Run]:
-    """The same runs; on the way the time of the last leaf under the heads of these sizes is noted in `times`."""
-    wanted = sorted(sizes, reverse=True)
-    async for run in runs:
-        while wanted and wanted[-1] <= run.end:
-            size = wanted.pop()
-            if run.start < size:
-                times[size] = moment(_read(run.leaves[size - 1 - run.start]).at)
-        yield run
+def last_leaf(run: Run | None, size: int) -> dt.datetime | None:
+    """The time of the last of so many leaves, which is in this run; None where it is not."""
+    if run is None or not run.start < size <= run.end:
+        return None
+    return moment(_read(run.leaves[size - 1 - run.start]).at)
 
 
 def check_stamp(stamp: Stamp, notes: Mapping[int, str], last_leaf: dt.datetime | None, trust: Trust) -> dt.datetime:

@@ -4,15 +4,15 @@ A hash that is asked for is that of a *whole* subtree: `Hashes(level, place)` co
 `[place * 2**level, (place + 1) * 2**level)`. All other hashes follow from those.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable
+from hashlib import sha256
 from typing import Final
 
 from preklic_workers.ledger.verify import node_hash
 
 Hashes = Callable[[int, int], bytes]
 """Gives the hash (32 octets) of the whole subtree of this height at this place."""
-EMPTY: Final = hashlib.sha256(b"").digest()
+EMPTY: Final = sha256(b"").digest()
 """The head of a tree without leaves."""
 
 
@@ -39,15 +39,19 @@ class Edge:
         return tuple(self._stack)
 
     def extend(self, leaves: Iterable[bytes]) -> None:
-        """Put the hashes of the next leaves on."""
-        stack, size = self._stack, self.size
-        for leaf in leaves:
-            head, left = leaf, size
-            while left & 1:
-                head, left = node_hash(stack.pop(), head), left >> 1
-            stack.append(head)
-            size += 1
-        self.size = size
+        """Put the hashes of the next leaves on, level by level."""
+        row, left = list(leaves), self.size
+        self.size += len(row)
+        alone: list[bytes] = []  # those of each level that wait for a neighbour, the smallest first
+        while row:
+            if left & 1:
+                row.insert(0, self._stack.pop())
+            if len(row) & 1:
+                alone.append(row.pop())
+            pairs = zip(row[::2], row[1::2], strict=True)
+            row = [sha256(b"\x01" + one + other).digest() for one, other in pairs]  # `node_hash`, called too often
+            left >>= 1
+        self._stack += reversed(alone)
 
     def root(self) -> bytes:
         """The head of the tree as it is now."""

@@ -5,47 +5,27 @@
 """
 
 import datetime as dt
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
+from bson.errors import InvalidBSON
 from pymongo import UpdateMany
 
 from preklic_shared import telemetry
-from preklic_workers.envelope import Altered, DataKey
+from preklic_workers.envelope import GROUPS, Altered, DataKey
 from preklic_workers.ledger.leaves import SOURCES, Opening, Riding, Source
+from preklic_workers.ledger.runs import Dated, Run, dated_doc, dated_of, doc_of, note_of, run_of
+from preklic_workers.ledger.verify import Altered as NotAsSigned
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Duplicate, Mongo, Unavailable
 from preklic_workers.store.stamps import StampStore
-from preklic_workers.store.vault import Vault
+from preklic_workers.store.vault import Owner, Vault
 
 MOST: Final = 5000  # leaves of one run
-_PAGE: Final = 20
+_PAGE: Final = 5
 _PLACE: Final = "ledger"
 log = telemetry.logger(__name__)
 _GONE: Final = b""  # what opens a leaf about a person who was erased before it got its place
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Leaves that were put on together, from `start` on; `edge` are the hashes behind the last of them.
-
-    Beside each leaf: its `records`, as `collection:id`; its `persons`, empty where it is about nobody; what opens it.
-    """
-
-    start: int
-    leaves: Sequence[bytes]
-    hashes: Sequence[bytes]
-    edge: Sequence[bytes]
-    at: dt.datetime
-    records: Sequence[str]
-    persons: Sequence[str]
-    openings: Sequence[bytes]
-
-    @property
-    def end(self) -> int:
-        """The size of the tree with this run."""
-        return self.start + len(self.leaves)
 
 
 class LedgerStore:
@@ -100,39 +80,84 @@ class LedgerStore:
     async def last(self) -> Run | None:
         """The last run of all."""
         found = await self._runs.find({}, sort=[("_id", -1)], limit=1, majority=True)
-        return _run(found[0]) if found else None
+        return run_of(found[0]) if found else None
 
     async def runs(self, person: str | None = None) -> AsyncIterator[Run]:
-        """All runs in order, or those with a leaf about this person."""
-        only: Doc = {} if person is None else {"persons": person}
-        where = only
-        while docs := await self._runs.find(where, sort=[("_id", 1)], limit=_PAGE, majority=True):
+        """All runs in order, or those with a leaf about this person. Raises `verify.Altered`."""
+        async for run in self._read({} if person is None else {"persons": person}):
+            yield run
+
+    async def runs_between(self, start: int, end: int) -> AsyncIterator[Run]:
+        """The runs that begin at these places, `end` not with them. Raises `verify.Altered`."""
+        async for run in self._read({"_id": {"$lt": end}}, {"$gte": start}):
+            yield run
+
+    async def before(self, place: int) -> Run | None:
+        """The last run that begins before this place. Raises `verify.Altered`."""
+        found = await self._runs.find({"_id": {"$lt": place}}, sort=[("_id", -1)], limit=1, majority=True)
+        return run_of(found[0]) if found else None
+
+    async def begin_at(self, places: Sequence[int]) -> list[int]:
+        """Those of these places at which a run begins, in order."""
+        found = await self._runs.find({"_id": {"$in": list(places)}}, {"_id": 1}, sort=[("_id", 1)], majority=True)
+        return [doc["_id"] for doc in found]
+
+    async def _read(self, only: Doc, after: Doc | None = None) -> AsyncIterator[Run]:
+        page = _PAGE
+        while True:
+            where = only if after is None else only | {"_id": only.get("_id", {}) | after}
+            try:
+                docs = await self._runs.find(where, sort=[("_id", 1)], limit=page, majority=True)
+            except InvalidBSON:
+                if page == 1:
+                    raise NotAsSigned(f"the run {_behind(after)}: not in its form") from None
+                page = 1  # so that it is named
+                continue
             for doc in docs:
-                yield _run(doc)
-            where = only | {"_id": {"$gt": docs[-1]["_id"]}}
+                yield run_of(doc)
+            if not docs:
+                return
+            after = {"$gt": docs[-1]["_id"]}
 
     async def append(self, run: Run) -> bool:
         """Put the run on; False when another one has its place."""
-        fields: Doc = {"leaves": list(run.leaves), "hashes": b"".join(run.hashes), "edge": b"".join(run.edge)}
-        fields |= {name: list(getattr(run, name)) for name in ("records", "persons", "openings")}
         try:
-            await self._runs.insert({"_id": run.start, "at": run.at} | fields)
+            await self._runs.insert(doc_of(run))
         except Duplicate:
             return False
         return True
 
     async def seal(self, ridings: Sequence[Riding], openings: Sequence[Opening]) -> list[bytes]:
-        """What opens each leaf, under its person's key of `evidence`. Of a person who was erased nothing is kept."""
-        people = {one.person for one in ridings if one.person is not None}
-        gone = await self._mongo["persons"].find({"_id": {"$in": list(people)}, "erased": True}, {"_id": 1})
-        living = sorted(people - {doc["_id"] for doc in gone})
-        owners = [(person, "evidence") for person in living]
+        """What opens each leaf, under its person's key of `evidence`. Of a person who was erased nothing is kept.
+
+        An erasure says so on the person first and destroys keys then. A key is made here first and the person looked
+        at then: one of the two takes a key away that was made in that moment, and whoever dies in between leaves the
+        entries where the next one finds them.
+        """
+        owners = [(person, "evidence") for person in sorted({one.person for one in ridings if one.person is not None})]
+        gone = await self._gone(owners)
         known = await self._vault.keys_of(owners)
         odd = {owner for owner, key in known.items() if isinstance(key, Altered)}
         if odd:  # nobody opens what they would seal: these leaves stand alone, and all others go on (attack 57)
             log.error("wrapped keys do not open", kind="evidence", count=len(odd))
-        keys = await self._vault.many_or_new([owner for owner in owners if owner not in odd])
+        keys = {owner: key for owner, key in known.items() if isinstance(key, DataKey)}
+        made = await self._vault.many_or_new((), [owner for owner in owners if owner not in known | gone])
+        gone |= await self._gone([*made])
+        await self._forget(owner for owner, waits in gone.items() if owner in known | made and not waits)
+        keys = {owner: key for owner, key in (keys | made).items() if owner not in gone}
         return [_sealed(one, opening, keys) for one, opening in zip(ridings, openings, strict=True)]
+
+    async def _gone(self, owners: Sequence[Owner]) -> dict[Owner, bool]:
+        """Those of them who are erased, and whose evidence no hold keeps; True: the end of a hold takes the key."""
+        if not owners:
+            return {}
+        where = {"_id": {"$in": [person for person, _ in owners]}, "erased": True, "holds.groups": {"$ne": "evidence"}}
+        docs = await self._mongo["persons"].find(where, {"waiting": 1})
+        return {(doc["_id"], "evidence"): "evidence" in doc.get("waiting", {}).get("groups", ()) for doc in docs}
+
+    async def _forget(self, owners: Iterable[Owner]) -> None:
+        for person, group in owners:
+            await self._vault.destroy(person, keep=[one for one in GROUPS if one != group])
 
     async def opened(self, run: Run, places: Sequence[int]) -> dict[int, Opening | None]:
         """The openings of these leaves of the run, by place; None where an erasure took what opens it."""
@@ -149,16 +174,26 @@ class LedgerStore:
             found[place] = msgspec.json.decode(text, type=Opening) if text else None
         return found
 
-    async def sign(self, size: int, note: str) -> None:
-        """Keep a signed head."""
-        result = await self._checkpoints.insert_many([{"_id": size, "note": note, "at": self._mongo.now()}])
+    async def sign(self, note: str, dated: Dated) -> None:
+        """Keep a signed head, and when it was signed."""
+        result = await self._checkpoints.insert_many([dated_doc(dated) | {"note": note}])
         if not result.sure or set(result.failed.values()) - {DUPLICATE}:
             raise Unavailable("checkpoints")
 
     async def checkpoints(self) -> list[tuple[int, str]]:
-        """The signed heads in order: the size that each is kept under, and it."""
+        """The signed heads in order: the size that each is kept under, and it. Raises `verify.Altered`."""
         docs = await self._checkpoints.find({}, sort=[("_id", 1)], majority=True)
-        return [(doc["_id"], doc["note"]) for doc in docs]
+        return [note_of(doc) for doc in docs]
+
+    async def dated(self) -> list[Dated]:
+        """When each of them was signed. Raises `verify.Altered`."""
+        docs = await self._checkpoints.find({}, {"note": 0}, sort=[("_id", 1)], majority=True)
+        return [dated_of(doc) for doc in docs]
+
+
+def _behind(after: Doc | None) -> str:
+    place = (after or {}).get("$gt")
+    return "that comes first" if place is None else f"behind the one at leaf {place}"
 
 
 def named(riding: Riding) -> str:
@@ -166,7 +201,7 @@ def named(riding: Riding) -> str:
     return f"{riding.source.collection}:{riding.record}"
 
 
-def _sealed(riding: Riding, opening: Opening, keys: Mapping[tuple[str, str], DataKey]) -> bytes:
+def _sealed(riding: Riding, opening: Opening, keys: Mapping[Owner, DataKey]) -> bytes:
     text = msgspec.json.encode(opening)
     if riding.person is None:
         return text
@@ -177,13 +212,3 @@ def _sealed(riding: Riding, opening: Opening, keys: Mapping[tuple[str, str], Dat
 def _done(result: Bulk) -> None:
     if result.failed or not result.sure:
         raise Unavailable("ledger")
-
-
-def _run(doc: Doc) -> Run:
-    hashes, edge = bytes(doc["hashes"]), bytes(doc["edge"])
-    leaves, openings = [*map(bytes, doc["leaves"])], [*map(bytes, doc["openings"])]
-    return Run(doc["_id"], leaves, _cut(hashes), _cut(edge), doc["at"], doc["records"], doc["persons"], openings)
-
-
-def _cut(octets: bytes) -> list[bytes]:
-    return [octets[place : place + 32] for place in range(0, len(octets), 32)]

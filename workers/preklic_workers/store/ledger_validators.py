@@ -17,12 +17,12 @@ LEAVES: Final = list_of(
 _RECORD: Final[Doc] = {"bsonType": "string", "pattern": "^[a-z]{1,20}:.{1,200}$"}
 _PERSON: Final[Doc] = {"anyOf": [HASH, {"enum": [""]}]}
 RUN: Final = object_of(
-    ["_id", "at", "leaves", "hashes", "edge", "records", "persons", "openings"],
+    ["_id", "at", "leaves", "hashes", "edge", "records", "persons", "openings", "sums", "seal"],
     _id=WHOLE, at=DATE, leaves=list_of(BYTES, 10_000), hashes=BYTES, edge=BYTES, records=list_of(_RECORD, 10_000),
-    persons=list_of(_PERSON, 10_000), openings=list_of(BYTES, 10_000),
+    persons=list_of(_PERSON, 10_000), openings=list_of(BYTES, 10_000), sums=BYTES, seal=BYTES,
 )  # fmt: skip
 CHECKPOINT: Final = object_of(
-    ["_id", "note", "at"], _id=WHOLE, note={"bsonType": "string", "maxLength": 10_000}, at=DATE
+    ["_id", "note", "at", "seal"], _id=WHOLE, note={"bsonType": "string", "maxLength": 10_000}, at=DATE, seal=BYTES
 )
 
 STAMP: Final = object_of(

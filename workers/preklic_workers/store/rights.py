@@ -55,10 +55,19 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     | _HOLDS_KEYS
     | {"campaigns": "riu", "persons": "r", "schedule": "riud", "acts": "i", KEYS: "r"},
     "webhook": _WORKS | {"webhooks": "riu", "webhook_failures": "riud", "acts": "i"},
-    # It takes entries off their documents, and changes nothing else there; an act of its own asks for a stamp.
+    # It takes entries off their documents, and changes nothing else there; an act of its own asks for a stamp. A key
+    # that it made for somebody who was erased in that moment it takes away again.
     "ledger": _HOLDS_KEYS
     | dict.fromkeys(("messages", "permissions", "withdrawals"), "ru")
-    | {"acts": "riu", "ledger": "ri", "checkpoints": "ri", "stamps": "ri", "persons": "r", "versions": "r", KEYS: "ri"},
+    | {
+        "acts": "riu",
+        "ledger": "ri",
+        "checkpoints": "ri",
+        "stamps": "ri",
+        "persons": "r",
+        "versions": "r",
+        KEYS: "rid",
+    },
     "upkeep": _ALL_BUT_KEYS
     | _WITHDRAWS
     | _STOPS
