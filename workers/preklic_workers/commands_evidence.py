@@ -11,8 +11,10 @@ from preklic_shared.settings import Settings
 from preklic_workers import looking, store
 from preklic_workers.commands_erasure import checked
 from preklic_workers.commands_ledger import PublicKey, public_key
-from preklic_workers.evidence import About, Unproven
+from preklic_workers.desk import words
+from preklic_workers.evidence import Signing, Unproven
 from preklic_workers.evidence import export as bundle
+from preklic_workers.evidence_scope import About
 from preklic_workers.keydir import KeyDirError
 from preklic_workers.ledger.bundle import check
 from preklic_workers.ledger.bundle import report as reported
@@ -20,6 +22,7 @@ from preklic_workers.ledger.sequencing import origin_of
 from preklic_workers.private_files import NotWritten, private_file
 from preklic_workers.rings import ring_of
 from preklic_workers.store import Act, Store
+from preklic_workers.store.acts import EVIDENCE
 from preklic_workers.whom import given, subjects
 
 ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
@@ -39,40 +42,50 @@ def export(
     out: Out,
     message: Annotated[str | None, typer.Option(help="Of this mail, by its job id.")] = None,
     person: Annotated[
-        str | None, typer.Option(help="Of this person: - for an address on stdin, or a job of it.")
+        str | None, typer.Option(help="Of this person: - for an address on stdin, or a website's name.")
     ] = None,
+    case: Annotated[str | None, typer.Option(help="Of all that holds keep for this case.")] = None,
     reason: Annotated[
         str, typer.Option("--reason", help="Why, or the case; it is recorded, and stands in the bundle.")
     ],
-    key: PublicKey = None,
+    older: Annotated[
+        list[str] | None, typer.Option("--older-key", help="A public key that the ledger had before; may repeat.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write what the ledger proves of one mail or person, with its proofs and a verify.py. Recorded before it is read.
+    """Write what the ledger proves of a mail, a person or a case, with proofs and a verify.py. Recorded before it is read.
 
-    Needs the key directory of upkeep. The bundle names nobody by address; what an erasure took is not in it.
+    Needs the key directories of upkeep and of the ledger, whose key signs the bundle. What an erasure took is not in it.
 
     Example: `preklic evidence export --message 0193a1b2-... --out mail.zip --reason "II P 12/2026"`
     """
     why = checked(reason)
-    if (message is None) == (person is None):
-        raise Stop(Code.USAGE, "say whose: --message JOB or --person -")
+    if sum(map(bool, (message, person, (case or "").strip()))) != 1:
+        raise Stop(Code.USAGE, "say whose: --message JOB, --person - or --case NAME")
     config = settings()
-    signing = public_key(config, key)
+    signing = _signing(config, older or [])
+    who = given(person) if person is not None else None
     with private_file(out) as file:
-        octets = _written(config, message, given(person) if person is not None else None, signing, why)
+        octets = _written(config, About(record=message, case=words("case", case or "") or None), who, signing, why)
         file.write(octets)
-    shown = len(check(octets, [signing]).shown)
+    shown = len(check(octets, signing.publics()).shown)
     show_json({"file": str(out), "records": shown}) if as_json else say(f"wrote {out}: {shown} records")
 
 
-def _written(config: Settings, message: str | None, who: str | None, signing: bytes, why: str) -> bytes:
+def _signing(config: Settings, older: list[str]) -> Signing:
+    ring = ring_of(config, "ledger")
+    assert ring.ledger is not None  # the key directory of `ledger` is complete, or it does not open
+    return Signing(origin_of(config), ring.ledger, [public_key(config, key) for key in older])
+
+
+def _written(config: Settings, about: About, who: str | None, signing: Signing, why: str) -> bytes:
     ring, by = ring_of(config, "upkeep"), getpass.getuser()
 
     async def work(opened: Store, _: Settings) -> bytes:
-        found = await subjects(opened, ring.blind, who) if who is not None else []
-        about = About(record=message) if who is None else About(person=found[0] if found else "")
-        await opened.acts.record(Act("evidence", by, why, about.person or None, {"record": message or "all"}))
-        return await bundle(opened, about, origin_of(config), [signing], by, why)
+        meant = about if who is None else About(person=(await subjects(opened, ring.blind, who))[0])
+        facts = {"record": meant.record or "all"} | ({"case": meant.case} if meant.case else {})
+        await opened.acts.record(Act(EVIDENCE, by, why, meant.person, facts))
+        return await bundle(opened, meant, signing, by, why)
 
     return looking.with_store(work, ring)
 

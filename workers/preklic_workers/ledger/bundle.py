@@ -1,25 +1,19 @@
-"""A bundle of evidence: an archive whose octets have one form, and what it must hold to be believed. Standard library.
-
-The archive is a ZIP of stored files in the order of their names, each with the same fixed date and attributes
-(APPNOTE 6.3.3): whoever changes one octet, of a file or of what describes it, makes another archive.
-"""
+"""A bundle of evidence: what its archive must hold to be believed. Standard library alone."""
 
 import argparse
 import base64
 import hashlib
-import io
-import struct
 import sys
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from preklic_workers.ledger.archive import read_archive
 from preklic_workers.ledger.verify import (
     Altered,
     canonical,
     check_opening,
+    check_signed,
     leaf_hash,
     read_canonical,
     read_checkpoint,
@@ -28,11 +22,8 @@ from preklic_workers.ledger.verify import (
 )
 
 MANIFEST: Final = "manifest.json"
-MOST_OCTETS: Final = 200_000_000
+SIGNATURE: Final = "manifest.note"
 TRUE, ALTERED, INCOMPLETE, NO_ANCHOR = 0, 1, 2, 3
-_DATE: Final = (1 << 5) | 1  # the first of January 1980, midnight
-_LOCAL: Final = "<IHHHHHIIIHH"
-_CENTRAL: Final = "<IHHHHHHIIIHHHHHII"
 
 
 class Shown(NamedTuple):
@@ -57,76 +48,63 @@ class Verdict(NamedTuple):
         return NO_ANCHOR if not self.anchored else INCOMPLETE if self.gaps else TRUE
 
 
-def archive(files: Mapping[str, bytes]) -> bytes:
-    """The one archive of these files. Names are plain ASCII."""
-    body, directory = io.BytesIO(), io.BytesIO()
-    for name in sorted(files):
-        octets, named, start = files[name], name.encode("ascii"), body.tell()
-        said = (20, 0, 0, 0, _DATE, zlib.crc32(octets), len(octets), len(octets), len(named), 0)
-        body.write(struct.pack(_LOCAL, 0x04034B50, *said) + named + octets)
-        directory.write(struct.pack(_CENTRAL, 0x02014B50, 20, *said, 0, 0, 0, 0, start) + named)
-    listed = directory.getvalue()
-    end = struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, len(files), len(files), len(listed), body.tell(), 0)
-    return body.getvalue() + listed + end
-
-
-def read_archive(octets: bytes) -> dict[str, bytes]:
-    """The files of an archive in its one form."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(octets)) as opened:
-            if sum(one.file_size for one in opened.infolist()) > MOST_OCTETS:
-                raise Altered("the archive: too large")
-            files = {one.filename: opened.read(one) for one in opened.infolist()}
-        if archive(files) == octets:
-            return files
-    except (
-        zipfile.BadZipFile,
-        ValueError,
-        OSError,
-        NotImplementedError,
-        RuntimeError,
-        struct.error,
-        EOFError,
-    ) as error:
-        raise Altered(f"the archive: {_named(octets)} cannot be read ({type(error).__name__})") from None
-    raise Altered(f"the archive: not in its one form, at {_named(octets)}")
-
-
-def _named(octets: bytes) -> str:
-    """The file whose octets or description is damaged, as far as that can be told."""
-    place = 0
-    while octets[place : place + 4] == b"PK\x03\x04" and place + 30 <= len(octets):
-        *_, crc, size, stored, length, extra = struct.unpack_from(_LOCAL, octets, place)
-        name = octets[place + 30 : place + 30 + length]
-        start = place + 30 + length + extra
-        if zlib.crc32(octets[start : start + stored]) != crc or size != stored:
-            return name.decode("ascii", "replace")
-        place = start + stored
-    return "its directory"
-
-
 def check(octets: bytes, anchors: Sequence[bytes] = ()) -> Verdict:
     """What this bundle shows. `anchors` are public keys of the ledger (32 octets) that you have from elsewhere."""
     files = read_archive(octets)
     manifest = read_canonical(_file(files, MANIFEST), MANIFEST)
+    keys = _keys(files, manifest, anchors)
     _whole(files, manifest)
-    inside = [bytes.fromhex(key) for key in manifest["keys"]]
-    keys = {manifest["ledger"]: list(anchors) or inside}
-    shown, gaps = [], []
-    for listed in manifest["leaves"]:
-        shown.append(_leaf(files, listed, keys))
-        if shown[-1].content is None:
-            gaps.append(f"leaf {listed['place']}: its content is not here")
-    return Verdict(manifest, shown, gaps, bool(anchors))
+    _heads(files, keys)
+    shown = [_leaf(files, listed, keys) for listed in manifest["leaves"]]
+    gaps = [f"leaf {one.place}: its content is not here" for one in shown if one.content is None]
+    return Verdict(manifest, shown, [*gaps, *_mails(files, shown)], bool(anchors))
+
+
+def manifest_text(ledger: str, manifest: bytes) -> str:
+    """What the ledger's key signs of a bundle. No head of a ledger begins like this: its name has no space."""
+    return f"preklic evidence manifest v1\n{ledger}\n{hashlib.sha256(manifest).hexdigest()}\n"
+
+
+def _keys(
+    files: Mapping[str, bytes], manifest: Mapping[str, Any], anchors: Sequence[bytes]
+) -> Mapping[str, Sequence[bytes]]:
+    """The ledger's keys: those from elsewhere, and with them those of a manifest that one of them signed."""
+    ledger, listed = manifest["ledger"], [bytes.fromhex(key["public"]) for key in manifest["keys"]]
+    signed = check_signed(_file(files, SIGNATURE).decode(), {ledger: list(anchors) or listed}, SIGNATURE)
+    if signed != manifest_text(ledger, files[MANIFEST]):
+        raise Altered(f"{MANIFEST}: not the one that was signed")
+    return {ledger: [*anchors, *listed]}
 
 
 def _whole(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
     listed = manifest["files"]
-    if strange := sorted(set(files) - set(listed) - {MANIFEST}):
+    if strange := sorted(set(files) - set(listed) - {MANIFEST, SIGNATURE}):
         raise Altered(f"{strange[0]}: not listed")
     for name, digest in listed.items():
         if hashlib.sha256(_file(files, name)).hexdigest() != digest:
             raise Altered(f"{name}: not the listed file")
+
+
+def _heads(files: Mapping[str, bytes], keys: Mapping[str, Sequence[bytes]]) -> None:
+    """The heads that show from when to when each key signed."""
+    for name in sorted(files):
+        if name.startswith("checkpoints/"):
+            head = read_checkpoint(files[name].decode(), keys, name)
+            if name != f"checkpoints/{head.size}.note":
+                raise Altered(f"{name}: a head of {head.size} leaves")
+
+
+def _mails(files: Mapping[str, bytes], shown: Sequence[Shown]) -> list[str]:
+    """What is missing of the octets of mails; those that are here are the ones that were recorded before they left."""
+    told: dict[str, str] = {}
+    for one in shown:
+        if one.content is not None and one.content["in"] == "copies":
+            said = one.content["record"]
+            told[f"mails/{said['mail']}.{said['epoch']}.eml"] = said["sha256"]
+    for name in sorted(files):
+        if name.startswith("mails/") and hashlib.sha256(files[name]).hexdigest() != told.get(name):
+            raise Altered(f"{name}: no record says that these octets were sent")
+    return [f"{name}: its octets are not here" for name in sorted(set(told) - set(files))]
 
 
 def _leaf(files: Mapping[str, bytes], listed: Mapping[str, Any], keys: Mapping[str, Sequence[bytes]]) -> Shown:

@@ -166,6 +166,10 @@ class Holds:
         where: Doc = {"person": person} | ({"hold": hold} if hold is not None else {})
         return [doc["mail"] for doc in await self._mails.find(where, sort=[("_id", 1)])]
 
+    async def mail_ids(self, holds: Sequence[str]) -> list[str]:
+        """The mails whose records these holds keep."""
+        return [doc["mail"]["_id"] for doc in await self._mails.find({"hold": {"$in": list(holds)}}, {"mail._id": 1})]
+
 
 async def tell_held(acts: Acts, doc: Doc, groups: Collection[str], at: dt.datetime) -> None:
     """Record that the erasure at `at` left these groups to the holds of `doc`; the same one again is the same act."""

@@ -1,0 +1,89 @@
+"""What a bundle of evidence is about: which leaves belong to it, and who looked at it and why (chain of custody)."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from preklic_workers.ledger.leaves import plain
+from preklic_workers.store import Act, Store
+from preklic_workers.store.ledger import Run
+
+_OF_CONSENT: Final = frozenset({"permissions", "withdrawals"})
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """One of: a `record` (a mail's or another job's id), a `person` (the suppression hash), a `case` of holds."""
+
+    record: str | None = None
+    person: str | None = None
+    case: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The leaves of these `records` (ids), and of these `persons`: all of them, or with `mails` their consent alone.
+
+    `mails` are the mails whose octets belong to it; None: every mail of those persons. `custody` is what was done
+    about it, the oldest first.
+    """
+
+    persons: frozenset[str]
+    records: frozenset[str]
+    mails: frozenset[str] | None
+    custody: Sequence[Act]
+
+    def wants(self, run: Run, place: int) -> bool:
+        """Whether this leaf of the run belongs to it."""
+        kind, _, record = run.records[place - run.start].partition(":")
+        if run.persons[place - run.start] in self.persons and (self.mails is None or kind in _OF_CONSENT):
+            return True
+        return (record.partition(":")[0] if kind == "copies" else record) in self.records
+
+    def narrow(self) -> Collection[str]:
+        """The persons whose runs hold all of its leaves; empty where any run may."""
+        alone = any(act.person not in self.persons for act in self.custody)
+        return () if alone else self.persons
+
+
+async def scope_of(store: Store, about: About) -> Scope:
+    """What belongs to a bundle about this. Raises Unavailable."""
+    if about.case is not None:
+        return await _case(store, about.case)
+    if about.record is not None:
+        acts = await store.acts.on_record(about.record)
+        person = (await store.messages.show(about.record) or {}).get("person")
+        records = frozenset({about.record, *(act.id for act in acts)})
+        return Scope(frozenset({person} if person else ()), records, frozenset({about.record}), acts)
+    assert about.person is not None  # About names one of the three
+    acts = await store.acts.of(person=about.person, limit=0)
+    return Scope(frozenset({about.person}), frozenset(), None, acts[::-1])
+
+
+async def _case(store: Store, case: str) -> Scope:
+    acts = of_case(await store.acts.near_case(case), case)
+    holds = [act.id for act in acts if act.kind == "hold_added"]
+    persons = frozenset(act.person for act in acts if act.id in holds and act.person is not None)
+    mails = frozenset(await store.holds.mail_ids(holds))
+    return Scope(persons, mails | {act.id for act in acts}, mails, acts)
+
+
+def of_case(acts: Sequence[Act], case: str) -> list[Act]:
+    """Those of the acts that name the case, a hold for it, or a request that names it: another case stays closed."""
+    holds = {act.id for act in acts if act.kind == "hold_added" and act.facts.get("case") == case}
+    named = {act.id for act in acts if case in {act.why, act.facts.get("case"), act.facts.get("order")}}
+    named |= {act.id for act in acts if any(hold in _texts(act) for hold in holds)}
+    requests = {act.facts["request"] for act in acts if act.id in named and "request" in act.facts}
+    return [act for act in acts if act.id in named or act.facts.get("request") in requests]
+
+
+def _texts(act: Act) -> str:
+    return " ".join((act.id, act.why, *(text for text in act.facts.values() if isinstance(text, str))))
+
+
+def told(acts: Iterable[Act]) -> list[dict[str, Any]]:
+    """Acts as a bundle tells them."""
+    said = [{"id": act.id, "at": act.at, "kind": act.kind, "by": act.by, "why": act.why} for act in acts]
+    more = [{"person": act.person, "facts": dict(act.facts) or None} for act in acts]
+    whole = [one | {name: value for name, value in two.items() if value} for one, two in zip(said, more, strict=True)]
+    return [plain(one) for one in whole]
