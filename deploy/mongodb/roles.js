@@ -42,6 +42,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "copies"
+    },
+    "actions": [
+     "insert"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "holders"
     },
     "actions": [
@@ -793,6 +802,16 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "copies"
+    },
+    "actions": [
+     "find",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "holders"
     },
     "actions": [
@@ -946,6 +965,16 @@ const roles = [
      "find",
      "insert",
      "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "copies"
+    },
+    "actions": [
+     "find",
+     "remove"
     ]
    },
    {
@@ -1301,6 +1330,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "copies"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "dead"
     },
     "actions": [
@@ -1570,6 +1608,15 @@ const roles = [
      "find",
      "insert",
      "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "copies"
+    },
+    "actions": [
+     "find"
     ]
    },
    {

@@ -1,7 +1,6 @@
 """Bundles of evidence: believed on a bare machine, and no octet of one can be changed."""
 
 import contextlib
-import hashlib
 import random
 import subprocess
 import sys
@@ -11,20 +10,20 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evidencing import listed
 from ledgering import KEY, NAME, PUBLIC, sequencer_of
-from preklic_workers.evidence import Signing, Unproven, export
+from preklic_workers.evidence import Issuer, Unproven, export
 from preklic_workers.evidence_scope import About
 from preklic_workers.ledger.archive import archive, read_archive
-from preklic_workers.ledger.bundle import ALTERED, NO_ANCHOR, TRUE, check, manifest_text, report
-from preklic_workers.ledger.notes import signed_note
-from preklic_workers.ledger.verify import Altered, canonical, read_canonical
-from storing import claimed, gated, grant, subject, withdraw
+from preklic_workers.ledger.bundle import ALTERED, NO_ANCHOR, TRUE, check, report
+from preklic_workers.ledger.verify import Altered, read_canonical
+from storing import REGISTRY, claimed, gated, grant, subject, withdraw
 
 ANA = "ana@primer.example"
 
 
 async def bundle_of(store, about):
-    return await export(store, about, Signing(NAME, KEY), "mojca", "II P 12/2026")
+    return await export(store, about, Issuer(NAME, KEY, REGISTRY), "mojca", "II P 12/2026")
 
 
 def bare(script, *given):
@@ -76,7 +75,7 @@ async def test_another_content_key_or_leaf_is_found_even_in_an_archive_of_the_ri
     name = next(one for one in files if one.startswith("openings/"))
     for changed in (files[name].replace(b"newsletter", b"newspapers"), files[name].replace(b'"salt":"', b'"salt":"A')):
         with pytest.raises(Altered):
-            check(_listed(files | {name: changed}, KEY), [PUBLIC])
+            check(listed(files | {name: changed}, KEY), [PUBLIC])
     with pytest.raises(Altered, match="no known key"):
         check(archive(files), [bytes(range(32))])
 
@@ -86,25 +85,14 @@ async def test_who_drops_a_record_and_packs_anew_has_no_signature_for_it(store, 
     files = read_archive(await bundle_of(store, About(record=mail)))
     gone = read_canonical(files["manifest.json"], "it")["leaves"][0]["place"]
     less = {name: octets for name, octets in files.items() if name.rpartition("/")[2].partition(".")[0] != str(gone)}
-    assert check(_listed(less, KEY), [PUBLIC]).code == TRUE  # whoever has the ledger's key says what he likes
+    assert check(listed(less, KEY), [PUBLIC]).code == TRUE  # whoever has the ledger's key says what he likes
     other = Ed25519PrivateKey.generate()
-    for packed in (_listed(less), _listed(less, other)):
+    for packed in (listed(less), listed(less, other)):
         with pytest.raises(Altered, match=r"manifest"):
             check(packed, [PUBLIC])
         assert report(packed, [])[0] == ALTERED
     with pytest.raises(Altered, match=r"manifest\.note: missing"):
         check(archive({name: octets for name, octets in files.items() if name != "manifest.note"}), [PUBLIC])
-
-
-def _listed(files, key=None):
-    """The archive again, its manifest mended as somebody would who wants to be believed, and signed with `key`."""
-    manifest = read_canonical(files["manifest.json"], "it")
-    own = ("manifest.json", "manifest.note")
-    manifest["files"] = {name: hashlib.sha256(octets).hexdigest() for name, octets in files.items() if name not in own}
-    manifest["leaves"] = [one for one in manifest["leaves"] if f"leaves/{one['place']}.json" in files]
-    text = canonical(manifest)
-    note = signed_note(manifest_text(NAME, text), NAME, key).encode() if key else files["manifest.note"]
-    return archive(files | {"manifest.json": text, "manifest.note": note})
 
 
 async def test_after_an_erasure_the_chain_is_shown_and_the_content_is_gone(store, mail):

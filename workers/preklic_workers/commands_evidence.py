@@ -7,13 +7,15 @@ from typing import Annotated
 import typer
 
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show_json
+from preklic_shared.registry import load_registry
 from preklic_shared.settings import Settings
 from preklic_workers import looking, store
 from preklic_workers.commands_erasure import checked
 from preklic_workers.commands_ledger import PublicKey, public_key
 from preklic_workers.desk import words
-from preklic_workers.evidence import Signing, Unproven
+from preklic_workers.evidence import Issuer, Unproven
 from preklic_workers.evidence import export as bundle
+from preklic_workers.evidence_mails import keys_at_hand
 from preklic_workers.evidence_scope import About
 from preklic_workers.keydir import KeyDirError
 from preklic_workers.ledger.bundle import check
@@ -53,9 +55,10 @@ def export(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write what the ledger proves of a mail, a person or a case, with proofs and a verify.py. Recorded before it is read.
+    """Write what the ledger proves of a mail, a person or a case, with a verify.py. Recorded before it is read.
 
-    Needs the key directories of upkeep and of the ledger, whose key signs the bundle. What an erasure took is not in it.
+    Needs the key directories of upkeep and of the ledger, whose key signs the bundle. Mails whose octets a hold keeps
+    are in it as they were sent: give it to nobody else, or use --seal-to. What an erasure took is not in it.
 
     Example: `preklic evidence export --message 0193a1b2-... --out mail.zip --reason "II P 12/2026"`
     """
@@ -63,29 +66,30 @@ def export(
     if sum(map(bool, (message, person, (case or "").strip()))) != 1:
         raise Stop(Code.USAGE, "say whose: --message JOB, --person - or --case NAME")
     config = settings()
-    signing = _signing(config, older or [])
+    issuer = _issuer(config, older or [])
     who = given(person) if person is not None else None
     with private_file(out) as file:
-        octets = _written(config, About(record=message, case=words("case", case or "") or None), who, signing, why)
+        octets = _written(config, About(record=message, case=words("case", case or "") or None), who, issuer, why)
         file.write(octets)
-    shown = len(check(octets, signing.publics()).shown)
+    shown = len(check(octets, issuer.publics()).shown)
     show_json({"file": str(out), "records": shown}) if as_json else say(f"wrote {out}: {shown} records")
 
 
-def _signing(config: Settings, older: list[str]) -> Signing:
+def _issuer(config: Settings, older: list[str]) -> Issuer:
     ring = ring_of(config, "ledger")
     assert ring.ledger is not None  # the key directory of `ledger` is complete, or it does not open
-    return Signing(origin_of(config), ring.ledger, [public_key(config, key) for key in older])
+    known = [public_key(config, key) for key in older]
+    return Issuer(origin_of(config), ring.ledger, load_registry(config.registry), known, keys_at_hand(config.key_dir))
 
 
-def _written(config: Settings, about: About, who: str | None, signing: Signing, why: str) -> bytes:
+def _written(config: Settings, about: About, who: str | None, issuer: Issuer, why: str) -> bytes:
     ring, by = ring_of(config, "upkeep"), getpass.getuser()
 
     async def work(opened: Store, _: Settings) -> bytes:
         meant = about if who is None else About(person=(await subjects(opened, ring.blind, who))[0])
         facts = {"record": meant.record or "all"} | ({"case": meant.case} if meant.case else {})
         await opened.acts.record(Act(EVIDENCE, by, why, meant.person, facts))
-        return await bundle(opened, meant, signing, by, why)
+        return await bundle(opened, meant, issuer, by, why)
 
     return looking.with_store(work, ring)
 

@@ -11,6 +11,9 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from preklic_shared.registry import Registry
+from preklic_workers.dkim_keys import DkimKey
+from preklic_workers.evidence_mails import octets_of, records_of
 from preklic_workers.evidence_scope import About, Scope, scope_of, told
 from preklic_workers.ledger import standalone, verify
 from preklic_workers.ledger.archive import archive
@@ -40,21 +43,26 @@ class Unproven(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Signing:
-    """Whose ledger it is, and with which key its bundles are signed; `older` are public keys it had before."""
+class Issuer:
+    """Whose ledger it is, and the key that signs its bundles; `older` are public keys it had before.
+
+    `registry` says what may be opened as evidence; `dkim` are the keys for mail whose records are known.
+    """
 
     origin: str
     key: Ed25519PrivateKey
+    registry: Registry
     older: Sequence[bytes] = ()
+    dkim: Sequence[DkimKey] = ()
 
     def publics(self) -> list[bytes]:
         """All public keys of the ledger (32 octets), the one of today last."""
         return [*self.older, self.key.public_key().public_bytes_raw()]
 
 
-async def export(store: Store, about: About, signing: Signing, by: str, why: str) -> bytes:
+async def export(store: Store, about: About, issuer: Issuer, by: str, why: str) -> bytes:
     """The bundle's octets. Raises Unproven, Unavailable."""
-    reigns = history(await store.ledger.heads(), signing.origin, signing.publics())
+    reigns = history(await store.ledger.heads(), issuer.origin, issuer.publics())
     if not reigns:
         raise Unproven("nothing is signed yet: preklic worker ledger signs a head each minute")
     head = max((reign.last for reign in reigns), key=lambda last: last.size)
@@ -63,12 +71,14 @@ async def export(store: Store, about: About, signing: Signing, by: str, why: str
     if not places:
         raise Unproven("the ledger has nothing about it under a signed head yet; wait a minute, or check the id")
     files |= await _proofs(store, places, head.size, head.note)
+    mails = await octets_of(store, scope, issuer.registry)
+    files |= mails | {"dkim.json": records_of(mails, issuer.dkim)}
     files |= _heads(reigns) | {"custody.json": verify.canonical(told(scope.custody))}
     files |= {"verify.py": standalone.source(), "README.txt": _EXPLANATION.encode()}
     said = {"about": _about(about), "by": by, "why": why, "made": plain(store.mongo.now())}
     said |= {"keys": [one.said() for one in reigns if one.public is not None]}
     said |= {"strange_keys": strange} if (strange := [one.said() for one in reigns if one.public is None]) else {}
-    return _signed(files, said | {"leaves": [{"place": place} for place in places]}, signing)
+    return _signed(files, said | {"leaves": [{"place": place} for place in places]}, issuer)
 
 
 def _about(about: About) -> dict[str, str]:
@@ -115,9 +125,9 @@ async def _wording(store: Store, content: Mapping[str, Any]) -> Files:
     return {f"wordings/{digest}.txt": found["text"].encode()} if found else {}
 
 
-def _signed(files: Files, said: Mapping[str, Any], signing: Signing) -> bytes:
+def _signed(files: Files, said: Mapping[str, Any], issuer: Issuer) -> bytes:
     """The archive, its manifest signed: who drops a file and packs anew has another manifest."""
     listed = {name: hashlib.sha256(octets).hexdigest() for name, octets in files.items()}
-    manifest = verify.canonical(dict(said) | {"v": 1, "ledger": signing.origin, "files": listed})
-    note = signed_note(manifest_text(signing.origin, manifest), signing.origin, signing.key)
+    manifest = verify.canonical(dict(said) | {"v": 1, "ledger": issuer.origin, "files": listed})
+    note = signed_note(manifest_text(issuer.origin, manifest), issuer.origin, issuer.key)
     return archive(files | {MANIFEST: manifest, SIGNATURE: note.encode()})

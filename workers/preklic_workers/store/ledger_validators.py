@@ -3,7 +3,7 @@
 from typing import Final
 
 from preklic_workers.store.mongo import Doc
-from preklic_workers.store.schema_types import BYTES, DATE, HASH, TEXT, WHOLE, WORD, list_of, object_of
+from preklic_workers.store.schema_types import BYTES, DATE, HASH, JOB, TEXT, WHOLE, WORD, list_of, object_of
 
 REPLY: Final = object_of([], code=WHOLE, enhanced=WORD)
 LEAVES: Final = list_of(
@@ -24,5 +24,10 @@ RUN: Final = object_of(
 CHECKPOINT: Final = object_of(
     ["_id", "note", "at"], _id=WHOLE, note={"bsonType": "string", "maxLength": 10_000}, at=DATE
 )
+COPY: Final = object_of(
+    ["_id", "mail", "epoch", "person", "at", "sha256", "size", "octets"],
+    _id={"bsonType": "string", "pattern": "^[0-9a-f-]{36}:[0-9]{1,9}$"}, mail=JOB, epoch=WHOLE, person=HASH, at=DATE,
+    sha256={"bsonType": "string", "pattern": "^[0-9a-f]{64}$"}, size=WHOLE, octets=BYTES, leaves=LEAVES,
+)  # fmt: skip
 
-LEDGER: Final[dict[str, Doc]] = {"ledger": RUN, "checkpoints": CHECKPOINT}
+LEDGER: Final[dict[str, Doc]] = {"ledger": RUN, "checkpoints": CHECKPOINT, "copies": COPY}

@@ -31,7 +31,7 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     | _WITHDRAWS
     | _STOPS
     | _HOLDS_KEYS
-    | {"askings": "riu", "leases": "riu", "marks": "r", "schedule": "riud", KEYS: "ri"},
+    | {"askings": "riu", "copies": "i", "leases": "riu", "marks": "r", "schedule": "riud", KEYS: "ri"},
     "track": _WORKS | _WITHDRAWS | _STOPS | {"events": "rid"},
     "revoke": _WORKS
     | _WITHDRAWS
@@ -57,7 +57,7 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     "webhook": _WORKS | {"webhooks": "riu", "webhook_failures": "riud", "acts": "i"},
     # It takes entries off their documents, and changes nothing else there.
     "ledger": _HOLDS_KEYS
-    | dict.fromkeys(("messages", "permissions", "withdrawals", "acts"), "ru")
+    | dict.fromkeys(("messages", "permissions", "withdrawals", "acts", "copies"), "ru")
     | {"ledger": "ri", "checkpoints": "ri", "persons": "r", "versions": "r", KEYS: "ri"},
     "upkeep": _ALL_BUT_KEYS
     | _WITHDRAWS
@@ -65,7 +65,15 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     | _HOLDS_KEYS
     | dict.fromkeys(("accounts", "campaigns", "dead", "feeds", "permissions", "plans", "requests", "wordings"), "riu")
     | dict.fromkeys(("ages", "leases", "statistics", "webhooks"), "riu")
-    | {"acts": "ri", "marks": "riud", "events": "rid", "held_mails": "riud", "schedule": "riud", KEYS: "riud"},
+    | {
+        "acts": "ri",
+        "marks": "riud",
+        "events": "rid",
+        "held_mails": "riud",
+        "copies": "rd",
+        "schedule": "riud",
+        KEYS: "riud",
+    },
     # People: `look` changes nothing; `respond` stops, replays and settles doubt. Neither can open or find a key.
     "look": _ALL_BUT_KEYS,
     "respond": _ALL_BUT_KEYS

@@ -1,0 +1,106 @@
+"""The octets of mails in evidence: kept before they leave where a hold asks for it, and no others in their place."""
+
+import datetime as dt
+import json
+
+import dkim
+import pytest
+
+from evidencing import listed
+from lawing import MOJCA, law_of
+from ledgering import KEY, NAME, PUBLIC, sequencer_of
+from preklic_workers import holds
+from preklic_workers.compose.dkim import Signers
+from preklic_workers.envelope import GROUPS
+from preklic_workers.evidence import Issuer, export
+from preklic_workers.evidence_scope import About
+from preklic_workers.holds import Wanted
+from preklic_workers.keyfiles import make_dkim
+from preklic_workers.ledger.archive import read_archive
+from preklic_workers.ledger.bundle import ALTERED, INCOMPLETE, TRUE, check, report
+from preklic_workers.officers import Denied
+from preklic_workers.outcomes import Done, RetryLater
+from sending import REGISTRY, composer, open_desk, route, send_job
+from storing import now
+
+ANA, BORIS = "ana@primer.si", "boris@primer.si"
+CASE = "II P 12/2026"
+WANTED = Wanted(CASE, ("contact", "evidence"), now() + dt.timedelta(days=30), "a lawsuit", octets=True)
+
+
+@pytest.fixture
+async def desk(emptied_store, mongo_url, one_database, sink):
+    opened = await open_desk(mongo_url, one_database, [route(sink.port)], schema=False)
+    for address in (ANA, BORIS):
+        await opened.grant(address, "newsletter")
+    yield opened
+    await opened.close()
+
+
+async def bundle_of(desk, about, *keys):
+    sequencer = sequencer_of(desk.store)
+    await sequencer.once()
+    await sequencer.checkpoint()
+    return await export(desk.store, about, Issuer(NAME, KEY, REGISTRY, dkim=keys), "mojca", CASE)
+
+
+@pytest.mark.clause("U13", guard="preklic_workers.ledger.bundle:_mails")
+async def test_what_left_under_a_hold_is_in_the_bundle_octet_for_octet_and_nothing_else_can_be(desk, sink, tmp_path):
+    key = make_dkim(tmp_path, "lucrum.example", "s1", "rsa")
+    held = await holds.add(law_of(desk.store), MOJCA, desk.subject(ANA), WANTED)
+    job, other = send_job(), send_job()
+    deps = {"composer": composer(Signers([key]))}
+    assert await desk.send(job, ANA, deps=deps) == await desk.send(other, BORIS, deps=deps) == Done()
+    assert await desk.store.mongo["copies"].count({}) == 1  # of Boris nothing is held
+    octets = await bundle_of(desk, About(record=job.id), key)
+    verdict, files = check(octets, [PUBLIC]), read_archive(octets)
+    assert verdict.code == TRUE
+    said = {one.kind: one.content for one in verdict.shown}
+    assert set(said) == {"permission.granted", "copy.kept", "mail.sent"}
+    assert said["mail.sent"]["entry"]["reply"]["code"] == 250
+    assert said["mail.sent"]["entry"]["processor"] == "Mail company"
+    name = f"mails/{job.id}.1.eml"
+    (mail,) = [mail for mail in sink.mails() if mail["job"] == job.id]
+    assert files[name] == mail["raw"]
+    record = json.loads(files["dkim.json"])["s1._domainkey.lucrum.example"]
+    assert record["mails"] == [name]
+    assert dkim.verify(files[name], dnsfunc=lambda asked, **_: record["record"].encode() if b"s1." in asked else None)
+    for changed in ({name: files[name] + b"x"}, {"mails/another.1.eml": b"Subject: never sent\r\n\r\n"}):
+        code, lines = report(listed(files | changed, KEY), [PUBLIC])  # packed anew by whoever has the ledger's key
+        assert (code, "no record says that these octets" in lines[0]) == (ALTERED, True)
+    assert check(listed({one: files[one] for one in files if one != name}, KEY), [PUBLIC]).code == INCOMPLETE
+
+    await holds.release(desk.store, desk.subject(ANA), held.id, by="mojca", reason="over")
+    assert await desk.store.mongo["copies"].count({}) == 0
+    left = check(await bundle_of(desk, About(record=job.id)), [PUBLIC])
+    assert left.gaps == [f"{name}: its octets are not here"]
+
+
+@pytest.mark.clause("U13", guard="preklic_workers.keeping:keep")
+async def test_what_cannot_be_kept_does_not_leave(desk, sink):
+    await holds.add(law_of(desk.store), MOJCA, desk.subject(ANA), WANTED)
+    await desk.store.vault.destroy(desk.subject(ANA), keep=[group for group in GROUPS if group != "contact"])
+    job = send_job()
+    outcome = await desk.send(job, ANA)
+    assert isinstance(outcome, RetryLater)
+    assert outcome.reason == "copy_not_kept"
+    assert [mail for mail in sink.mails() if mail["job"] == job.id] == []
+    assert (await desk.state(job)).state == "deferred"
+
+
+async def test_a_copy_waits_for_the_ledger_and_then_goes_with_its_hold(desk):
+    held = await holds.add(law_of(desk.store), MOJCA, desk.subject(ANA), WANTED)
+    assert await holds.state_of(law_of(desk.store), desk.subject(ANA), held) == "good"
+    assert await desk.send(send_job(), ANA) == Done()
+    await holds.release(desk.store, desk.subject(ANA), held.id, by="mojca", reason="over")
+    assert await desk.store.mongo["copies"].count({}) == 1  # its entry is not in the ledger yet
+    await sequencer_of(desk.store).once()
+    await holds.round_of(desk.store, now())
+    assert await desk.store.mongo["copies"].count({}) == 0
+    assert "copy.kept" in {json.loads(leaf)["kind"] async for run in desk.store.ledger.runs() for leaf in run.leaves}
+
+
+async def test_octets_are_held_only_with_the_address_whose_key_they_are_under(desk):
+    wanted = Wanted(CASE, ("evidence",), WANTED.until, "a lawsuit", octets=True)
+    with pytest.raises(Denied, match="hold that group too"):
+        await holds.add(law_of(desk.store), MOJCA, desk.subject(ANA), wanted)
