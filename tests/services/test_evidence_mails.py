@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+from dataclasses import replace
 
 import dkim
 import pytest
@@ -20,6 +21,7 @@ from preklic_workers.ledger.archive import read_archive
 from preklic_workers.ledger.bundle import ALTERED, INCOMPLETE, TRUE, check, report
 from preklic_workers.officers import Denied
 from preklic_workers.outcomes import Done, RetryLater
+from preklic_workers.store import Act
 from sending import REGISTRY, composer, open_desk, route, send_job
 from storing import now
 
@@ -104,3 +106,38 @@ async def test_octets_are_held_only_with_the_address_whose_key_they_are_under(de
     wanted = Wanted(CASE, ("evidence",), WANTED.until, "a lawsuit", octets=True)
     with pytest.raises(Denied, match="hold that group too"):
         await holds.add(law_of(desk.store), MOJCA, desk.subject(ANA), wanted)
+
+
+@pytest.mark.clause("U13", guard="preklic_workers.evidence_scope:of_case")
+async def test_a_case_is_its_holds_mails_and_everybody_who_looked_and_no_other_case(desk):
+    """Ana is held for two cases, Boris for one; somebody looked for each."""
+    mails = {}
+    for address in (ANA, BORIS):
+        job = send_job()
+        assert await desk.send(job, address) == Done()
+        mails[address] = job.id
+    law, ana = law_of(desk.store), desk.subject(ANA)
+    theirs = replace(WANTED, mails=(mails[ANA],))
+    held = await holds.add(law, MOJCA, ana, theirs)
+    other = await holds.add(law, MOJCA, ana, replace(WANTED, case="another case"))
+    await holds.add(law, MOJCA, desk.subject(BORIS), replace(WANTED, case="another case", mails=(mails[BORIS],)))
+    for kind, why, facts in (
+        ("disclosed", "ZPP 219", {"request": "r1", "order": CASE}),
+        ("disclosure_denied", "expired", {"request": "r1"}),
+        ("disclosed", "ZPP 219", {"request": "r2", "order": "another case"}),
+        ("breakglass_read", "who was it", {"request": "r3", "case": CASE}),
+    ):
+        await desk.store.acts.record(Act(kind, "mojca", why, ana, facts))
+    await desk.store.acts.record(Act("evidence", "boris", "asked", None, {"record": "all", "case": CASE}))
+    octets = await bundle_of(desk, About(case=CASE))
+    verdict, custody = check(octets, [PUBLIC]), json.loads(read_archive(octets)["custody.json"])
+    kinds = [one["kind"] for one in custody]
+    assert kinds == ["hold_added", "disclosed", "disclosure_denied", "breakglass_read", "evidence"]
+    assert (custody[0]["id"], custody[0]["by"], custody[0]["why"]) == (held.id, "mojca", "a lawsuit")
+    assert "another case" not in json.dumps(custody)
+    assert other.id not in json.dumps(custody)
+    assert verdict.code == TRUE
+    assert {one.content.get("person") for one in verdict.shown} == {ana, None}
+    assert {one.content["of"] for one in verdict.shown if one.kind.startswith("mail.")} == {mails[ANA]}
+    assert sorted(one.kind for one in verdict.shown if one.kind.startswith("act.")) == sorted(f"act.{x}" for x in kinds)
+    assert verdict.manifest["about"] == {"case": CASE}

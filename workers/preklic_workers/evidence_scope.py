@@ -82,8 +82,10 @@ def _texts(act: Act) -> str:
 
 
 def told(acts: Iterable[Act]) -> list[dict[str, Any]]:
-    """Acts as a bundle tells them."""
-    said = [{"id": act.id, "at": act.at, "kind": act.kind, "by": act.by, "why": act.why} for act in acts]
-    more = [{"person": act.person, "facts": dict(act.facts) or None} for act in acts]
-    whole = [one | {name: value for name, value in two.items() if value} for one, two in zip(said, more, strict=True)]
-    return [plain(one) for one in whole]
+    """Acts as a bundle tells them; what an act does not say is left out."""
+    rows: list[dict[str, Any]] = [
+        {"id": act.id, "at": act.at, "kind": act.kind, "by": act.by, "why": act.why}
+        | {"person": act.person, "facts": dict(act.facts)}
+        for act in acts
+    ]
+    return [plain({name: value for name, value in row.items() if value}) for row in rows]

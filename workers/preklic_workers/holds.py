@@ -135,7 +135,7 @@ async def state_of(law: Law, person: str, hold: Hold) -> str:
 def _said(hold: str, person: str, wanted: Wanted) -> dict[str, Any]:
     named = sorted(set(wanted.mails))
     digest = hashlib.sha256("\n".join(named).encode()).hexdigest()
-    said = {"id": hold, "person": person, "case": wanted.case, "groups": list(wanted.groups)}
+    said: dict[str, Any] = {"id": hold, "person": person, "case": wanted.case, "groups": list(wanted.groups)}
     said |= {"until": millis(wanted.until), "octets": wanted.octets}
     return said | {"mails": len(named), "mails_sha256": digest}
 
