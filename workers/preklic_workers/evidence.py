@@ -7,14 +7,16 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from preklic_shared.registry import Registry
 from preklic_workers.dkim_keys import DkimKey
 from preklic_workers.evidence_mails import octets_of, records_of
+from preklic_workers.evidence_paper import paper
 from preklic_workers.evidence_scope import About, Scope, scope_of, told
+from preklic_workers.evidence_words import ENGLISH, SLOVENIAN
 from preklic_workers.ledger import standalone, verify
 from preklic_workers.ledger.archive import archive
 from preklic_workers.ledger.bundle import MANIFEST, SIGNATURE, manifest_text
@@ -25,17 +27,6 @@ from preklic_workers.ledger.notes import proof_text, signed_note
 from preklic_workers.store import Store
 
 Files = dict[str, bytes]
-_EXPLANATION: Final = """\
-SL: Ta arhiv je dokazilo iz knjige, ki je nihče ne more neopazno spremeniti. Vsak zapis (leaves) je obveza do vsebine
-(openings); dokaz (proofs) kaže, da zapis stoji v knjigi, katere podpisani vrh (checkpoint) je naveden v njem. Preverite
-ga brez naše programske opreme: python3 verify.py ARHIV --key KLJUČ, pri čemer ključ dobite od drugod, ne iz arhiva.
-
-EN: This archive is evidence from a ledger that nobody can change quietly. Each record (leaves) commits to a content
-(openings); a proof (proofs) shows that the record stands in the ledger whose signed head (checkpoint) it carries. Check
-it without our software: python3 verify.py ARCHIVE --key KEY, with a key that you have from elsewhere, not from here.
-
-0: true. 1: altered. 2: incomplete. 3: no trust anchor.
-"""
 
 
 class Unproven(Exception):
@@ -74,8 +65,9 @@ async def export(store: Store, about: About, issuer: Issuer, by: str, why: str) 
     mails = await octets_of(store, scope, issuer.registry)
     files |= mails | {"dkim.json": records_of(mails, issuer.dkim)}
     files |= _heads(reigns) | {"custody.json": verify.canonical(told(scope.custody))}
-    files |= {"verify.py": standalone.source(), "README.txt": _EXPLANATION.encode()}
     said = {"about": _about(about), "by": by, "why": why, "made": plain(store.mongo.now())}
+    files |= {"verify.py": standalone.source(), "README.txt": f"{SLOVENIAN}\n{ENGLISH}".encode()}
+    files |= {"explanation.pdf": paper(_facts(said, issuer, len(places), len(mails)))}
     said |= {"keys": [one.said() for one in reigns if one.public is not None]}
     said |= {"strange_keys": strange} if (strange := [one.said() for one in reigns if one.public is None]) else {}
     return _signed(files, said | {"leaves": [{"place": place} for place in places]}, issuer)
@@ -84,6 +76,14 @@ async def export(store: Store, about: About, issuer: Issuer, by: str, why: str) 
 def _about(about: About) -> dict[str, str]:
     named = {"record": about.record, "person": about.person, "case": about.case}
     return {name: value for name, value in named.items() if value is not None}
+
+
+def _facts(said: Mapping[str, Any], issuer: Issuer, records: int, mails: int) -> dict[str, str]:
+    """What the page says of this bundle."""
+    about = ", ".join(f"{name} {text}" for name, text in said["about"].items())
+    facts = {"about": about} | {name: said[name] for name in ("why", "by", "made")}
+    facts |= {"ledger": issuer.origin, "key": issuer.publics()[-1].hex()}
+    return facts | {"records": str(records), "mails": str(mails)}
 
 
 async def _leaves(store: Store, scope: Scope, size: int) -> tuple[Files, list[int]]:
