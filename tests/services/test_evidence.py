@@ -16,6 +16,7 @@ from preklic_workers.evidence import Issuer, Unproven, export
 from preklic_workers.evidence_scope import About
 from preklic_workers.ledger.archive import archive, read_archive
 from preklic_workers.ledger.bundle import ALTERED, NO_ANCHOR, TRUE, check, report
+from preklic_workers.ledger.sequencing import Sequencer
 from preklic_workers.ledger.verify import Altered, read_canonical
 from storing import REGISTRY, claimed, gated, grant, subject, withdraw
 
@@ -93,6 +94,34 @@ async def test_who_drops_a_record_and_packs_anew_has_no_signature_for_it(store, 
         assert report(packed, [])[0] == ALTERED
     with pytest.raises(Altered, match=r"manifest\.note: missing"):
         check(archive({name: octets for name, octets in files.items() if name != "manifest.note"}), [PUBLIC])
+
+
+@pytest.mark.clause("U13", guard="preklic_workers.ledger.bundle:_heads")
+async def test_the_keys_that_signed_are_shown_with_their_first_and_last_heads(store, mail):
+    older = Ed25519PrivateKey.generate()
+    public = older.public_key().public_bytes_raw()
+    await store.mongo["checkpoints"].delete({})
+    before = Sequencer(store.ledger, store.mongo, NAME, older)
+    for address in ("cene@primer.example", "darja@primer.example"):
+        await before.checkpoint()
+        await grant(store, address)
+        await before.once()
+    await sequencer_of(store).checkpoint()
+    octets = await export(store, About(record=mail), Issuer(NAME, KEY, REGISTRY, [public]), "mojca", "why")
+    verdict, files = check(octets, [PUBLIC]), read_archive(octets)
+    assert verdict.code == TRUE
+    assert [one["public"] for one in verdict.manifest["keys"]] == [public.hex(), PUBLIC.hex()]
+    assert all(one["from"] <= one["until"] for one in verdict.manifest["keys"])
+    assert sorted(name for name in files if name.startswith("checkpoints/")) == [
+        f"checkpoints/{size}.note" for size in (4, 5, 6)
+    ]
+    with pytest.raises(Altered, match=r"manifest\.note: no known key"):
+        check(octets, [public])  # who knows the older one alone cannot tell what signs today
+    forged = files["checkpoints/4.note"].replace(b"\n4\n", b"\n3\n")
+    with pytest.raises(Altered, match="its signature is wrong"):
+        check(listed(files | {"checkpoints/4.note": forged}, KEY), [PUBLIC])
+    left_out = check(await bundle_of(store, About(record=mail)), [PUBLIC])
+    assert [sorted(one) for one in left_out.manifest["strange_keys"]] == [["from", "id", "until"]]
 
 
 async def test_after_an_erasure_the_chain_is_shown_and_the_content_is_gone(store, mail):

@@ -23,7 +23,7 @@ from preklic_workers.officers import Denied
 from preklic_workers.outcomes import Done, RetryLater
 from preklic_workers.store import Act
 from sending import REGISTRY, composer, open_desk, route, send_job
-from storing import now
+from storing import lease_passes, now
 
 ANA, BORIS = "ana@primer.si", "boris@primer.si"
 CASE = "II P 12/2026"
@@ -64,6 +64,7 @@ async def test_what_left_under_a_hold_is_in_the_bundle_octet_for_octet_and_nothi
     name = f"mails/{job.id}.1.eml"
     (mail,) = [mail for mail in sink.mails() if mail["job"] == job.id]
     assert files[name] == mail["raw"]
+    assert list(verdict.mails.items()) == [(name, "handed over as it is here, the relay's reply 250 2.0.0")]
     record = json.loads(files["dkim.json"])["s1._domainkey.lucrum.example"]
     assert record["mails"] == [name]
     assert dkim.verify(files[name], dnsfunc=lambda asked, **_: record["record"].encode() if b"s1." in asked else None)
@@ -88,6 +89,21 @@ async def test_what_cannot_be_kept_does_not_leave(desk, sink):
     assert outcome.reason == "copy_not_kept"
     assert [mail for mail in sink.mails() if mail["job"] == job.id] == []
     assert (await desk.state(job)).state == "deferred"
+
+
+async def test_what_no_relay_took_is_not_said_to_be_handed_over(desk, sink):
+    """One attempt is put off, the next one goes."""
+    await holds.add(law_of(desk.store), MOJCA, desk.subject(ANA), WANTED)
+    job = send_job()
+    sink.mode("greylist", times=1)
+    assert isinstance(await desk.send(job, ANA), RetryLater)
+    await lease_passes(desk.store, job.id)
+    assert await desk.send(job, ANA, attempt=1) == Done()
+    verdict = check(await bundle_of(desk, About(record=job.id)), [PUBLIC])
+    assert [fate.partition(",")[0] for fate in verdict.mails.values()] == [
+        "no record says that these octets were handed over",
+        "handed over as it is here",
+    ]
 
 
 async def test_a_copy_waits_for_the_ledger_and_then_goes_with_its_hold(desk):

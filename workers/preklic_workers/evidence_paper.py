@@ -64,5 +64,7 @@ def _explained(language: str, text: str) -> Iterator[Any]:
 
 
 def _shown(text: str) -> str:
-    known = pdfmetrics.getFont(_PLAIN).face.charToGlyph
+    font = pdfmetrics.getFont(_PLAIN)
+    assert isinstance(font, TTFont)  # `paper` registered it
+    known = font.face.charToGlyph
     return escape("".join(char if ord(char) in known else "?" for char in text[:_MOST]))

@@ -6,16 +6,16 @@ whoever changes one octet, of a file or of what describes it, makes another arch
 
 import io
 import struct
-import zipfile
 import zlib
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple
 
 from preklic_workers.ledger.verify import Altered
 
 MOST_OCTETS: Final = 200_000_000
 _DATE: Final = (1 << 5) | 1  # the first of January 1980, midnight
 _LOCAL: Final = "<IHHHHHIIIHH"
+_HEADER: Final = 30  # octets of it
 _CENTRAL: Final = "<IHHHHHHIIIHHHHHII"
 
 
@@ -33,35 +33,28 @@ def archive(files: Mapping[str, bytes]) -> bytes:
 
 
 def read_archive(octets: bytes) -> dict[str, bytes]:
-    """The files of an archive in its one form."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(octets)) as opened:
-            if sum(one.file_size for one in opened.infolist()) > MOST_OCTETS:
-                raise Altered("the archive: too large")
-            files = {one.filename: opened.read(one) for one in opened.infolist()}
-        if archive(files) == octets:
-            return files
-    except (
-        zipfile.BadZipFile,
-        ValueError,
-        OSError,
-        NotImplementedError,
-        RuntimeError,
-        struct.error,
-        EOFError,
-    ) as error:
-        raise Altered(f"the archive: {_named(octets)} cannot be read ({type(error).__name__})") from None
-    raise Altered(f"the archive: not in its one form, at {_named(octets)}")
+    """The files of an archive in its one form; whatever else a ZIP may be is refused, and never unpacked."""
+    if len(octets) > MOST_OCTETS:
+        raise Altered("the archive: too large")
+    stored = list(_stored(octets))
+    files = {one.name: one.octets for one in stored if one.name.isascii()}
+    if archive(files) == octets:
+        return files
+    damaged = next((one.name for one in stored if zlib.crc32(one.octets) != one.crc), "its directory")
+    raise Altered(f"the archive: not in its one form, at {damaged}")
 
 
-def _named(octets: bytes) -> str:
-    """The file whose octets or description is damaged, as far as that can be told."""
+class _Stored(NamedTuple):
+    name: str
+    octets: bytes
+    crc: int
+
+
+def _stored(octets: bytes) -> Iterator[_Stored]:
+    """What stands in front of the directory, as far as it can be read."""
     place = 0
-    while octets[place : place + 4] == b"PK\x03\x04" and place + 30 <= len(octets):
-        *_, crc, size, stored, length, extra = struct.unpack_from(_LOCAL, octets, place)
-        name = octets[place + 30 : place + 30 + length]
-        start = place + 30 + length + extra
-        if zlib.crc32(octets[start : start + stored]) != crc or size != stored:
-            return name.decode("ascii", "replace")
-        place = start + stored
-    return "its directory"
+    while octets[place : place + 4] == b"PK\x03\x04" and place + _HEADER <= len(octets):
+        *_, crc, size, _, length, extra = struct.unpack_from(_LOCAL, octets, place)
+        start = place + _HEADER + length
+        yield _Stored(octets[place + _HEADER : start].decode("ascii", "replace"), octets[start : start + size], crc)
+        place = start + extra + size

@@ -35,10 +35,14 @@ class Shown(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What a bundle shows. `gaps` in words; `anchored`: a key from outside the bundle signed its heads."""
+    """What a bundle shows. `mails` says what became of each that is here whole; `gaps` in words.
+
+    `anchored`: a key from outside the bundle signed its manifest and heads.
+    """
 
     manifest: Mapping[str, Any]
     shown: Sequence[Shown]
+    mails: Mapping[str, str]
     gaps: Sequence[str]
     anchored: bool
 
@@ -56,8 +60,10 @@ def check(octets: bytes, anchors: Sequence[bytes] = ()) -> Verdict:
     _whole(files, manifest)
     _heads(files, keys)
     shown = [_leaf(files, listed, keys) for listed in manifest["leaves"]]
+    mails = _mails(files, shown)
     gaps = [f"leaf {one.place}: its content is not here" for one in shown if one.content is None]
-    return Verdict(manifest, shown, [*gaps, *_mails(files, shown)], bool(anchors))
+    gaps += [f"{name}: its octets are not here" for name in mails if name not in files]
+    return Verdict(manifest, shown, {name: mails[name] for name in mails if name in files}, gaps, bool(anchors))
 
 
 def manifest_text(ledger: str, manifest: bytes) -> str:
@@ -94,17 +100,24 @@ def _heads(files: Mapping[str, bytes], keys: Mapping[str, Sequence[bytes]]) -> N
                 raise Altered(f"{name}: a head of {head.size} leaves")
 
 
-def _mails(files: Mapping[str, bytes], shown: Sequence[Shown]) -> list[str]:
-    """What is missing of the octets of mails; those that are here are the ones that were recorded before they left."""
-    told: dict[str, str] = {}
-    for one in shown:
-        if one.content is not None and one.content["in"] == "copies":
-            said = one.content["record"]
-            told[f"mails/{said['mail']}.{said['epoch']}.eml"] = said["sha256"]
+def _mails(files: Mapping[str, bytes], shown: Sequence[Shown]) -> dict[str, str]:
+    """What became of the octets of mails, by their files; those here are the ones recorded before they could leave."""
+    contents = [one.content for one in shown if one.content is not None]
+    kept = [content["record"] for content in contents if content["in"] == "copies"]
+    told = {f"mails/{one['mail']}.{one['epoch']}.eml": one for one in kept}
     for name in sorted(files):
-        if name.startswith("mails/") and hashlib.sha256(files[name]).hexdigest() != told.get(name):
+        if name.startswith("mails/") and hashlib.sha256(files[name]).hexdigest() != told.get(name, {}).get("sha256"):
             raise Altered(f"{name}: no record says that these octets were sent")
-    return [f"{name}: its octets are not here" for name in sorted(set(told) - set(files))]
+    ends = [(content["of"], content["entry"]) for content in contents if content["in"] == "messages"]
+    sent = {(of, entry.get("epoch")): entry.get("reply") or {} for of, entry in ends if entry["what"] == "sent"}
+    return {name: _fate(sent.get((one["mail"], one["epoch"]))) for name, one in sorted(told.items())}
+
+
+def _fate(reply: Mapping[str, Any] | None) -> str:
+    if reply is None:
+        return "no record says that these octets were handed over"
+    codes = " ".join(str(reply[name]) for name in ("code", "enhanced") if name in reply)
+    return f"handed over as it is here, the relay's reply {codes or 'was proven otherwise'}"
 
 
 def _leaf(files: Mapping[str, bytes], listed: Mapping[str, Any], keys: Mapping[str, Sequence[bytes]]) -> Shown:
@@ -137,7 +150,10 @@ def report(octets: bytes, anchors: Sequence[bytes]) -> tuple[int, list[str]]:
         return ALTERED, [f"ALTERED: {altered}"]
     except (KeyError, TypeError, ValueError, AttributeError) as odd:
         return ALTERED, [f"ALTERED: the manifest or a record is not in its form ({type(odd).__name__})"]
-    lines = [f"leaf {one.place}: {one.kind} {_text(one.content)}" for one in verdict.shown]
+    said = {name: verdict.manifest[name] for name in ("about", "by", "ledger", "made", "why")}
+    lines = [f"bundle: {_text(said)}"]
+    lines += [f"leaf {one.place}: {one.kind} {_text(one.content)}" for one in verdict.shown]
+    lines += [f"{name}: {fate}" for name, fate in verdict.mails.items()]
     lines += [f"INCOMPLETE: {gap}" for gap in verdict.gaps]
     if not verdict.anchored:
         lines.append("NO TRUST ANCHOR: all fits together, but give --key with the ledger's public key from elsewhere")
