@@ -68,7 +68,7 @@ def test_a_head_is_kept_a_bundle_is_given_and_a_changed_ledger_is_named(desk, tm
     bundle = tmp_path / "mail.zip"
     asked = ("evidence", "export", "--message", message, "--out", str(bundle), "--reason", "II P 12/2026")
     code, out, err = desk(*asked)
-    assert (code, out) == (0, f"wrote {bundle}: 2 records\n"), err
+    assert (code, out) == (0, f"wrote {bundle}: 2 records, 0 mails, 0 gaps\n"), err
     assert desk(*asked)[0] == 2  # nothing is ever replaced
     (act,) = desk.store(lambda store: store.acts.of(kind="evidence"))
     assert (act.why, act.facts["record"]) == ("II P 12/2026", message)

@@ -19,7 +19,7 @@ LONGER = {
     "producers/preklic_producers/commands.py:send": 35,
     "workers/preklic_workers/commands_erasure.py:review": 30,
     "workers/preklic_workers/commands_export.py:export": 30,
-    "workers/preklic_workers/commands_evidence.py:export": 32,
+    "workers/preklic_workers/commands_evidence.py:export": 35,
     "workers/preklic_workers/commands_import.py:import_list": 40,
     "workers/preklic_workers/commands_merge.py:merge": 40,
     "workers/preklic_workers/commands_campaign.py:start": 30,

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show_json
 from preklic_shared.ids import new_id
@@ -77,9 +79,13 @@ def export(
     issuer = _issuer(config, older_key or [])
     with private_file(out) as file:
         octets = _written(config, asked, issuer)
+        verdict = check(octets, issuer.publics())  # nothing is written that would not be believed
         file.write(octets if asked.receiver is None else sealed_file.sealed(KIND, new_id(), asked.receiver, octets))
-    shown = len(check(octets, issuer.publics()).shown)
-    show_json({"file": str(out), "records": shown}) if as_json else say(f"wrote {out}: {shown} records")
+    counts = {"records": len(verdict.shown), "mails": len(verdict.mails), "gaps": len(verdict.gaps)}
+    if as_json:
+        show_json({"file": str(out)} | counts)
+        return
+    say(f"wrote {out}: " + ", ".join(f"{count} {what}" for what, count in counts.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +127,10 @@ def _written(config: Settings, asked: _Asked, issuer: Issuer) -> bytes:
         named = {"record": about.record or "all", "case": about.case, "receiver": asked.receiver}
         facts: dict[str, Fact] = {name: text for name, text in named.items() if text is not None}
         await opened.acts.record(Act(EVIDENCE, by, asked.why, about.person, facts))
-        return await bundle(opened, about, issuer, by, asked.why)
+        console = Console(stderr=True)
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+            task = bar.add_task("leaves", total=None)
+            return await bundle(opened, about, issuer, by, asked.why, lambda count: bar.advance(task, count))
 
     return looking.with_store(work, ring)
 

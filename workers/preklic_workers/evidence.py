@@ -5,9 +5,9 @@ Each function that gathers answers files of the archive by name; the manifest li
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -18,19 +18,20 @@ from preklic_workers.evidence_paper import paper
 from preklic_workers.evidence_scope import About, Scope, scope_of, told
 from preklic_workers.evidence_words import ENGLISH, SLOVENIAN
 from preklic_workers.ledger import standalone, verify
-from preklic_workers.ledger.archive import archive
+from preklic_workers.ledger.archive import MOST_OCTETS, archive
 from preklic_workers.ledger.bundle import MANIFEST, SIGNATURE, manifest_text
 from preklic_workers.ledger.chart import Chart
-from preklic_workers.ledger.key_history import Reign, history
+from preklic_workers.ledger.key_history import Reign, SignedHead, history
 from preklic_workers.ledger.leaves import Opening, plain
 from preklic_workers.ledger.notes import proof_text, signed_note
 from preklic_workers.store import Store
 
 Files = dict[str, bytes]
+MOST_LEAVES: Final = 20_000  # three files each, and a ZIP of the plain form holds 65,535
 
 
 class Unproven(Exception):
-    """There is nothing to prove yet; the message says what to do."""
+    """There is nothing to prove yet, or too much for one bundle; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +52,23 @@ class Issuer:
         return [*self.older, self.key.public_key().public_bytes_raw()]
 
 
-async def export(store: Store, about: About, issuer: Issuer, by: str, why: str) -> bytes:
-    """The bundle's octets. Raises Unproven, Unavailable."""
+def unwatched(_leaves: int) -> None:
+    """Nobody looks how far it is."""
+
+
+async def export(
+    store: Store, about: About, issuer: Issuer, by: str, why: str, read: Callable[[int], None] = unwatched
+) -> bytes:
+    """The bundle's octets. `read` is told each time how many leaves were read. Raises Unproven, Unavailable."""
     reigns = history(await store.ledger.heads(), issuer.origin, issuer.publics())
     if not reigns:
         raise Unproven("nothing is signed yet: preklic worker ledger signs a head each minute")
     head = max((reign.last for reign in reigns), key=lambda last: last.size)
     scope = await scope_of(store, about)
-    files, places = await _leaves(store, scope, head.size)
+    files, places = await _leaves(store, scope, head.size, read)
     if not places:
         raise Unproven("the ledger has nothing about it under a signed head yet; wait a minute, or check the id")
-    files |= await _proofs(store, places, head.size, head.note)
+    files |= await _proofs(store, places, head, read)
     mails = await octets_of(store, scope, issuer.registry)
     files |= mails | {"dkim.json": records_of(mails, issuer.dkim)}
     files |= _heads(reigns) | {"custody.json": verify.canonical(told(scope.custody))}
@@ -86,7 +93,7 @@ def _facts(said: Mapping[str, Any], issuer: Issuer, records: int, mails: int) ->
     return facts | {"records": str(records), "mails": str(mails)}
 
 
-async def _leaves(store: Store, scope: Scope, size: int) -> tuple[Files, list[int]]:
+async def _leaves(store: Store, scope: Scope, size: int, read: Callable[[int], None]) -> tuple[Files, list[int]]:
     """The leaves of the scope below the head of this size, what opens them, and their places."""
     files: Files = {}
     places: list[int] = []
@@ -98,14 +105,18 @@ async def _leaves(store: Store, scope: Scope, size: int) -> tuple[Files, list[in
                 files[f"openings/{place}.json"] = _opening(opening)
                 files |= await _wording(store, opening.content)
         places += chosen
+        if len(places) > MOST_LEAVES:
+            raise Unproven(f"more than {MOST_LEAVES} records: export it mail by mail")
+        read(len(run.leaves))
     return files, places
 
 
-async def _proofs(store: Store, places: Sequence[int], size: int, note: str) -> Files:
-    chart = Chart(size, places)
+async def _proofs(store: Store, places: Sequence[int], head: SignedHead, read: Callable[[int], None]) -> Files:
+    chart = Chart(head.size, places)
     async for run in store.ledger.runs():
         chart.read(run.hashes)
-    return {f"proofs/{place}.tlog-proof": proof_text(place, chart.proof(place), note).encode() for place in places}
+        read(len(run.leaves))
+    return {f"proofs/{one}.tlog-proof": proof_text(one, chart.proof(one), head.note).encode() for one in places}
 
 
 def _heads(reigns: Sequence[Reign]) -> Files:
@@ -130,4 +141,7 @@ def _signed(files: Files, said: Mapping[str, Any], issuer: Issuer) -> bytes:
     listed = {name: hashlib.sha256(octets).hexdigest() for name, octets in files.items()}
     manifest = verify.canonical(dict(said) | {"v": 1, "ledger": issuer.origin, "files": listed})
     note = signed_note(manifest_text(issuer.origin, manifest), issuer.origin, issuer.key)
-    return archive(files | {MANIFEST: manifest, SIGNATURE: note.encode()})
+    octets = archive(files | {MANIFEST: manifest, SIGNATURE: note.encode()})
+    if len(octets) > MOST_OCTETS:
+        raise Unproven("more than 200 MB: export it mail by mail")
+    return octets

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from preklic_workers.ledger.verify import Altered
 
 MOST_OCTETS: Final = 200_000_000
+_MOST_FILES: Final = 0xFFFF
 _DATE: Final = (1 << 5) | 1  # the first of January 1980, midnight
 _LOCAL: Final = "<IHHHHHIIIHH"
 _HEADER: Final = 30  # octets of it
@@ -20,7 +21,7 @@ _CENTRAL: Final = "<IHHHHHHIIIHHHHHII"
 
 
 def archive(files: Mapping[str, bytes]) -> bytes:
-    """The one archive of these files. Names are plain ASCII."""
+    """The one archive of these files: at most 65,535. Names are plain ASCII."""
     body, directory = io.BytesIO(), io.BytesIO()
     for name in sorted(files):
         octets, named, start = files[name], name.encode("ascii"), body.tell()
@@ -34,9 +35,9 @@ def archive(files: Mapping[str, bytes]) -> bytes:
 
 def read_archive(octets: bytes) -> dict[str, bytes]:
     """The files of an archive in its one form; whatever else a ZIP may be is refused, and never unpacked."""
-    if len(octets) > MOST_OCTETS:
+    stored = list(_stored(octets)) if len(octets) <= MOST_OCTETS else None
+    if stored is None or len(stored) > _MOST_FILES:
         raise Altered("the archive: too large")
-    stored = list(_stored(octets))
     files = {one.name: one.octets for one in stored if one.name.isascii()}
     if archive(files) == octets:
         return files

@@ -148,7 +148,7 @@ def report(octets: bytes, anchors: Sequence[bytes]) -> tuple[int, list[str]]:
         verdict = check(octets, anchors)
     except Altered as altered:
         return ALTERED, [f"ALTERED: {altered}"]
-    except (KeyError, TypeError, ValueError, AttributeError) as odd:
+    except (LookupError, TypeError, ValueError, AttributeError) as odd:
         return ALTERED, [f"ALTERED: the manifest or a record is not in its form ({type(odd).__name__})"]
     said = {name: verdict.manifest[name] for name in ("about", "by", "ledger", "made", "why")}
     lines = [f"bundle: {_text(said)}"]
