@@ -1,10 +1,12 @@
 """Bundles of evidence: believed on a bare machine, and no octet of one can be changed."""
 
 import contextlib
+import io
 import random
 import resource
 import subprocess
 import venv
+import zipfile
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -71,6 +73,8 @@ async def test_a_bundle_is_believed_on_a_bare_machine_and_one_changed_octet_is_n
     assert [one.kind for one in verdict.shown] == ["mail.sent", "permission.granted", "withdrawal.closed"]
     assert {one.content["person"] for one in verdict.shown} == {subject(ANA)}
     assert verdict.code == TRUE
+    with zipfile.ZipFile(io.BytesIO(octets)) as opened:
+        assert {name: opened.read(name) for name in opened.namelist()} == read_archive(octets)
     target, script = tmp_path / "bundle.zip", tmp_path / "verify.py"
     target.write_bytes(octets)
     script.write_bytes(read_archive(octets)["verify.py"])

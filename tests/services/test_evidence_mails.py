@@ -137,6 +137,8 @@ async def test_a_case_is_its_holds_mails_and_everybody_who_looked_and_no_other_c
     held = await holds.add(law, MOJCA, ana, theirs)
     other = await holds.add(law, MOJCA, ana, replace(WANTED, case="another case"))
     await holds.add(law, MOJCA, desk.subject(BORIS), replace(WANTED, case="another case", mails=(mails[BORIS],)))
+    later = send_job()
+    assert await desk.send(later, ANA) == Done()
     for kind, why, facts in (
         ("disclosed", "ZPP 219", {"request": "r1", "order": CASE}),
         ("disclosure_denied", "expired", {"request": "r1"}),
@@ -154,6 +156,7 @@ async def test_a_case_is_its_holds_mails_and_everybody_who_looked_and_no_other_c
     assert other.id not in json.dumps(custody)
     assert verdict.code == TRUE
     assert {one.content.get("person") for one in verdict.shown} == {ana, None}
-    assert {one.content["of"] for one in verdict.shown if one.kind.startswith("mail.")} == {mails[ANA]}
+    assert {one.content["of"] for one in verdict.shown if one.kind == "mail.sent"} == {mails[ANA], later.id}
+    assert list(verdict.mails) == [f"mails/{later.id}.1.eml"]  # the other one left before anybody asked for octets
     assert sorted(one.kind for one in verdict.shown if one.kind.startswith("act.")) == sorted(f"act.{x}" for x in kinds)
     assert verdict.manifest["about"] == {"case": CASE}

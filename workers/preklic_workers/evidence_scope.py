@@ -62,10 +62,13 @@ async def scope_of(store: Store, about: About) -> Scope:
 
 async def _case(store: Store, case: str) -> Scope:
     acts = of_case(await store.acts.near_case(case), case)
-    holds = [act.id for act in acts if act.kind == "hold_added"]
-    persons = frozenset(act.person for act in acts if act.id in holds and act.person is not None)
-    mails = frozenset(await store.holds.mail_ids(holds))
-    return Scope(persons, mails | {act.id for act in acts}, mails, acts)
+    holds = [act for act in acts if act.kind == "hold_added"]
+    mails = set(await store.holds.mail_ids([act.id for act in holds]))
+    for act in holds:
+        if act.facts.get("octets") and act.person is not None and act.at is not None:
+            mails |= await store.holds.copies.since(act.person, act.at)
+    persons = frozenset(act.person for act in holds if act.person is not None)
+    return Scope(persons, frozenset(mails | {act.id for act in acts}), frozenset(mails), acts)
 
 
 def of_case(acts: Sequence[Act], case: str) -> list[Act]:

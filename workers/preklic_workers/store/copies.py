@@ -5,6 +5,7 @@ rides on the copy and commits to the octets' hash, so that nobody can put others
 the last hold that asks for it.
 """
 
+import datetime as dt
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -55,6 +56,11 @@ class Copies:
             octets = key.decrypt(bytes(doc["octets"]), doc["person"], _COLLECTION, doc["_id"])
             found.append(Copy(doc["mail"], doc["epoch"], octets))
         return found
+
+    async def since(self, person: str, at: dt.datetime) -> set[str]:
+        """The mails to this person of which copies were kept from this moment on."""
+        where: Doc = {"person": person, "at": {"$gte": at}}
+        return {doc["mail"] for doc in await self._copies.find(where, {"mail": 1})}
 
     async def drop(self) -> None:
         """Delete the copies that no hold asks for any more, once the ledger has their entries."""
