@@ -97,7 +97,7 @@ async def _leaves(store: Store, scope: Scope, size: int, read: Callable[[int], N
     """The leaves of the scope below the head of this size, what opens them, and their places."""
     files: Files = {}
     places: list[int] = []
-    async for run in store.ledger.runs(*scope.narrow()):
+    async for run in store.ledger.runs(scope.narrow()):
         chosen = [place for place in range(run.start, min(run.end, size)) if scope.wants(run, place)]
         for place, opening in (await store.ledger.opened(run, chosen)).items():
             files[f"leaves/{place}.json"] = run.leaves[place - run.start]

@@ -1,6 +1,6 @@
 """What a bundle of evidence is about: which leaves belong to it, and who looked at it and why (chain of custody)."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -40,10 +40,10 @@ class Scope:
             return True
         return (record.partition(":")[0] if kind == "copies" else record) in self.records
 
-    def narrow(self) -> Collection[str]:
-        """The persons whose runs hold all of its leaves; empty where any run may."""
-        alone = any(act.person not in self.persons for act in self.custody)
-        return () if alone else self.persons
+    def narrow(self) -> str | None:
+        """The one person whose runs hold all of its leaves; None where any run may."""
+        persons = self.persons | {act.person for act in self.custody}
+        return next(iter(persons)) if len(persons) == 1 else None
 
 
 async def scope_of(store: Store, about: About) -> Scope:

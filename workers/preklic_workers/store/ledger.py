@@ -66,6 +66,11 @@ class LedgerStore:
                 found += await self._riding(source, where, limit - len(found))
         return found[:limit]
 
+    async def heads(self) -> list[SignedHead]:
+        """`checkpoints`, each with the moment when it was signed."""
+        docs = await self._checkpoints.find({}, sort=[("_id", 1)], majority=True)
+        return [SignedHead(doc["_id"], doc["note"], doc["at"]) for doc in docs]
+
     async def left_of(self, run: Run) -> list[Riding]:
         """The entries of this run that still ride: whoever put it on died before they had moved."""
         found: list[Riding] = []
@@ -101,9 +106,9 @@ class LedgerStore:
         found = await self._runs.find({}, sort=[("_id", -1)], limit=1, majority=True)
         return _run(found[0]) if found else None
 
-    async def runs(self, *persons: str) -> AsyncIterator[Run]:
-        """All runs in order, or those with a leaf about one of these persons."""
-        only: Doc = {"persons": {"$in": list(persons)}} if persons else {}
+    async def runs(self, person: str | None = None) -> AsyncIterator[Run]:
+        """All runs in order, or those with a leaf about this person."""
+        only: Doc = {} if person is None else {"persons": person}
         where = only
         while docs := await self._runs.find(where, sort=[("_id", 1)], limit=_PAGE, majority=True):
             for doc in docs:
@@ -158,11 +163,6 @@ class LedgerStore:
         """The signed heads in order: the size that each is kept under, and it."""
         docs = await self._checkpoints.find({}, sort=[("_id", 1)], majority=True)
         return [(doc["_id"], doc["note"]) for doc in docs]
-
-    async def heads(self) -> list[SignedHead]:
-        """`checkpoints`, each with the moment when it was signed."""
-        docs = await self._checkpoints.find({}, sort=[("_id", 1)], majority=True)
-        return [SignedHead(doc["_id"], doc["note"], doc["at"]) for doc in docs]
 
 
 def named(riding: Riding) -> str:
