@@ -107,6 +107,8 @@ async def test_what_no_relay_took_is_not_said_to_be_handed_over(desk, sink):
 
 
 async def test_a_copy_waits_for_the_ledger_and_then_goes_with_its_hold(desk):
+    with pytest.raises(Denied, match="hold that group too"):  # their key is the one of the address
+        await holds.add(law_of(desk.store), MOJCA, desk.subject(ANA), replace(WANTED, groups=("evidence",)))
     held = await holds.add(law_of(desk.store), MOJCA, desk.subject(ANA), WANTED)
     assert await holds.state_of(law_of(desk.store), desk.subject(ANA), held) == "good"
     assert await desk.send(send_job(), ANA) == Done()
@@ -118,10 +120,20 @@ async def test_a_copy_waits_for_the_ledger_and_then_goes_with_its_hold(desk):
     assert "copy.kept" in {json.loads(leaf)["kind"] async for run in desk.store.ledger.runs() for leaf in run.leaves}
 
 
-async def test_octets_are_held_only_with_the_address_whose_key_they_are_under(desk):
-    wanted = Wanted(CASE, ("evidence",), WANTED.until, "a lawsuit", octets=True)
-    with pytest.raises(Denied, match="hold that group too"):
-        await holds.add(law_of(desk.store), MOJCA, desk.subject(ANA), wanted)
+async def test_an_erasure_leaves_the_octets_to_the_hold_and_its_release_takes_them(desk):
+    held = await holds.add(law_of(desk.store), MOJCA, desk.subject(ANA), WANTED)
+    job = send_job()
+    assert await desk.send(job, ANA) == Done()
+    before = await bundle_of(desk, About(record=job.id))
+    await desk.store.persons.erase(desk.subject(ANA), now(), lambda _person: frozenset())
+    after = await bundle_of(desk, About(record=job.id))
+    name = f"mails/{job.id}.1.eml"
+    assert read_archive(after)[name] == read_archive(before)[name]
+    assert check(after, [PUBLIC]).code == TRUE
+    await holds.release(desk.store, desk.subject(ANA), held.id, by="mojca", reason="over")
+    verdict = check(await bundle_of(desk, About(record=job.id)), [PUBLIC])
+    assert (verdict.code, verdict.mails) == (INCOMPLETE, {})
+    assert all(one.content is None for one in verdict.shown if not one.kind.startswith("act."))
 
 
 @pytest.mark.clause("U13", guard="preklic_workers.evidence_scope:of_case")
