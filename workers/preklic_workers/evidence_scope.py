@@ -56,8 +56,8 @@ async def scope_of(store: Store, about: About) -> Scope:
         records = frozenset({about.record, *(act.id for act in acts)})
         return Scope(frozenset({person} if person else ()), records, frozenset({about.record}), acts)
     assert about.person is not None  # About names one of the three
-    acts = await store.acts.of(person=about.person, limit=0)
-    return Scope(frozenset({about.person}), frozenset(), None, acts[::-1])
+    acts = await store.acts.about_person(about.person)
+    return Scope(frozenset({about.person}), frozenset(), None, acts)
 
 
 async def _case(store: Store, case: str) -> Scope:
