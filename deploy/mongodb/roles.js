@@ -42,6 +42,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "copies"
+    },
+    "actions": [
+     "insert"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "holders"
     },
     "actions": [
@@ -794,6 +803,16 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "copies"
+    },
+    "actions": [
+     "find",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "holders"
     },
     "actions": [
@@ -958,6 +977,16 @@ const roles = [
      "find",
      "insert",
      "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "copies"
+    },
+    "actions": [
+     "find",
+     "remove"
     ]
    },
    {
@@ -1322,6 +1351,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "copies"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "dead"
     },
     "actions": [
@@ -1600,6 +1638,15 @@ const roles = [
      "find",
      "insert",
      "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "copies"
+    },
+    "actions": [
+     "find"
     ]
    },
    {

@@ -131,9 +131,9 @@ def test_a_hold_from_its_case_to_its_release(desk):
     assert desk(*add, "--groups", "contact,court", *desk.by("mojca"))[0] == 4  # nothing of court
     today = f"{now():%Y-%m-%d}"
     period = ("--mails-from", today, "--mails-to", today)
-    code, out, _ = desk(*add, "--groups", "contact,evidence", *period, "--json", *desk.by("mojca"))
+    code, out, _ = desk(*add, "--groups", "contact,evidence", *period, "--octets", "--json", *desk.by("mojca"))
     hold = json.loads(out)
-    assert (code, hold["mails"], hold["until"]) == (0, 1, "2099-07-01T00:00:00Z")
+    assert (code, hold["mails"], hold["octets"], hold["until"]) == (0, 1, True, "2099-07-01T00:00:00Z")
     desk.store(lambda store: store.persons.erase(desk.ana, now(), lambda _person: frozenset()))
     code, out, _ = desk("hold", "list")
     assert (code, hold["hold"] in out, "good" in out, ANA in out) == (0, True, True, False)

@@ -5,6 +5,7 @@ import datetime as dt
 import json
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pymongo import UpdateOne
 
 from commanding import Commands
@@ -71,13 +72,14 @@ def test_a_head_is_kept_a_bundle_is_given_and_a_changed_ledger_is_named(desk, tm
     bundle = tmp_path / "mail.zip"
     asked = ("evidence", "export", "--message", message, "--out", str(bundle), "--reason", "II P 12/2026")
     code, out, err = desk(*asked)
-    assert (code, out) == (0, f"wrote {bundle}: 2 records\n"), err
+    assert (code, out) == (0, f"wrote {bundle}: 2 records, 0 mails, 0 gaps\n"), err
     assert desk(*asked)[0] == 2  # nothing is ever replaced
     (act,) = desk.store(lambda store: store.acts.of(kind="evidence"))
     assert (act.why, act.facts["record"]) == ("II P 12/2026", message)
     assert desk("evidence", "verify", str(bundle), "--key", desk.key)[0] == 0
     assert desk("evidence", "verify", str(bundle))[0] == 3
     assert desk("evidence", "verify", str(bundle), "--key", "00" * 32)[0] == 1
+    _sealed(desk, asked[2:4], tmp_path)
     octets = bytearray(bundle.read_bytes())
     octets[500] ^= 1
     bundle.write_bytes(octets)
@@ -88,6 +90,32 @@ def test_a_head_is_kept_a_bundle_is_given_and_a_changed_ledger_is_named(desk, tm
     code, _, err = desk("ledger", "verify")
     assert code == 1
     assert "leaf 0: altered" in err
+
+
+def _sealed(desk, whose, folder):
+    """A bundle for counsel alone; nobody else opens it, and no octet of it can be changed."""
+    counsel, sealed, opened = X25519PrivateKey.generate(), folder / "mail.sealed", folder / "opened.zip"
+    keys = {"public": counsel.public_key().public_bytes_raw(), "private": counsel.private_bytes_raw()}
+    for name, octets in keys.items() | {("other", bytes(range(1, 33))), ("none", bytes(32))}:
+        (folder / name).write_text(octets.hex())
+    export = ("evidence", "export", *whose, "--reason", "for counsel", "--out", str(sealed), "--seal-to")
+    assert desk(*export, str(folder / "none"))[0] == 2
+    assert desk(*export, str(folder / "public"))[0] == 0
+    assert desk("evidence", "verify", str(sealed), "--key", desk.key)[0] == 1
+    assert b"leaves/" not in sealed.read_bytes()
+    opening = ("evidence", "open", "--out", str(opened), "--key")
+    assert desk(*opening, str(folder / "other"), str(sealed))[0] == 1
+    assert not opened.exists()
+    assert desk(*opening, str(folder / "private"), str(sealed))[0] == 0
+    assert desk("evidence", "verify", str(opened), "--key", desk.key)[0] == 0
+    changed = folder / "changed.sealed"
+    changed.write_bytes(sealed.read_bytes()[:-1] + bytes([sealed.read_bytes()[-1] ^ 1]))
+    assert (
+        desk("evidence", "open", "--out", str(folder / "no.zip"), "--key", str(folder / "private"), str(changed))[0]
+        == 1
+    )
+    acts = desk.store(lambda store: store.acts.of(kind="evidence"))
+    assert [act.facts.get("receiver") for act in acts] == [keys["public"].hex(), None]  # of the refused one: nothing
 
 
 def test_a_ledger_that_was_written_anew_does_not_have_the_head_that_was_kept(desk, tmp_path):
@@ -116,6 +144,8 @@ def test_a_ledger_that_was_written_anew_does_not_have_the_head_that_was_kept(des
         (("evidence", "export", "--out", "x.zip", "--reason", "case 17"), 2),
         (("evidence", "export", "--message", "a", "--person", "b", "--out", "x.zip", "--reason", "case 17"), 2),
         (("evidence", "export", "--message", "a", "--out", "x.zip", "--reason", "of ana@primer.example"), 2),
+        (("evidence", "export", "--case", " ", "--out", "x.zip", "--reason", "case 17"), 2),
+        (("evidence", "export", "--message", "a", "--out", "x.zip", "--reason", "17", "--seal-to", "nowhere"), 2),
         (("evidence", "verify", "nowhere.zip"), 2),
     ],
 )

@@ -1,32 +1,55 @@
 """Bundles of evidence: believed on a bare machine, and no octet of one can be changed."""
 
 import contextlib
-import hashlib
+import io
 import random
+import resource
 import subprocess
-import sys
+import venv
+import zipfile
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ledgering import NAME, PUBLIC, sequencer_of
-from preklic_workers.evidence import About, Unproven, export
-from preklic_workers.ledger.bundle import ALTERED, NO_ANCHOR, TRUE, archive, check, read_archive, report
-from preklic_workers.ledger.verify import Altered, canonical, read_canonical
-from storing import claimed, gated, grant, subject, withdraw
+from evidencing import listed
+from ledgering import KEY, NAME, PUBLIC, sequencer_of
+from preklic_workers.evidence import Issuer, Unproven, export
+from preklic_workers.evidence_scope import About
+from preklic_workers.ledger.archive import archive, read_archive
+from preklic_workers.ledger.bundle import ALTERED, NO_ANCHOR, TRUE, check, report
+from preklic_workers.ledger.sequencing import Sequencer
+from preklic_workers.ledger.verify import Altered, read_canonical
+from storing import REGISTRY, claimed, gated, grant, subject, withdraw
 
 ANA = "ana@primer.example"
 
 
 async def bundle_of(store, about):
-    return await export(store, about, NAME, [PUBLIC], "mojca", "II P 12/2026")
+    return await export(store, about, Issuer(NAME, KEY, REGISTRY), "mojca", "II P 12/2026")
 
 
-def bare(script, *given):
-    """The script in a Python without any package."""
-    argv = [sys.executable, "-I", "-S", str(script), *map(str, given)]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=20, cwd=script.parent, check=False)
+@pytest.fixture
+def store(emptied_store):
+    return emptied_store
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """`bare(script, *given)` runs a script in an empty virtual environment; it takes at most a second of its CPU."""
+    folder = tmp_path_factory.mktemp("empty")
+    venv.create(folder, with_pip=False, symlinks=True)
+
+    def run(script, *given):
+        argv = [str(folder / "bin" / "python"), "-I", str(script), *map(str, given)]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, cwd=script.parent, check=False)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+        return done
+
+    return run
 
 
 @pytest.fixture
@@ -44,12 +67,14 @@ async def mail(store):
 
 
 @pytest.mark.clause("U13", guard="preklic_workers.ledger.bundle:read_archive")
-async def test_a_bundle_is_believed_on_a_bare_machine_and_one_changed_octet_is_not(store, mail, tmp_path):
+async def test_a_bundle_is_believed_on_a_bare_machine_and_one_changed_octet_is_not(store, mail, bare, tmp_path):
     octets = await bundle_of(store, About(record=mail))
     verdict = check(octets, [PUBLIC])
     assert [one.kind for one in verdict.shown] == ["mail.sent", "permission.granted", "withdrawal.closed"]
     assert {one.content["person"] for one in verdict.shown} == {subject(ANA)}
     assert verdict.code == TRUE
+    with zipfile.ZipFile(io.BytesIO(octets)) as opened:
+        assert {name: opened.read(name) for name in opened.namelist()} == read_archive(octets)
     target, script = tmp_path / "bundle.zip", tmp_path / "verify.py"
     target.write_bytes(octets)
     script.write_bytes(read_archive(octets)["verify.py"])
@@ -72,18 +97,52 @@ async def test_another_content_key_or_leaf_is_found_even_in_an_archive_of_the_ri
     name = next(one for one in files if one.startswith("openings/"))
     for changed in (files[name].replace(b"newsletter", b"newspapers"), files[name].replace(b'"salt":"', b'"salt":"A')):
         with pytest.raises(Altered):
-            check(_listed(files | {name: changed}), [PUBLIC])
+            check(listed(files | {name: changed}, KEY), [PUBLIC])
     with pytest.raises(Altered, match="no known key"):
         check(archive(files), [bytes(range(32))])
 
 
-def _listed(files):
-    """The archive again, its manifest mended as somebody would who wants to be believed."""
-    manifest = read_canonical(files["manifest.json"], "it")
-    manifest["files"] = {
-        name: hashlib.sha256(octets).hexdigest() for name, octets in files.items() if name != "manifest.json"
-    }
-    return archive(files | {"manifest.json": canonical(manifest)})
+@pytest.mark.clause("U13", guard="preklic_workers.ledger.bundle:_keys")
+async def test_who_drops_a_record_and_packs_anew_has_no_signature_for_it(store, mail):
+    files = read_archive(await bundle_of(store, About(record=mail)))
+    gone = read_canonical(files["manifest.json"], "it")["leaves"][0]["place"]
+    less = {name: octets for name, octets in files.items() if name.rpartition("/")[2].partition(".")[0] != str(gone)}
+    assert check(listed(less, KEY), [PUBLIC]).code == TRUE  # whoever has the ledger's key says what he likes
+    other = Ed25519PrivateKey.generate()
+    for packed in (listed(less), listed(less, other)):
+        with pytest.raises(Altered, match=r"manifest"):
+            check(packed, [PUBLIC])
+        assert report(packed, [])[0] == ALTERED
+    with pytest.raises(Altered, match=r"manifest\.note: missing"):
+        check(archive({name: octets for name, octets in files.items() if name != "manifest.note"}), [PUBLIC])
+
+
+@pytest.mark.clause("U13", guard="preklic_workers.ledger.bundle:_heads")
+async def test_the_keys_that_signed_are_shown_with_their_first_and_last_heads(store, mail):
+    older = Ed25519PrivateKey.generate()
+    public = older.public_key().public_bytes_raw()
+    await store.mongo["checkpoints"].delete({})
+    before = Sequencer(store.ledger, store.mongo, NAME, older)
+    for address in ("cene@primer.example", "darja@primer.example"):
+        await before.checkpoint()
+        await grant(store, address)
+        await before.once()
+    await sequencer_of(store).checkpoint()
+    octets = await export(store, About(record=mail), Issuer(NAME, KEY, REGISTRY, [public]), "mojca", "why")
+    verdict, files = check(octets, [PUBLIC]), read_archive(octets)
+    assert verdict.code == TRUE
+    assert [one["public"] for one in verdict.manifest["keys"]] == [public.hex(), PUBLIC.hex()]
+    assert all(one["from"] <= one["until"] for one in verdict.manifest["keys"])
+    assert sorted(name for name in files if name.startswith("checkpoints/")) == [
+        f"checkpoints/{size}.note" for size in (4, 5, 6)
+    ]
+    with pytest.raises(Altered, match=r"manifest\.note: no known key"):
+        check(octets, [public])  # who knows the older one alone cannot tell what signs today
+    forged = files["checkpoints/4.note"].replace(b"\n4\n", b"\n3\n")
+    with pytest.raises(Altered, match="its signature is wrong"):
+        check(listed(files | {"checkpoints/4.note": forged}, KEY), [PUBLIC])
+    left_out = check(await bundle_of(store, About(record=mail)), [PUBLIC])
+    assert [sorted(one) for one in left_out.manifest["strange_keys"]] == [["from", "id", "until"]]
 
 
 async def test_after_an_erasure_the_chain_is_shown_and_the_content_is_gone(store, mail):

@@ -17,15 +17,16 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, ReplaceOne
 
-from ledgering import KEYS, NAME, PUBLIC, audited, sequencer_of
-from preklic_workers.evidence import About, export
+from ledgering import KEY, KEYS, NAME, PUBLIC, audited, sequencer_of
+from preklic_workers.evidence import Issuer, export
+from preklic_workers.evidence_scope import About
 from preklic_workers.ledger.auditing import audit
 from preklic_workers.ledger.bundle import ALTERED, report
 from preklic_workers.ledger.parts import audit_parts
 from preklic_workers.ledger.runs import dated_of, note_of, run_of
 from preklic_workers.ledger.verify import Altered
 from preklic_workers.store import Act
-from storing import claimed, gated, grant, open_test_store, subject, withdraw
+from storing import REGISTRY, claimed, gated, grant, open_test_store, subject, withdraw
 
 CHANGES = int(os.environ.get("LEDGER_CHANGES", "300"))
 OPTIONS = CodecOptions(tz_aware=True, tzinfo=dt.UTC)
@@ -188,7 +189,7 @@ def parts_of(octets):
 async def test_any_changed_bit_of_a_bundle_is_found_and_its_file_named(store):
     message = await written(store)
     await sequencer_of(store).checkpoint()
-    octets = await export(store, About(record=message), NAME, [PUBLIC], "mojca", "II P 12/2026")
+    octets = await export(store, About(record=message), Issuer(NAME, KEY, REGISTRY), "mojca", "II P 12/2026")
     parts, chance = parts_of(octets), random.Random(64)
     # As many in what describes the files as in the files: it is the smaller part.
     described = [place for place, part in enumerate(parts) if part == "its directory"]

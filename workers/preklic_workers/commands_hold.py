@@ -15,8 +15,9 @@ from preklic_workers.store import Hold
 hold = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Legal holds: what an erasure must leave for a case."
 )
-_LISTED = ("hold", "person", "case", "groups", "mails", "from", "until", "by", "state")
+_LISTED = ("hold", "person", "case", "groups", "mails", "octets", "from", "until", "by", "state")
 _DAY = ["%Y-%m-%d"]
+Octets = Annotated[bool, typer.Option("--octets", help="From now on keep each mail to them as it leaves.")]
 
 
 @hold.command()
@@ -32,6 +33,7 @@ def add(
         dt.datetime | None, typer.Option(formats=_DAY, help="Keep those of mails since then.")
     ] = None,
     mails_to: Annotated[dt.datetime | None, typer.Option(formats=_DAY, help="And up to this day.")] = None,
+    octets: Octets = False,
     officer_key: OfficerKey = None,
     as_json: Json = False,
 ) -> None:
@@ -45,7 +47,7 @@ def add(
     async def work(law: Law, signer: Signer) -> tuple[str, Hold]:
         person = await person_of(law, typed)
         mails = ids + await _between(law, person, mails_from, mails_to)
-        wanted = holds.Wanted(words("case", case), chosen, end_of(until), words("reason", reason), mails)
+        wanted = holds.Wanted(words("case", case), chosen, end_of(until), words("reason", reason), mails, octets)
         return person, await holds.add(law, signer, person, wanted)
 
     person, made = sits(work, officer_key, "hold", opens=True)
@@ -102,4 +104,4 @@ async def _between(law: Law, person: str, since: dt.datetime | None, until: dt.d
 
 def _row(person: str, one: Hold) -> dict[str, Any]:
     row = {"hold": one.id, "person": person, "case": one.case, "groups": ",".join(one.groups), "mails": one.mails}
-    return row | {"from": one.since, "until": one.until, "by": one.signed.officer}
+    return row | {"octets": one.octets, "from": one.since, "until": one.until, "by": one.signed.officer}

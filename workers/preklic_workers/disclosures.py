@@ -14,7 +14,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from preklic_shared.ids import job_id_for, new_id
-from preklic_shared.sealing import Tampered, open_once, seal_once
+from preklic_workers import sealed_file
 from preklic_workers.approving import APPROVE, Asked, Request, asking, check_approvals, check_next
 from preklic_workers.envelope import NoKey
 from preklic_workers.law import Attempt, Law, attempting, check_allowed, known
@@ -24,7 +24,6 @@ from preklic_workers.opening import DISCLOSURE, open_fields
 from preklic_workers.store import Act, Duplicate
 
 DISCLOSED: Final = "disclosed"
-_HEAD: Final = b"preklic-disclosure-1 "
 _WHAT: Final = "disclosure"
 
 
@@ -148,19 +147,15 @@ def check_once(number: int, again: str) -> None:
 
 def sealed(request_id: str, receiver: str, plain: bytes) -> bytes:
     """The file for the receiver. Denied for what is no X25519 key."""
-    line = _HEAD + request_id.encode() + b"\n"
     try:
-        return line + seal_once(bytes.fromhex(receiver), plain, line)
+        return sealed_file.sealed("disclosure", request_id, receiver, plain)
     except ValueError:
         raise Denied("receiver", "the receiver's key is no public X25519 key") from None
 
 
 def opened(file: bytes, key: X25519PrivateKey) -> bytes:
     """What the receiver reads: JSON. Raises Tampered for another's file, and for one that was changed."""
-    line, found, rest = file.partition(b"\n")
-    if not found or not line.startswith(_HEAD):
-        raise Tampered
-    return open_once(key, rest, line + b"\n")
+    return sealed_file.opened("disclosure", file, key)
 
 
 async def _gather(law: Law, body: Disclosure, groups: Sequence[str]) -> dict[str, Any]:

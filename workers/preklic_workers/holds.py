@@ -21,13 +21,17 @@ MOST_MAILS: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A hold as an officer asks for it. `mails` are job ids; `until` a moment (UTC) when it ends by itself."""
+    """A hold as an officer asks for it. `mails` are job ids; `until` a moment (UTC) when it ends by itself.
+
+    `octets`: the exact octets of what leaves while it stands are kept; their key is the one of `contact`.
+    """
 
     case: str
     groups: tuple[str, ...]
     until: dt.datetime
     reason: str
     mails: tuple[str, ...] = ()
+    octets: bool = False
 
 
 async def add(law: Law, signer: Signer, person: str, wanted: Wanted) -> Hold:
@@ -38,7 +42,7 @@ async def add(law: Law, signer: Signer, person: str, wanted: Wanted) -> Hold:
         await _check_there(law.store, person, wanted)
         hold = _signed(hold_id, signer, person, wanted, now)
         facts: dict[str, Fact] = {"hold": hold_id, "case": wanted.case, "groups": " ".join(wanted.groups)}
-        facts |= {"until": wanted.until, "mails": len(wanted.mails)}
+        facts |= {"until": wanted.until, "mails": len(wanted.mails), "octets": int(wanted.octets)}
         await law.store.acts.record(Act("hold_added", signer.name, wanted.reason, person, facts, id=hold_id))
         try:
             await law.store.holds.add(person, hold)
@@ -83,6 +87,7 @@ async def round_of(store: Store, now: dt.datetime) -> int:
         await release(store, person, hold.id, by="upkeep", reason=f"its time was over at {hold.until:%Y-%m-%d %H:%M}")
     for person in await store.holds.waiting():
         await complete(store, person, by="upkeep", reason="no hold covers it")
+    await store.holds.copies.drop()  # what was on its way when a hold ended, or not in the ledger yet
     return len(ended)
 
 
@@ -91,6 +96,8 @@ def check_wanted(wanted: Wanted, now: dt.datetime) -> None:
     missing = [name for name in ("case", "reason", "groups") if not getattr(wanted, name)]
     if missing:
         raise Denied("missing", f"a hold needs: {', '.join(missing)}")
+    if wanted.octets and "contact" not in wanted.groups:
+        raise Denied("missing", "octets are kept under the key of contact: hold that group too")
     if wanted.until <= now:
         raise Denied("expired", "a hold ends in the future")
     if len(wanted.mails) > MOST_MAILS:
@@ -113,7 +120,8 @@ def _nothing(groups: Sequence[str]) -> Denied:
 async def state_of(law: Law, person: str, hold: Hold) -> str:
     """`good`, or why the hold, with its copies of mails, is not (any more) what an officer of today signed."""
     kept = await law.store.holds.mails(person, hold.id)
-    shown = _said(hold.id, person, hold.case, hold.groups, hold.until, [mail["_id"] for mail in kept])
+    wanted = Wanted(hold.case, hold.groups, hold.until, "", tuple(mail["_id"] for mail in kept), hold.octets)
+    shown = _said(hold.id, person, wanted)
     try:
         said = msgspec.json.decode(hold.body)
         if said != said | shown or hold.mails != shown["mails"]:
@@ -124,17 +132,16 @@ async def state_of(law: Law, person: str, hold: Hold) -> str:
     return "good"
 
 
-def _said(
-    hold: str, person: str, case: str, groups: Sequence[str], until: dt.datetime, mails: Sequence[str]
-) -> dict[str, Any]:
-    named = sorted(set(mails))
+def _said(hold: str, person: str, wanted: Wanted) -> dict[str, Any]:
+    named = sorted(set(wanted.mails))
     digest = hashlib.sha256("\n".join(named).encode()).hexdigest()
-    said = {"id": hold, "person": person, "case": case, "groups": list(groups), "until": millis(until)}
+    said: dict[str, Any] = {"id": hold, "person": person, "case": wanted.case, "groups": list(wanted.groups)}
+    said |= {"until": millis(wanted.until), "octets": wanted.octets}
     return said | {"mails": len(named), "mails_sha256": digest}
 
 
 def _signed(hold: str, signer: Signer, person: str, wanted: Wanted, now: dt.datetime) -> Hold:
-    said = _said(hold, person, wanted.case, wanted.groups, wanted.until, wanted.mails)
+    said = _said(hold, person, wanted)
     body = canonical(said | {"reason": wanted.reason})
     signed = signer.sign(HOLD, body, now)
-    return Hold(hold, wanted.case, wanted.groups, now, wanted.until, said["mails"], body, signed)
+    return Hold(hold, wanted.case, wanted.groups, now, wanted.until, said["mails"], body, signed, wanted.octets)

@@ -49,6 +49,7 @@ class Person:
     """The facts of a person's document. `id` is the suppression hash, `contact` the ciphertext of the address.
 
     `permissions` is by purpose key, with the tracking switches (`engagement.opens`) among them; `suppressed` by kind.
+    `keeps`: a hold asks for the octets of every mail to them (U13); it never lets a mail go out.
     `alive` is the day of the latest mail or of the latest event of the person's own (U7: the silent are reviewed).
     """
 
@@ -63,6 +64,7 @@ class Person:
     open: Sequence[HandOver] = ()
     stale: Sequence[HandOver] = ()
     alive: dt.datetime | None = None
+    keeps: bool = False
 
 
 @dataclass(frozen=True, slots=True)

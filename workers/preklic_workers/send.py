@@ -16,6 +16,7 @@ from preklic_workers.compose.composer import Composer, NotComposed
 from preklic_workers.envelope import Altered, NoKey
 from preklic_workers.handover import LOST_CLAIM, Watch, hand_over, withheld
 from preklic_workers.individual import handed, individual
+from preklic_workers.keeping import keep
 from preklic_workers.outcomes import Done, Outcome, Refused, RetryLater
 from preklic_workers.permission import Person, may, rests_on_choice
 from preklic_workers.runtime import Opened
@@ -114,6 +115,8 @@ async def _deliver(attempt: Attempt, plan: Plan, route: Route, watch: Watch, com
     mail = composer.compose(attempt.job, plan.payload, plan.purpose, person, plan.address, profile, route.labels)
     if isinstance(mail, NotComposed):
         return await attempt.dead(mail.reason, mail.field)
+    if (ended := await keep(attempt, person, mail.raw)) is not None:
+        return ended
     return await hand_over(replace(attempt, individual=True) if profile else attempt, mail, route, watch)
 
 

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Final
 
+from preklic_workers.ledger.key_history import SignedHead
 from preklic_workers.ledger.stamped import read_stamp
 from preklic_workers.store.stamps import StampStore
 
@@ -20,27 +21,23 @@ Ko bo potrdilo poteklo / when a certificate has expired since: add -attime SECON
 
 
 async def under_stamp(
-    store: StampStore, places: Sequence[int], newest: tuple[int, str]
-) -> tuple[int, str, dict[str, bytes]]:
+    store: StampStore, places: Sequence[int], newest: SignedHead
+) -> tuple[SignedHead, dict[str, bytes]]:
     """The head to prove these leaves by, and the files of its stamp.
 
-    It is the first stamped head that all of them are under; without one it is `newest` (size and note), and no files.
+    It is the first stamped head that all of them are under; without one it is `newest`, and no files.
     """
     stamp = await store.first_over(max(places))
     head = await store.head(stamp.size) if stamp else None
     if stamp is None or head is None:
-        return (*newest, {})
+        return newest, {}
     name = f"stamps/{stamp.size}"
     _, text = read_stamp(stamp.response, name)
     at = dt.datetime.strptime(text[:14] + "Z", "%Y%m%d%H%M%S%z")
     said = _EXPLANATION.replace("SIZE", str(stamp.size)).replace("SECONDS", str(int(at.timestamp())))
-    return (
-        head.size,
-        head.note,
-        {
-            f"{name}.tsr": stamp.response,
-            f"{name}.note": head.note.encode(),
-            "stamps/chain.pem": stamp.chain.encode(),
-            "stamps/README.txt": said.encode(),
-        },
-    )
+    return head, {
+        f"{name}.tsr": stamp.response,
+        f"{name}.note": head.note.encode(),
+        "stamps/chain.pem": stamp.chain.encode(),
+        "stamps/README.txt": said.encode(),
+    }

@@ -13,6 +13,7 @@ import aiohttp
 from preklic_shared import metrics, telemetry
 from preklic_shared.settings import SettingsError
 from preklic_shared.stamp_settings import Stamps
+from preklic_workers.ledger.key_history import SignedHead
 from preklic_workers.ledger.stamps import (
     MOST_CHAIN,
     MOST_OCTETS,
@@ -23,7 +24,7 @@ from preklic_workers.ledger.stamps import (
     question,
     trust_in,
 )
-from preklic_workers.store.stamps import SignedHead, Stamp, StampStore
+from preklic_workers.store.stamps import Stamp, StampStore
 
 EVERY: Final = 10.0
 """Seconds between looks whether a stamp is due."""

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from preklic_shared import metrics, telemetry
+from preklic_workers.ledger.key_history import SignedHead
 from preklic_workers.ledger.verify import Altered
-from preklic_workers.store.stamps import SignedHead, StampStore
+from preklic_workers.store.stamps import StampStore
 
 EVERY: Final = 10.0
 MOST_LINE: Final = 20_000

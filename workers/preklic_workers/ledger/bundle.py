@@ -1,26 +1,20 @@
-"""A bundle of evidence: an archive whose octets have one form, and what it must hold to be believed. Standard library.
-
-The archive is a ZIP of stored files in the order of their names, each with the same fixed date and attributes
-(APPNOTE 6.3.3): whoever changes one octet, of a file or of what describes it, makes another archive.
-"""
+"""A bundle of evidence: what its archive must hold to be believed. Standard library alone."""
 
 import argparse
 import base64
 import hashlib
-import io
-import struct
 import sys
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from preklic_workers.ledger.archive import read_archive
 from preklic_workers.ledger.stamped import Stamped, check_stamps, stamp_lines
 from preklic_workers.ledger.verify import (
     Altered,
     canonical,
     check_opening,
+    check_signed,
     leaf_hash,
     read_canonical,
     read_checkpoint,
@@ -29,12 +23,8 @@ from preklic_workers.ledger.verify import (
 )
 
 MANIFEST: Final = "manifest.json"
-MOST_OCTETS: Final = 200_000_000
+SIGNATURE: Final = "manifest.note"
 TRUE, ALTERED, INCOMPLETE, NO_ANCHOR = 0, 1, 2, 3
-_DATE: Final = (1 << 5) | 1  # the first of January 1980, midnight
-_LOCAL: Final = "<IHHHHHIIIHH"
-_CENTRAL: Final = "<IHHHHHHIIIHHHHHII"
-_END: Final = "<IHHHHIIH"
 
 
 class Shown(NamedTuple):
@@ -46,10 +36,14 @@ class Shown(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What a bundle shows. `gaps` in words; `anchored`: a key from outside the bundle signed its heads."""
+    """What a bundle shows. `mails` says what became of each that is here whole; `gaps` in words.
+
+    `anchored`: a key from outside the bundle signed its manifest and heads.
+    """
 
     manifest: Mapping[str, Any]
     shown: Sequence[Shown]
+    mails: Mapping[str, str]
     gaps: Sequence[str]
     anchored: bool
     stamps: Sequence[Stamped] = ()
@@ -60,103 +54,73 @@ class Verdict(NamedTuple):
         return NO_ANCHOR if not self.anchored else INCOMPLETE if self.gaps else TRUE
 
 
-def archive(files: Mapping[str, bytes]) -> bytes:
-    """The one archive of these files. Names are plain ASCII."""
-    body, directory = io.BytesIO(), io.BytesIO()
-    for name in sorted(files):
-        octets, named, start = files[name], name.encode("ascii"), body.tell()
-        said = (20, 0, 0, 0, _DATE, zlib.crc32(octets), len(octets), len(octets), len(named), 0)
-        body.write(struct.pack(_LOCAL, 0x04034B50, *said) + named + octets)
-        directory.write(struct.pack(_CENTRAL, 0x02014B50, 20, *said, 0, 0, 0, 0, start) + named)
-    listed = directory.getvalue()
-    end = struct.pack(_END, 0x06054B50, 0, 0, len(files), len(files), len(listed), body.tell(), 0)
-    return body.getvalue() + listed + end
-
-
-def read_archive(octets: bytes) -> dict[str, bytes]:
-    """The files of an archive in its one form."""
-    if len(octets) > MOST_OCTETS:
-        raise Altered("the archive: too large")
-    try:
-        with zipfile.ZipFile(io.BytesIO(octets)) as opened:
-            files = _stored(opened, len(octets))
-        if archive(files) == octets:
-            return files
-    except (
-        zipfile.BadZipFile,
-        ValueError,
-        OSError,
-        NotImplementedError,
-        RuntimeError,
-        struct.error,
-        EOFError,
-    ) as error:
-        raise Altered(f"the archive: {_named(octets)} cannot be read ({type(error).__name__})") from None
-    raise Altered(f"the archive: not in its one form, at {_named(octets)}")
-
-
-def _stored(opened: zipfile.ZipFile, most: int) -> dict[str, bytes]:
-    """The files as they lie there: nothing is unpacked, and all together are no larger than the archive."""
-    listed = opened.infolist()
-    if any(one.compress_type != zipfile.ZIP_STORED for one in listed) or sum(one.file_size for one in listed) > most:
-        raise zipfile.BadZipFile
-    return {one.filename: opened.read(one) for one in listed}
-
-
-def _named(octets: bytes) -> str:
-    """The file whose octets or description is damaged: each is described twice, and one damage spares the other."""
-    try:
-        *_, count, _, place, _ = struct.unpack_from(_END, octets, len(octets) - struct.calcsize(_END))
-        start = 0
-        for _ in range(count):
-            said = struct.unpack_from(_CENTRAL, octets, place)
-            named = octets[place + 46 : place + 46 + said[10]]
-            place += 46 + len(named)
-            if said[-1] != start:
-                break
-            if (found := _damaged(octets, start, said[2:12], named)) is not None:
-                return found
-            start += 30 + len(named) + said[8]
-    except struct.error:
-        pass
-    return "its directory"
-
-
-def _damaged(octets: bytes, start: int, said: Sequence[int], named: bytes) -> str | None:
-    """Which description of the file at `start` is wrong: its own, or what the directory says; None: neither."""
-    _, *own = struct.unpack_from(_LOCAL, octets, start)
-    name, first = octets[start + 30 : start + 30 + own[8]], start + 30 + own[8]
-    held = octets[first : first + own[7]]
-    fits = (20, 0, 0, 0, _DATE, zlib.crc32(held), len(held), len(held), len(name), 0)
-    if octets[start:first] != struct.pack(_LOCAL, 0x04034B50, *fits) + name:
-        return named.decode("ascii", "replace")
-    if tuple(own) != tuple(said):
-        return "its directory"
-    return None if name == named else f"{named.decode('ascii', 'replace')}, or its directory"
-
-
 def check(octets: bytes, anchors: Sequence[bytes] = ()) -> Verdict:
     """What this bundle shows. `anchors` are public keys of the ledger (32 octets) that you have from elsewhere."""
     files = read_archive(octets)
     manifest = read_canonical(_file(files, MANIFEST), MANIFEST)
+    keys = _keys(files, manifest, anchors)
     _whole(files, manifest)
-    inside = [bytes.fromhex(key) for key in manifest["keys"]]
-    keys = {manifest["ledger"]: list(anchors) or inside}
-    shown, gaps = [], []
-    for listed in manifest["leaves"]:
-        shown.append(_leaf(files, listed, keys))
-        if shown[-1].content is None:
-            gaps.append(f"leaf {listed['place']}: its content is not here")
-    return Verdict(manifest, shown, gaps, bool(anchors), check_stamps(files, keys))
+    _heads(files, keys)
+    shown = [_leaf(files, listed, keys) for listed in manifest["leaves"]]
+    mails = _mails(files, shown)
+    gaps = [f"leaf {one.place}: its content is not here" for one in shown if one.content is None]
+    gaps += [f"{name}: its octets are not here" for name in mails if name not in files]
+    there = {name: mails[name] for name in mails if name in files}
+    return Verdict(manifest, shown, there, gaps, bool(anchors), check_stamps(files, keys))
+
+
+def manifest_text(ledger: str, manifest: bytes) -> str:
+    """What the ledger's key signs of a bundle. No head of a ledger begins like this: its name has no space."""
+    return f"preklic evidence manifest v1\n{ledger}\n{hashlib.sha256(manifest).hexdigest()}\n"
+
+
+def _keys(
+    files: Mapping[str, bytes], manifest: Mapping[str, Any], anchors: Sequence[bytes]
+) -> Mapping[str, Sequence[bytes]]:
+    """The ledger's keys: those from elsewhere, and with them those of a manifest that one of them signed."""
+    ledger, listed = manifest["ledger"], [bytes.fromhex(key["public"]) for key in manifest["keys"]]
+    signed = check_signed(_file(files, SIGNATURE).decode(), {ledger: list(anchors) or listed}, SIGNATURE)
+    if signed != manifest_text(ledger, files[MANIFEST]):
+        raise Altered(f"{MANIFEST}: not the one that was signed")
+    return {ledger: [*anchors, *listed]}
 
 
 def _whole(files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> None:
     listed = manifest["files"]
-    if strange := sorted(set(files) - set(listed) - {MANIFEST}):
+    if strange := sorted(set(files) - set(listed) - {MANIFEST, SIGNATURE}):
         raise Altered(f"{strange[0]}: not listed")
     for name, digest in listed.items():
         if hashlib.sha256(_file(files, name)).hexdigest() != digest:
             raise Altered(f"{name}: not the listed file")
+
+
+def _heads(files: Mapping[str, bytes], keys: Mapping[str, Sequence[bytes]]) -> None:
+    """The heads that show from when to when each key signed."""
+    for name in sorted(files):
+        if name.startswith("checkpoints/"):
+            head = read_checkpoint(files[name].decode(), keys, name)
+            if name != f"checkpoints/{head.size}.note":
+                raise Altered(f"{name}: a head of {head.size} leaves")
+
+
+def _mails(files: Mapping[str, bytes], shown: Sequence[Shown]) -> dict[str, str]:
+    """What became of the octets of mails, by their files; those here are the ones recorded before they could leave."""
+    contents = [one.content for one in shown if one.content is not None]
+    kept = [content["record"] for content in contents if content["in"] == "copies"]
+    told = {f"mails/{one['mail']}.{one['epoch']}.eml": one for one in kept}
+    for name in sorted(files):
+        if name.startswith("mails/") and hashlib.sha256(files[name]).hexdigest() != told.get(name, {}).get("sha256"):
+            raise Altered(f"{name}: no record says that these octets were sent")
+    ends = [(content["of"], content["entry"]) for content in contents if content["in"] == "messages"]
+    sent = {(of, entry.get("epoch")): entry.get("reply") or {} for of, entry in ends if entry["what"] == "sent"}
+    return {name: _fate(sent.get((one["mail"], one["epoch"]))) for name, one in sorted(told.items())}
+
+
+def _fate(reply: Mapping[str, Any] | None) -> str:
+    if reply is None:
+        return "no record says that these octets were handed over"
+    codes = " ".join(str(reply[name]) for name in ("code", "enhanced") if name in reply)
+    return f"handed over as it is here, the relay's reply {codes or 'was proven otherwise'}"
 
 
 def _leaf(files: Mapping[str, bytes], listed: Mapping[str, Any], keys: Mapping[str, Sequence[bytes]]) -> Shown:
@@ -187,9 +151,12 @@ def report(octets: bytes, anchors: Sequence[bytes]) -> tuple[int, list[str]]:
         verdict = check(octets, anchors)
     except Altered as altered:
         return ALTERED, [f"ALTERED: {altered}"]
-    except (KeyError, TypeError, ValueError, AttributeError) as odd:
+    except (LookupError, TypeError, ValueError, AttributeError) as odd:
         return ALTERED, [f"ALTERED: the manifest or a record is not in its form ({type(odd).__name__})"]
-    lines = [f"leaf {one.place}: {one.kind} {_text(one.content)}" for one in verdict.shown]
+    said = {name: verdict.manifest[name] for name in ("about", "by", "ledger", "made", "why")}
+    lines = [f"bundle: {_text(said)}"]
+    lines += [f"leaf {one.place}: {one.kind} {_text(one.content)}" for one in verdict.shown]
+    lines += [f"{name}: {fate}" for name, fate in verdict.mails.items()]
     lines += stamp_lines(verdict.stamps)
     lines += [f"INCOMPLETE: {gap}" for gap in verdict.gaps]
     if not verdict.anchored:

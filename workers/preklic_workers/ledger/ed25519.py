@@ -3,6 +3,7 @@
 Without the library slow (some milliseconds) and not in constant time: it checks public things.
 """
 
+import functools
 import hashlib
 from typing import Final
 
@@ -21,6 +22,7 @@ _ROOT: Final = pow(2, (_P - 1) // 4, _P)
 _Point = tuple[int, int, int, int]
 
 
+@functools.lru_cache(1024)  # many proofs of a bundle end in one checkpoint
 def ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
     """Whether the key (32 octets) signed the message."""
     if len(public) != 32 or len(signature) != 64:

@@ -32,6 +32,7 @@ SOURCES: Final = (
     Source("permissions", "permission", ("purpose", "at", "wording", "version", "language", "method", "confirmed")),
     Source("withdrawals", "withdrawal", ("purposes", "reason", "seq", "accepted", "closed", "waited", "listed")),
     Source("acts", "act", ("by", "why", "facts")),
+    Source("copies", "copy", ("mail", "epoch", "sha256", "size")),
 )
 """Only fields that never change once they are there."""
 

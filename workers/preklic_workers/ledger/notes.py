@@ -21,9 +21,13 @@ def note_text(head: Head) -> str:
 
 def sign(head: Head, key: Ed25519PrivateKey) -> str:
     """The checkpoint of this head, under the ledger's own name."""
-    text = note_text(head)
-    named = key_id(head.origin, key.public_key().public_bytes_raw())
-    return f"{text}\n— {head.origin} {_text(named + key.sign(text.encode()))}\n"
+    return signed_note(note_text(head), head.origin, key)
+
+
+def signed_note(text: str, name: str, key: Ed25519PrivateKey) -> str:
+    """A text with the key's signature below it. It ends with a line end, and says what it is in its first lines."""
+    named = key_id(name, key.public_key().public_bytes_raw())
+    return f"{text}\n— {name} {_text(named + key.sign(text.encode()))}\n"
 
 
 def proof_text(place: int, hashes: Sequence[bytes], checkpoint: str) -> str:

@@ -160,13 +160,19 @@ def key_id(name: str, public: bytes) -> bytes:
 
 def read_checkpoint(note: str, keys: Mapping[str, Sequence[bytes]], what: str) -> Head:
     """The head that this note signs by one of the keys (32 octets each) known for its name; the others are ignored."""
-    text, signatures = _parts(note, what)
-    lines = text.split("\n")
+    lines = _parts(note, what)[0].split("\n")
     if len(lines) != 4 or not lines[1].isascii() or not lines[1].isdigit() or lines[1] != str(int(lines[1])):
         raise Altered(f"{what}: this is not a checkpoint")
     root = _octets(lines[2], what)
     if len(root) != 32:
         raise Altered(f"{what}: this is not a checkpoint")
+    check_signed(note, keys, what)
+    return Head(lines[0], int(lines[1]), root)
+
+
+def check_signed(note: str, keys: Mapping[str, Sequence[bytes]], what: str) -> str:
+    """The text of a note, whatever it says, that one of the known keys signed."""
+    text, signatures = _parts(note, what)
     known = {(name, key_id(name, public)): public for name, those in keys.items() for public in those}
     good = 0
     for name, named, signature in signatures:
@@ -177,7 +183,7 @@ def read_checkpoint(note: str, keys: Mapping[str, Sequence[bytes]], what: str) -
             good += 1
     if not good:
         raise Altered(f"{what}: no known key signed it")
-    return Head(lines[0], int(lines[1]), root)
+    return text
 
 
 def _parts(note: str, what: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:

@@ -13,6 +13,9 @@ from preklic_workers.store.mongo import Doc, Mongo
 
 Fact = str | int | dt.datetime
 PAGE: Final = 1000
+EVIDENCE: Final = "evidence"
+_OLDEST: Final = [("at", 1), ("_id", 1)]
+_OF_CASES: Final = [EVIDENCE, *(f"breakglass_{done}" for done in ("asked", "approved", "read", "closed"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,23 @@ class Acts:
     async def about(self, job: str, limit: int = PAGE) -> list[Act]:
         """What was done about one job, the oldest first."""
         return [_act(doc) for doc in await self._acts.find({"facts.job": job}, sort=[("at", 1)], limit=limit)]
+
+    async def about_person(self, person: str) -> list[Act]:
+        """All that was done about one person, the oldest first."""
+        return [_act(doc) for doc in await self._acts.find({"person": person}, sort=_OLDEST)]
+
+    async def on_record(self, record: str) -> list[Act]:
+        """What was done about one record, and every bundle of evidence about it, the oldest first."""
+        where = {"$or": [{"facts.job": record}, {"kind": EVIDENCE, "facts.record": record}]}
+        return [_act(doc) for doc in await self._acts.find(where, sort=_OLDEST)]
+
+    async def near_case(self, case: str) -> list[Act]:
+        """All acts about the persons held for a case, and others that name it, the oldest first."""
+        begun = await self._acts.find({"kind": "hold_added", "facts.case": case}, {"person": 1})
+        persons = sorted({doc["person"] for doc in begun})
+        named = {"kind": {"$in": _OF_CASES}, "facts.case": case}
+        found = await self._acts.find({"$or": [{"person": {"$in": persons}}, named]}, sort=_OLDEST)
+        return [_act(doc) for doc in found]
 
 
 def _act(doc: Doc) -> Act:

@@ -23,7 +23,7 @@ MOST_KEPT: Final = 100
 class Hold:
     """One hold: for a `case`, over these field groups and so many mails, until a moment (UTC). `body` is what `signed`.
 
-    `mails` is how many records of mails were copied for it.
+    `mails` is how many records of mails were copied for it; `octets`: those that leave while it stands are kept whole.
     """
 
     id: str
@@ -34,13 +34,14 @@ class Hold:
     mails: int
     body: bytes
     signed: Signed
+    octets: bool = False
 
 
 def hold_doc(hold: Hold) -> Doc:
     """A hold as it stands in the array `holds`."""
     fields: Doc = {"id": hold.id, "case": hold.case, "groups": list(hold.groups), "from": hold.since}
     fields |= {"until": hold.until, "mails": hold.mails, "body": hold.body}
-    return fields | {"signed": signed_doc(hold.signed)}
+    return fields | {"signed": signed_doc(hold.signed), "octets": hold.octets}
 
 
 def hold_of(doc: Doc) -> Hold:
@@ -54,6 +55,7 @@ def hold_of(doc: Doc) -> Hold:
         mails=doc["mails"],
         body=bytes(doc["body"]),
         signed=signed_of(doc["signed"]),
+        octets=doc["octets"],
     )
 
 

@@ -15,6 +15,7 @@ from pymongo import DeleteMany, UpdateOne
 from preklic_shared.ids import job_id_for
 from preklic_workers.envelope import GROUPS
 from preklic_workers.store.acts import Act, Acts, Fact
+from preklic_workers.store.copies import Copies
 from preklic_workers.store.holding import (
     MOST_HOLDS,
     Hold,
@@ -44,13 +45,14 @@ class NothingToHold(Exception):
 
 
 class Holds:
-    """The holds in `persons`, and `held_mails`. All methods raise `Unavailable`."""
+    """The holds in `persons`, `held_mails`, and the `copies` that holds ask for. All methods raise `Unavailable`."""
 
     def __init__(self, mongo: Mongo, vault: Vault) -> None:
         self._mongo = mongo
         self._persons = mongo["persons"]
         self._mails = mongo["held_mails"]
         self._vault = vault
+        self.copies = Copies(mongo, vault)
 
     async def lacking(self, person: str, groups: Sequence[str]) -> list[str] | None:
         """Those of `groups` of which nothing is there; None when nobody is recorded."""
@@ -92,6 +94,7 @@ class Holds:
             raise Unavailable("held_mails")
         update = {"$pull": {"holds": {"id": hold}}, "$inc": {"seq": 1}}
         await self._persons.change({"_id": person, "holds.id": hold}, update, {"_id": 1})
+        await self.copies.drop()
 
     async def waiting(self) -> dict[str, frozenset[str]]:
         """Persons of whom an erasure is owed that no hold forbids any more, with the groups."""
@@ -165,6 +168,10 @@ class Holds:
         """The records of mails that holds, or this one, keep of a person."""
         where: Doc = {"person": person} | ({"hold": hold} if hold is not None else {})
         return [doc["mail"] for doc in await self._mails.find(where, sort=[("_id", 1)])]
+
+    async def mail_ids(self, holds: Sequence[str]) -> list[str]:
+        """The mails whose records these holds keep."""
+        return [doc["mail"]["_id"] for doc in await self._mails.find({"hold": {"$in": list(holds)}}, {"mail._id": 1})]
 
 
 async def tell_held(acts: Acts, doc: Doc, groups: Collection[str], at: dt.datetime) -> None:

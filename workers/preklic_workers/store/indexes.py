@@ -84,6 +84,7 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     "plans": (Index("age", (("made", 1),), {"expireAfterSeconds": KEEP_SECONDS}),),
     "requests": (Index("kind", (("kind", 1), ("at", 1))),),
     "held_mails": (Index("hold", (("hold", 1),)), Index("person", (("person", 1),))),
+    "copies": (Index("person", (("person", 1),)), _RIDING),
     # A webhook that is neither taken nor dead after its 14 days was thrown away with its queue.
     "webhook_failures": (
         Index("endpoint", (("endpoint", 1),)),

@@ -3,7 +3,7 @@
 from typing import Final
 
 from preklic_workers.store.mongo import Doc
-from preklic_workers.store.schema_types import BYTES, DATE, HASH, TEXT, WHOLE, WORD, list_of, object_of
+from preklic_workers.store.schema_types import BYTES, DATE, HASH, JOB, TEXT, WHOLE, WORD, list_of, object_of
 
 REPLY: Final = object_of([], code=WHOLE, enhanced=WORD)
 LEAVES: Final = list_of(
@@ -24,10 +24,15 @@ RUN: Final = object_of(
 CHECKPOINT: Final = object_of(
     ["_id", "note", "at", "seal"], _id=WHOLE, note={"bsonType": "string", "maxLength": 10_000}, at=DATE, seal=BYTES
 )
+COPY: Final = object_of(
+    ["_id", "mail", "epoch", "person", "at", "sha256", "size", "octets"],
+    _id={"bsonType": "string", "pattern": "^[0-9a-f-]{36}:[0-9]{1,9}$"}, mail=JOB, epoch=WHOLE, person=HASH, at=DATE,
+    sha256={"bsonType": "string", "pattern": "^[0-9a-f]{64}$"}, size=WHOLE, octets=BYTES, leaves=LEAVES,
+)  # fmt: skip
 
 STAMP: Final = object_of(
     ["_id", "response", "chain", "at"],
     _id=WHOLE, response=BYTES, chain={"bsonType": "string", "maxLength": 100_000}, at=DATE,
 )  # fmt: skip
 
-LEDGER: Final[dict[str, Doc]] = {"ledger": RUN, "checkpoints": CHECKPOINT, "stamps": STAMP}
+LEDGER: Final[dict[str, Doc]] = {"ledger": RUN, "checkpoints": CHECKPOINT, "stamps": STAMP, "copies": COPY}

@@ -12,7 +12,7 @@ from preklic_workers.store.mongo import Doc
 
 # Proof of how a conversation ended may take this long after its gate (RFC 5321 asks for 10 minutes after the dot).
 UNTIL: Final = dt.timedelta(minutes=11)
-FACTS: Final = {"pid": 1, "seq": 1, "provider": 1, "permissions": 1, "suppressed": 1, "erased": 1}
+FACTS: Final = {"pid": 1, "seq": 1, "provider": 1, "permissions": 1, "suppressed": 1, "erased": 1, "holds.octets": 1}
 NEXT_SEQ: Final[Doc] = {"$add": [{"$ifNull": ["$seq", 0]}, 1]}
 
 
@@ -39,6 +39,7 @@ def person_of(doc: Doc) -> Person:
         open=hand_overs(doc.get("open", ())),
         stale=hand_overs(doc.get("stale", ())),
         alive=doc.get("alive"),
+        keeps=any(hold.get("octets") for hold in doc.get("holds", ())),
     )
 
 

@@ -31,7 +31,7 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     | _WITHDRAWS
     | _STOPS
     | _HOLDS_KEYS
-    | {"askings": "riu", "leases": "riu", "marks": "r", "schedule": "riud", KEYS: "ri"},
+    | {"askings": "riu", "copies": "i", "leases": "riu", "marks": "r", "schedule": "riud", KEYS: "ri"},
     "track": _WORKS | _WITHDRAWS | _STOPS | {"events": "rid"},
     "revoke": _WORKS
     | _WITHDRAWS
@@ -58,23 +58,24 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     # It takes entries off their documents, and changes nothing else there; an act of its own asks for a stamp. A key
     # that it made for somebody who was erased in that moment it takes away again.
     "ledger": _HOLDS_KEYS
-    | dict.fromkeys(("messages", "permissions", "withdrawals"), "ru")
-    | {
-        "acts": "riu",
-        "ledger": "ri",
-        "checkpoints": "ri",
-        "stamps": "ri",
-        "persons": "r",
-        "versions": "r",
-        KEYS: "rid",
-    },
+    | dict.fromkeys(("messages", "permissions", "withdrawals", "copies"), "ru")
+    | dict.fromkeys(("ledger", "checkpoints", "stamps"), "ri")
+    | {"acts": "riu", "persons": "r", "versions": "r", KEYS: "rid"},
     "upkeep": _ALL_BUT_KEYS
     | _WITHDRAWS
     | _STOPS
     | _HOLDS_KEYS
     | dict.fromkeys(("accounts", "campaigns", "dead", "feeds", "permissions", "plans", "requests", "wordings"), "riu")
     | dict.fromkeys(("ages", "leases", "statistics", "webhooks"), "riu")
-    | {"acts": "ri", "marks": "riud", "events": "rid", "held_mails": "riud", "schedule": "riud", KEYS: "riud"},
+    | {
+        "acts": "ri",
+        "marks": "riud",
+        "events": "rid",
+        "held_mails": "riud",
+        "copies": "rd",
+        "schedule": "riud",
+        KEYS: "riud",
+    },
     # People: `look` changes nothing; `respond` stops, replays and settles doubt. Neither can open or find a key.
     "look": _ALL_BUT_KEYS,
     "respond": _ALL_BUT_KEYS

@@ -5,19 +5,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from preklic_workers.ledger.key_history import SignedHead
 from preklic_workers.store.mongo import Doc, Duplicate, Mongo
 
 _PAGE: Final = 1000
 _TIMES: Final[Doc] = {"at": 1}
-
-
-@dataclass(frozen=True, slots=True)
-class SignedHead:
-    """A signed head as it is kept: so many leaves, its note, and when it was signed."""
-
-    size: int
-    note: str
-    at: dt.datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,9 +56,9 @@ _SIGNED: Final = object_of(
     ["officer", "public", "signature", "at"], officer=WORD, public=BYTES, signature=BYTES, at=DATE
 )
 _HOLD: Final = object_of(
-    ["id", "case", "groups", "from", "until", "mails", "body", "signed"],
+    ["id", "case", "groups", "from", "until", "mails", "body", "signed", "octets"],
     id=JOB, case=TEXT, groups=list_of(_GROUP, len(GROUPS)), until=DATE, mails=WHOLE, body=BYTES, signed=_SIGNED,
-    **{"from": DATE},
+    octets=YES, **{"from": DATE},
 )  # fmt: skip
 PERSON: Final = object_of(
     ["_id", "pid", "seq", "permissions", "suppressed", "erased", "open", "stale", "withdrawals"],

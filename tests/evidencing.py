@@ -1,0 +1,20 @@
+"""Bundles of evidence as somebody packs them anew who wants to be believed."""
+
+import hashlib
+
+from ledgering import NAME
+from preklic_workers.ledger.archive import archive
+from preklic_workers.ledger.bundle import MANIFEST, SIGNATURE, manifest_text
+from preklic_workers.ledger.notes import signed_note
+from preklic_workers.ledger.verify import canonical, read_canonical
+
+
+def listed(files, key=None):
+    """The archive again, its manifest mended for these files, and signed with `key`; else the signature stays."""
+    manifest = read_canonical(files[MANIFEST], "it")
+    theirs = {name: octets for name, octets in files.items() if name not in {MANIFEST, SIGNATURE}}
+    manifest["files"] = {name: hashlib.sha256(octets).hexdigest() for name, octets in theirs.items()}
+    manifest["leaves"] = [one for one in manifest["leaves"] if f"leaves/{one['place']}.json" in files]
+    text = canonical(manifest)
+    note = signed_note(manifest_text(NAME, text), NAME, key).encode() if key else files[SIGNATURE]
+    return archive(files | {MANIFEST: text, SIGNATURE: note})
