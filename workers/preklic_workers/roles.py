@@ -12,6 +12,8 @@ from preklic_shared.health import Health
 from preklic_shared.jobs import ACTORS
 from preklic_shared.registry import load_registry
 from preklic_shared.settings import Settings
+from preklic_workers.again import Again
+from preklic_workers.declaring import EVERY, Declared
 from preklic_workers.draining import Draining
 from preklic_workers.duties import DUTIES, Means, Part
 from preklic_workers.engine import Engine
@@ -32,12 +34,14 @@ class Worker:
 
     def __init__(self, role: str, means: Means) -> None:
         self.role = role
+        self.declared = Declared(means.store.mongo, role, means.registry, means.ring)
         self._store = means.store
         self._duty = DUTIES[role](means)
         self._broker = PreklicBroker(means.settings.amqp_url)
         self._parts: list[Part] = list(self._duty.beside)
         if means.ring.epochs.keys:
             self._parts.append(Holding(role, means.ring.epochs, Holders(means.store.mongo)))
+        self._parts.append(Again("declared", self.declared.once, EVERY))
         if self._duty.handlers:
             queues, engine = self._queues(), self._engine(means)
             # In this order: what is paused is known before the first job is taken.
@@ -54,10 +58,12 @@ class Worker:
         store = await open_store(settings, ring)
         try:
             await check_database(store.mongo, registry)
-            return cls(role, Means(settings, registry, store, ring))
+            worker = cls(role, Means(settings, registry, store, ring))
+            await worker.declared.once()
         except BaseException:
             store.close()
             raise
+        return worker
 
     async def start(self) -> None:
         """Take jobs."""

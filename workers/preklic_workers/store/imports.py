@@ -16,6 +16,7 @@ from preklic_shared.registry import Purpose
 from preklic_shared.tokens import PID_BYTES
 from preklic_workers.blind import Blind
 from preklic_workers.envelope import DataKey
+from preklic_workers.store.batches import Batches
 from preklic_workers.store.import_docs import ListGrant, ListState, judge, new_states, permissions_of, unchanged
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Mongo, Unavailable
 from preklic_workers.store.person_docs import fresh
@@ -63,6 +64,7 @@ class Imports:
         self._persons = mongo["persons"]
         self._rows = mongo["permissions"]
         self._proofs = Proofs(mongo, vault)
+        self._batches = Batches(mongo)
         self._receipts = mongo["withdrawals"]
         self._vault = vault
         self._blind = blind
@@ -153,7 +155,7 @@ class Imports:
             row: Doc = {"_id": name, "person": grant.subject, "purpose": key, "action": state, "at": grant.at}
             rows.append(row | clear(grant.proven) | {"proof": proof, "recorded": now})
         if rows:
-            _taken(await self._rows.insert_many(rows))
+            _taken(await self._rows.insert_many(await self._batches.commit("permissions", rows)))
         return [answers[grant.job] | chunk.proved[grant.job] for grant in grants]
 
     async def receipts(self, jobs: Sequence[str]) -> dict[str, Doc]:

@@ -20,7 +20,7 @@ COLLECTIONS: Final = (*sorted({*VALIDATORS, *UNVALIDATED}), KEYS)
 _ALL_BUT_KEYS: Final = dict.fromkeys((name for name in COLLECTIONS if name != KEYS), "r")
 _STOPS: Final = {"controls": "riu"}
 # Who takes jobs looks what is paused and whether the schema fits, answers probes, and ends what waited in vain.
-_WORKS: Final = {"controls": "r", "versions": "r", "ages": "riu", "messages": "riu"}
+_WORKS: Final = {"controls": "r", "versions": "r", "ages": "riu", "messages": "riu", "standing": "riu"}
 # A no on the way: the gate closes, the receipt is written, and what the person wrote since is looked at.
 _WITHDRAWS: Final = {"persons": "riu", "withdrawals": "riu", "messages": "riu"}
 # Who holds epoch keys says so: a turn waits until all have the new one.
@@ -32,7 +32,7 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     | _STOPS
     | _HOLDS_KEYS
     | {"askings": "riu", "leases": "riu", "marks": "r", "schedule": "riud", KEYS: "ri"},
-    "track": _WORKS | _WITHDRAWS | _STOPS | {"events": "rid"},
+    "track": _WORKS | _WITHDRAWS | _STOPS | {"events": "rid", "batches": "i"},
     "revoke": _WORKS
     | _WITHDRAWS
     | {
@@ -57,15 +57,23 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     "webhook": _WORKS | {"webhooks": "riu", "webhook_failures": "riud", "acts": "i"},
     # It takes entries off their documents, and changes nothing else there.
     "ledger": _HOLDS_KEYS
-    | dict.fromkeys(("messages", "permissions", "withdrawals", "acts"), "ru")
-    | {"ledger": "ri", "checkpoints": "ri", "persons": "r", "versions": "r", KEYS: "ri"},
+    | dict.fromkeys(("messages", "permissions", "withdrawals", "acts", "persons", "batches", "controls"), "ru")
+    | {"standing": "riu", "ledger": "ri", "checkpoints": "ri", "versions": "r", KEYS: "ri"},
     "upkeep": _ALL_BUT_KEYS
     | _WITHDRAWS
     | _STOPS
     | _HOLDS_KEYS
     | dict.fromkeys(("accounts", "campaigns", "dead", "feeds", "permissions", "plans", "requests", "wordings"), "riu")
     | dict.fromkeys(("ages", "leases", "statistics", "webhooks"), "riu")
-    | {"acts": "ri", "marks": "riud", "events": "rid", "held_mails": "riud", "schedule": "riud", KEYS: "riud"},
+    | {
+        "acts": "ri",
+        "batches": "ri",
+        "marks": "riud",
+        "events": "rid",
+        "held_mails": "riud",
+        "schedule": "riud",
+        KEYS: "riud",
+    },
     # People: `look` changes nothing; `respond` stops, replays and settles doubt. Neither can open or find a key.
     "look": _ALL_BUT_KEYS,
     "respond": _ALL_BUT_KEYS
