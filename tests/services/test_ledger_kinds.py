@@ -17,10 +17,27 @@ from preklic_workers.keyring import KeyRing
 from preklic_workers.ledger.leaves import canonical, hash_of, plain
 from preklic_workers.ledger.verify import read_canonical
 from preklic_workers.officers import Denied
+from preklic_workers.outcomes import Done, Refused, RetryLater
 from preklic_workers.store import Event, Unavailable, Withdraw, millis
 from preklic_workers.store.mongo import Collection
 from preklic_workers.store.standing import Standing
-from storing import HOUR, OFFERS, REGISTRY, RING, claimed, gated, grant, now, put_persons, sent, subject
+from preklic_workers.upkeep import Upkeep
+from sending import open_desk, route, send_job
+from storing import (
+    HOUR,
+    OFFERS,
+    REGISTRY,
+    RING,
+    claim_of,
+    claimed,
+    gated,
+    grant,
+    lease_passes,
+    now,
+    put_persons,
+    sent,
+    subject,
+)
 
 ANA, BOR = "ana@primer.si", "bor@primer.si"
 WHEN = "2020-03-01T10:00:00+01:00"
@@ -47,6 +64,14 @@ async def kinds(store):
     return sorted(leaf["kind"] for leaf, _ in await leaves(store))
 
 
+@pytest.fixture
+async def desk(mongo_url, mongo_database, sink):
+    desk = await open_desk(mongo_url, mongo_database, [route(sink.port)])
+    await desk.grant(ANA, "newsletter")
+    yield desk
+    await desk.close()
+
+
 async def taken(store, address=ANA):
     """A mail that a relay took."""
     message = await claimed(store, subject(address))
@@ -67,42 +92,47 @@ async def imported(store, *addresses):
     return await made.run(file, lambda _: None)
 
 
-@pytest.mark.clause("P3", guard="preklic_workers.store.person_docs:passing")
-async def test_a_gate_that_was_passed_is_in_the_ledger_in_the_gates_own_write(store):
-    await put_persons(store, [subject(ANA), subject(BOR)], {"newsletter": "granted"})
-    first, other = await claimed(store, subject(ANA)), await claimed(store, subject(BOR))
-    answers = await asyncio.gather(gated(store, subject(ANA), first), gated(store, subject(BOR), other))
-    passed = dict(zip((first, other), answers, strict=True))
-    refused = await claimed(store, subject(ANA), OFFERS)
-    await gated(store, subject(ANA), refused, purpose=OFFERS)
-    riding = await store.mongo["persons"].find({"leaves": {"$size": 1}, "open": {"$size": 1}})
-    assert {doc["_id"] for doc in riding} == {subject(ANA), subject(BOR)}
-    gates = [content for leaf, content in await leaves(store) if leaf["kind"] == "gate.passed"]
-    said = {one["entry"]["message"]: (one["person"], one["entry"]["purpose"], one["entry"]["seq"]) for one in gates}
-    assert said == {
-        message: (subject(address), "newsletter", passed[message].seq)
-        for message, address in ((first, ANA), (other, BOR))
-    }
+def gates(found):
+    """Of each mail's leaf: what became of it, and the place of its gate in the person's order."""
+    entries = [one["entry"] for leaf, one in found if leaf["kind"].startswith("mail.")]
+    return [(entry["what"], entry.get("reason"), entry.get("gate")) for entry in entries]
 
 
-async def test_a_gate_that_is_passed_while_the_round_runs_is_not_lost(store):
-    await put_persons(store, [subject(ANA)], {"newsletter": "granted"})
-    before, after = await claimed(store, subject(ANA)), await claimed(store, subject(ANA))
-    await gated(store, subject(ANA), before)
-    ridings = await store.ledger.riding()
-    await gated(store, subject(ANA), after)
-    await store.gate.pull(subject(ANA), before, 1)
-    await gated(store, subject(ANA), before)  # given back, and passed once more
-    await store.ledger.moved(ridings)
-    left = [one.entry["message"] for one in await store.ledger.riding()]
-    assert left == [after, before]
+@pytest.mark.clause("P3", guard="preklic_workers.store.message_states:leaf_of")
+async def test_that_a_gate_was_passed_and_before_which_no_is_in_the_leaf_of_the_mails_end(desk, sink):
+    jobs = [send_job(), send_job()]
+    before = (await desk.person(ANA)).seq
+    assert await desk.send(jobs[0], ANA) == Done()
+    sink.mode("refuse_after_dot", code=451, times=1)
+    assert isinstance(await desk.send(jobs[1], ANA), RetryLater)
+    no = await desk.withdraw(ANA, ["newsletter"])
+    refused = await desk.send(send_job(), ANA)
+    assert refused == Refused("withdrawn")
+    told = gates(await leaves(desk.store))
+    (first, second) = (gate for _, _, gate in told[:2])
+    assert told == [("sent", None, first), ("deferred", "deferred", second), ("refused", "withdrawn", None)]
+    assert before < first < second < no.seq
+
+
+async def test_a_gate_whose_worker_died_is_in_the_leaf_of_the_doubt(desk):
+    job = send_job()
+    ana = desk.subject(ANA)
+    await desk.store.messages.claim(claim_of(job.id, ana))
+    gate = (await gated(desk.store, ana, job.id)).seq
+    await lease_passes(desk.store, job.id)
+    assert (await Upkeep(desk.store, REGISTRY).reap(now())).in_doubt == 1
+    other = send_job()
+    await desk.store.messages.claim(claim_of(other.id, ana, body=b""))
+    second = (await gated(desk.store, ana, other.id)).seq
+    assert (await desk.store.handed(other.id, 2), await desk.store.handed(other.id, 1)) == (second, None)
+    assert gates(await leaves(desk.store)) == [("in_doubt", "lease_over", gate)]
 
 
 async def test_what_came_back_is_in_the_ledger(store):
     await put_persons(store, [subject(ANA), subject(BOR)], {"newsletter": "granted"})
     bounced, complained = await taken(store), await taken(store, BOR)
     await store.returned.record({bounced: "bounced", complained: "complained"})
-    assert {"mail.bounced", "mail.complained", "mail.sent", "gate.passed"} <= set(await kinds(store))
+    assert {"mail.bounced", "mail.complained", "mail.sent"} <= set(await kinds(store))
 
 
 @pytest.mark.clause("P3", guard="preklic_workers.store.batches:Batches.commit")

@@ -5,7 +5,7 @@ The relay's answer is waited for inside the session; what follows from it is rec
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from preklic_shared import telemetry
@@ -63,10 +63,15 @@ class Late:
 
 @dataclass(frozen=True, slots=True)
 class Conversed:
-    """How the conversation ended. `handed`: the hand-over was opened."""
+    """How the conversation ended. `gate`: the place of the hand-over, where one was opened."""
 
     answer: Accepted | Rejected | Lost | GateRefused | GateBusy | GateLost | Late
-    handed: bool
+    gate: int | None = None
+
+    @property
+    def handed(self) -> bool:
+        """Whether the hand-over was opened."""
+        return self.gate is not None
 
 
 async def hand_over(attempt: Attempt, mail: Mail, route: Route, watch: Watch) -> Outcome:
@@ -90,6 +95,8 @@ async def _in_turn(attempt: Attempt, mail: Mail, route: Route, watch: Watch) -> 
 
 
 async def _recorded(ended: Conversed, attempt: Attempt, route: Route, watch: Watch) -> Outcome:
+    if ended.handed:
+        attempt = replace(attempt, gate=ended.gate)
     match ended.answer:
         case Accepted() as accepted:
             watch.observe(route.name, "2xx")
@@ -109,19 +116,19 @@ async def _recorded(ended: Conversed, attempt: Attempt, route: Route, watch: Wat
 async def _converse(session: Session, attempt: Attempt, mail: Mail, route: Route, watch: Watch) -> Conversed:
     # A slot may have been waited for, and a session may be older than the contract: no address after its last day.
     if (reason := lapsed(route)) is not None:
-        return Conversed(Late(reason), handed=False)
+        return Conversed(Late(reason))
     ready = await session.begin(mail.sender, mail.recipient, utf8=mail.smtputf8)
     if not isinstance(ready, Connection):
-        return Conversed(ready, handed=False)
+        return Conversed(ready)
     if (reason := lapsed(route) or await no_gate(attempt, watch)) is not None:
-        return Conversed(Late(reason), handed=False)
+        return Conversed(Late(reason))
     asked = watch.clock()
     gate = await attempt.store.gate.pass_through(_handover(attempt))
     if not isinstance(gate, GatePassed):
-        return Conversed(gate, handed=False)
+        return Conversed(gate)
     if (reason := too_late(watch.clock() - asked, watch.alive)) is not None:
-        return Conversed(Late(reason), handed=True)
-    return Conversed(await ready.data(stuff(mail.raw)), handed=True)
+        return Conversed(Late(reason), gate.seq)
+    return Conversed(await ready.data(stuff(mail.raw)), gate.seq)
 
 
 async def no_gate(attempt: Attempt, watch: Watch) -> str | None:

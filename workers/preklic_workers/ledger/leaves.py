@@ -20,19 +20,14 @@ Fields = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A collection whose documents carry entries: `kind` of its leaves, and the fields of the record they show.
-
-    `owner` is the field that says whom a record is about.
-    """
+    """A collection whose documents carry entries: `kind` of its leaves, and the fields of the record they show."""
 
     collection: str
     kind: str
     shown: tuple[str, ...] = ()
-    owner: str = "person"
 
 
 SOURCES: Final = (
-    Source("persons", "gate", owner="_id"),
     Source("messages", "mail", ("purpose", "template", "producer", "campaign", "variant", "created", "expires")),
     Source("permissions", "permission", ("purpose", "at", "wording", "version", "language", "method", "confirmed")),
     Source("withdrawals", "withdrawal", ("purposes", "reason", "seq", "accepted", "closed", "waited", "listed")),

@@ -36,7 +36,6 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("untold", (("untold", 1),), {"sparse": True}),
         Index("provider", (("provider", 1),), {"sparse": True}),
         Index("statistics_no", (("permissions.statistics.state", 1),), {"sparse": True}),
-        _RIDING,
     ),
     "controls": (_RIDING,),
     "standing": (_RIDING,),

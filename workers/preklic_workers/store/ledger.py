@@ -76,24 +76,24 @@ class LedgerStore:
         return [one for one in found if one.id in there]
 
     async def _riding(self, source: Source, where: Doc, limit: int) -> list[Riding]:
-        fields = dict.fromkeys((source.owner, "leaves", *source.shown), 1)
+        fields = dict.fromkeys(("person", "leaves", *source.shown), 1)
         found: list[Riding] = []
         for doc in await self._mongo[source.collection].find(where, fields, limit=limit, majority=True):
             shown = {name: doc[name] for name in source.shown if name in doc}
-            found += [Riding(source, doc["_id"], doc.get(source.owner), entry, shown) for entry in doc["leaves"]]
+            found += [Riding(source, doc["_id"], doc.get("person"), entry, shown) for entry in doc["leaves"]]
         return found
 
     async def moved(self, ridings: Sequence[Riding]) -> None:
-        """These are in the tree: they leave their documents. One statement for all that are the same.
-
-        So it is for all that name a message: no other document can have an equal entry that is not in the tree yet.
-        """
-        alike: dict[str, dict[str, list[Riding]]] = {}
+        """These are in the tree: they leave their documents. One statement for all that are the same."""
+        alike: dict[str, dict[str, tuple[Doc, list[str]]]] = {}
         for one in ridings:
-            said = "" if "message" in one.entry else repr(one.entry)
-            alike.setdefault(one.source.collection, {}).setdefault(said, []).append(one)
+            same = alike.setdefault(one.source.collection, {}).setdefault(repr(one.entry), (dict(one.entry), []))
+            same[1].append(one.record)
         for collection, groups in alike.items():
-            _done(await self._mongo[collection].bulk([_leaving(said, those) for said, those in groups.items()]))
+            ops = [
+                UpdateMany({"_id": {"$in": ids}}, {"$pullAll": {"leaves": [entry]}}) for entry, ids in groups.values()
+            ]
+            _done(await self._mongo[collection].bulk(ops))
 
     async def last(self) -> Run | None:
         """The last run of all."""
@@ -170,11 +170,6 @@ def _sealed(riding: Riding, opening: Opening, keys: Mapping[tuple[str, str], Dat
         return text
     key = keys.get((riding.person, "evidence"))
     return _GONE if key is None else key.encrypt(text, riding.person, _PLACE, named(riding))
-
-
-def _leaving(said: str, ridings: Sequence[Riding]) -> UpdateMany:
-    entries = [dict(one.entry) for one in (ridings[:1] if said else ridings)]
-    return UpdateMany({"_id": {"$in": [one.record for one in ridings]}}, {"$pull": {"leaves": {"$in": entries}}})
 
 
 def _done(result: Bulk) -> None:

@@ -3,19 +3,19 @@
 from typing import Final
 
 from preklic_workers.store.mongo import Doc
-from preklic_workers.store.schema_types import BYTES, DATE, HASH, JOB, PURPOSE, TEXT, WHOLE, WORD, list_of, object_of
+from preklic_workers.store.schema_types import BYTES, DATE, HASH, JOB, TEXT, WHOLE, WORD, list_of, object_of
 
 REPLY: Final = object_of([], code=WHOLE, enhanced=WORD)
 # Of a key: its file's name, and what tells it from another of that name.
 NAMES: Final = list_of({"bsonType": "string", "pattern": "^[A-Za-z0-9_.:@ -]{0,400}$"}, 1000)
-_ENTRY: Final = object_of(
-    ["at", "what"], at=DATE, what=WORD, epoch=WHOLE, reason=WORD, relay=WORD, processor=TEXT, reply=REPLY, by=TEXT,
-    why=TEXT, message=JOB, purpose=PURPOSE, seq=WHOLE, about=HASH, names=NAMES, until=DATE,
+LEAVES: Final = list_of(
+    object_of(
+        ["at", "what"], at=DATE, what=WORD, epoch=WHOLE, reason=WORD, relay=WORD, processor=TEXT, reply=REPLY, by=TEXT,
+        why=TEXT, gate=WHOLE, until=DATE, about=HASH, names=NAMES,
+    ),
+    1000,
 )  # fmt: skip
-LEAVES: Final = list_of(_ENTRY, 1000)
 """What happened to a record, on the record itself, until the sequencer has put it into the ledger."""
-# Whoever gets mail all day must not be without it because the role `ledger` does not run.
-GATES: Final = list_of(_ENTRY, 10_000)
 _RECORD: Final[Doc] = {"bsonType": "string", "pattern": "^[a-z]{1,20}:.{1,200}$"}
 _PERSON: Final[Doc] = {"anyOf": [HASH, {"enum": [""]}]}
 RUN: Final = object_of(

@@ -34,7 +34,10 @@ CERTAIN: Final = ("sent", "failed", "bounced", "deferred")
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How an attempt ended. `reply` is {code, enhanced}; `heard`: the relay answered to DATA or later."""
+    """How an attempt ended. `reply` is {code, enhanced}; `heard`: the relay answered to DATA or later.
+
+    `gate`: it passed the gate, and its hand-over has this place in the person's order.
+    """
 
     id: str
     epoch: int
@@ -44,13 +47,14 @@ class Settlement:
     processor: str | None = None
     reply: Doc | None = None
     heard: bool = False
+    gate: int | None = None
 
 
 def alike(settlement: Settlement) -> Alike:
     """Settlements that say the same of different messages."""
     reply = tuple(sorted((settlement.reply or {}).items()))
     said = (settlement.epoch, settlement.state, settlement.reason, settlement.relay, settlement.processor)
-    return Alike((*said, reply, settlement.heard), settlement.id)
+    return Alike((*said, reply, settlement.heard, settlement.gate), settlement.id)
 
 
 def settling(settlements: Sequence[Settlement], at: dt.datetime) -> list[UpdateMany]:
@@ -99,9 +103,9 @@ def leaf_of(entry: Doc) -> Doc:
     return {"what": entry["state"]} | {name: value for name, value in entry.items() if name != "state"}
 
 
-def reaping(message: str, epoch: int, at: dt.datetime) -> Doc:
+def reaping(message: str, epoch: int, at: dt.datetime, gate: int | None) -> Doc:
     """The update that puts a mail in doubt because its claim's time is over."""
-    return _update(Settlement(message, epoch, "in_doubt", "lease_over"), "in_doubt", at, doubted=True)
+    return _update(Settlement(message, epoch, "in_doubt", "lease_over", gate=gate), "in_doubt", at, doubted=True)
 
 
 def doubting(reason: str) -> list[Doc]:
@@ -170,6 +174,8 @@ def _update(settlement: Settlement, state: str, at: dt.datetime, *, doubted: boo
     if settlement.reason is not None:
         entry["reason"] = settlement.reason
     carried = {name: fields[name] for name in ("relay", "processor", "reply") if name in fields}
+    if settlement.gate is not None:
+        carried["gate"] = settlement.gate
     update: Doc = {"$set": fields} | told(entry, **carried)
     # A reason belongs to its end: one that an earlier end left would explain this one wrongly.
     gone = {"reason": settlement.reason is None, "doubted": doubted is False}

@@ -78,23 +78,6 @@ def unobjected(purpose: Purpose) -> Doc:
     return {f"permissions.{place(purpose.profiling)}.state": {"$in": [None, "granted"]}}
 
 
-_PASSED: Final[Doc] = {
-    "$let": {
-        "vars": {"one": {"$last": "$open"}},
-        "in": {
-            "$concatArrays": [
-                {"$ifNull": ["$leaves", []]},
-                [
-                    {"at": "$$NOW", "what": "passed"}
-                    | {name: f"$$one.{name}" for name in ("message", "epoch", "purpose", "seq")}
-                ],
-            ]
-        },
-    }
-}
-"""The person's entries for the ledger, with the hand-over that the stage before opened."""
-
-
 def passing(
     openings: Sequence[Opening], expires: Sequence[dt.datetime], purpose: Purpose, *, confirming: bool, individual: bool
 ) -> UpdateMany:
@@ -116,7 +99,7 @@ def passing(
     rest = {"until": {"$add": ["$$NOW", UNTIL // dt.timedelta(milliseconds=1)]}, "seq": NEXT_SEQ}
     entry = {"$mergeObjects": [{"$arrayElemAt": [literal(entries), own]}, rest]}
     opened = {"seq": NEXT_SEQ, "alive": "$$NOW", "open": {"$concatArrays": ["$open", [entry]]}}
-    return UpdateMany(where, [{"$set": opened}, {"$set": {"leaves": _PASSED}}])
+    return UpdateMany(where, [{"$set": opened}])
 
 
 def literal(value: object) -> Doc:

@@ -57,8 +57,8 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     "webhook": _WORKS | {"webhooks": "riu", "webhook_failures": "riud", "acts": "i"},
     # It takes entries off their documents, and changes nothing else there.
     "ledger": _HOLDS_KEYS
-    | dict.fromkeys(("messages", "permissions", "withdrawals", "acts", "persons", "batches", "controls"), "ru")
-    | {"standing": "riu", "ledger": "ri", "checkpoints": "ri", "versions": "r", KEYS: "ri"},
+    | dict.fromkeys(("messages", "permissions", "withdrawals", "acts", "batches", "controls"), "ru")
+    | {"standing": "riu", "ledger": "ri", "checkpoints": "ri", "persons": "r", "versions": "r", KEYS: "ri"},
     "upkeep": _ALL_BUT_KEYS
     | _WITHDRAWS
     | _STOPS

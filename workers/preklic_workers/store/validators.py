@@ -7,7 +7,7 @@ from preklic_workers.lifecycle import STATES
 from preklic_workers.packing import GROUP, MOST_WAITING
 from preklic_workers.store.dead_validators import DEAD
 from preklic_workers.store.holding import MOST_HOLDS, MOST_KEPT
-from preklic_workers.store.ledger_validators import GATES, LEAVES, LEDGER, REPLY
+from preklic_workers.store.ledger_validators import LEAVES, LEDGER, REPLY
 from preklic_workers.store.mailing_validators import MAILINGS
 from preklic_workers.store.mongo import Doc
 from preklic_workers.store.operating_validators import OPERATING
@@ -88,7 +88,6 @@ PERSON: Final = object_of(
     held=object_of([], **dict.fromkeys(GROUPS, list_of(BYTES, MOST_KEPT))),
     waiting=object_of(["groups", "at"], groups=list_of(_GROUP, len(GROUPS)), at=DATE),
     erased_seq=WHOLE,
-    leaves=GATES,
 )
 MESSAGE: Final = object_of(
     ["_id", "kind", "state", "producer", "created", "expires", "at"],
