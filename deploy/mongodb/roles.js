@@ -108,6 +108,17 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "versions"
     },
     "actions": [
@@ -155,6 +166,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "batches"
+    },
+    "actions": [
+     "insert"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "controls"
     },
     "actions": [
@@ -189,6 +209,17 @@ const roles = [
     "resource": {
      "db": "preklic",
      "collection": "persons"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "standing"
     },
     "actions": [
      "find",
@@ -319,6 +350,17 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "versions"
     },
     "actions": [
@@ -440,6 +482,17 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "versions"
     },
     "actions": [
@@ -547,6 +600,17 @@ const roles = [
     },
     "actions": [
      "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
     ]
    },
    {
@@ -671,6 +735,17 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "versions"
     },
     "actions": [
@@ -735,6 +810,17 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "versions"
     },
     "actions": [
@@ -783,11 +869,31 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "batches"
+    },
+    "actions": [
+     "find",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "checkpoints"
     },
     "actions": [
      "find",
      "insert"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "controls"
+    },
+    "actions": [
+     "find",
+     "update"
     ]
    },
    {
@@ -839,6 +945,17 @@ const roles = [
     },
     "actions": [
      "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
     ]
    },
    {
@@ -915,6 +1032,16 @@ const roles = [
     },
     "actions": [
      "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "batches"
+    },
+    "actions": [
+     "find",
+     "insert"
     ]
    },
    {
@@ -1102,6 +1229,15 @@ const roles = [
      "insert",
      "update",
      "remove"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find"
     ]
    },
    {
@@ -1274,6 +1410,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "batches"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "campaigns"
     },
     "actions": [
@@ -1427,6 +1572,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "statistics"
     },
     "actions": [
@@ -1536,6 +1690,15 @@ const roles = [
     "resource": {
      "db": "preklic",
      "collection": "askings"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "batches"
     },
     "actions": [
      "find"
@@ -1706,6 +1869,15 @@ const roles = [
      "find",
      "update",
      "remove"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find"
     ]
    },
    {

@@ -42,8 +42,8 @@ class Agreeable:
     async def pull(self, _person: str, _message: str, _epoch: int) -> None:
         return None
 
-    async def handed(self, _message: str, _epoch: int) -> None:
-        return None
+    async def handed(self, _message: str, _epoch: int) -> bool:
+        return False
 
     async def stopped(self, *_names: str) -> None:
         return None

@@ -48,8 +48,8 @@ PLANTS = (
             ),
             (
                 "workers/preklic_workers/send.py",
-                ".in_doubt(EARLIER) if gate is not None else attempt",
-                ".in_doubt(EARLIER) if False else attempt",
+                "if await deps.store.handed(claim.id, answer.epoch):",
+                "if False:",
             ),
         ),
         "I2",

@@ -29,7 +29,7 @@ class Attempt:
     """One claimed epoch of one mail. `number` counts attempts from 0; `again` marks the one repetition after doubt.
 
     `provider`: the class of the recipient's mailbox provider. `individual`: the mail that was composed holds fields of
-    the person's profile. `gate`: the gate was passed, and that is the hand-over's place in the person's order.
+    the person's profile. `passed`: it passed the gate, so that its hand-over was opened.
     """
 
     store: Store
@@ -43,7 +43,7 @@ class Attempt:
     processor: str
     provider: str
     individual: bool = False
-    gate: int | None = None
+    passed: bool = False
 
     @property
     def confirming(self) -> bool:
@@ -161,7 +161,7 @@ class Attempt:
             processor=processor,
             reply=codes,
             heard=heard,
-            gate=self.gate,
+            passed=self.passed,
         )
 
 

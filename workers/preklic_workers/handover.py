@@ -63,15 +63,10 @@ class Late:
 
 @dataclass(frozen=True, slots=True)
 class Conversed:
-    """How the conversation ended. `gate`: the place of the hand-over, where one was opened."""
+    """How the conversation ended. `handed`: the hand-over was opened."""
 
     answer: Accepted | Rejected | Lost | GateRefused | GateBusy | GateLost | Late
-    gate: int | None = None
-
-    @property
-    def handed(self) -> bool:
-        """Whether the hand-over was opened."""
-        return self.gate is not None
+    handed: bool
 
 
 async def hand_over(attempt: Attempt, mail: Mail, route: Route, watch: Watch) -> Outcome:
@@ -96,7 +91,7 @@ async def _in_turn(attempt: Attempt, mail: Mail, route: Route, watch: Watch) -> 
 
 async def _recorded(ended: Conversed, attempt: Attempt, route: Route, watch: Watch) -> Outcome:
     if ended.handed:
-        attempt = replace(attempt, gate=ended.gate)
+        attempt = replace(attempt, passed=True)
     match ended.answer:
         case Accepted() as accepted:
             watch.observe(route.name, "2xx")
@@ -116,19 +111,19 @@ async def _recorded(ended: Conversed, attempt: Attempt, route: Route, watch: Wat
 async def _converse(session: Session, attempt: Attempt, mail: Mail, route: Route, watch: Watch) -> Conversed:
     # A slot may have been waited for, and a session may be older than the contract: no address after its last day.
     if (reason := lapsed(route)) is not None:
-        return Conversed(Late(reason))
+        return Conversed(Late(reason), handed=False)
     ready = await session.begin(mail.sender, mail.recipient, utf8=mail.smtputf8)
     if not isinstance(ready, Connection):
-        return Conversed(ready)
+        return Conversed(ready, handed=False)
     if (reason := lapsed(route) or await no_gate(attempt, watch)) is not None:
-        return Conversed(Late(reason))
+        return Conversed(Late(reason), handed=False)
     asked = watch.clock()
     gate = await attempt.store.gate.pass_through(_handover(attempt))
     if not isinstance(gate, GatePassed):
-        return Conversed(gate)
+        return Conversed(gate, handed=False)
     if (reason := too_late(watch.clock() - asked, watch.alive)) is not None:
-        return Conversed(Late(reason), gate.seq)
-    return Conversed(await ready.data(stuff(mail.raw)), gate.seq)
+        return Conversed(Late(reason), handed=True)
+    return Conversed(await ready.data(stuff(mail.raw)), handed=True)
 
 
 async def no_gate(attempt: Attempt, watch: Watch) -> str | None:

@@ -34,14 +34,12 @@ class Worker:
 
     def __init__(self, role: str, means: Means) -> None:
         self.role = role
-        self.declared = Declared(means.store.mongo, role, means.registry, means.ring)
         self._store = means.store
         self._duty = DUTIES[role](means)
         self._broker = PreklicBroker(means.settings.amqp_url)
         self._parts: list[Part] = list(self._duty.beside)
         if means.ring.epochs.keys:
             self._parts.append(Holding(role, means.ring.epochs, Holders(means.store.mongo)))
-        self._parts.append(Again("declared", self.declared.once, EVERY))
         if self._duty.handlers:
             queues, engine = self._queues(), self._engine(means)
             # In this order: what is paused is known before the first job is taken.
@@ -58,11 +56,13 @@ class Worker:
         store = await open_store(settings, ring)
         try:
             await check_database(store.mongo, registry)
+            declared = Declared(store.mongo, role, registry, ring)
+            await declared.once()
             worker = cls(role, Means(settings, registry, store, ring))
-            await worker.declared.once()
         except BaseException:
             store.close()
             raise
+        worker._parts.append(Again("declared", declared.once, EVERY))
         return worker
 
     async def start(self) -> None:

@@ -179,8 +179,9 @@ async def _claim(opened: Opened, deps: SendDeps, plan: Plan, route: Route) -> At
         route.processor.name,
         plan.provider,
     )
-    gate = await deps.store.handed(claim.id, answer.epoch)
-    return await replace(attempt, gate=gate).in_doubt(EARLIER) if gate is not None else attempt
+    if await deps.store.handed(claim.id, answer.epoch):
+        return await replace(attempt, passed=True).in_doubt(EARLIER)
+    return attempt
 
 
 async def _still_talking(message: str, plan: Plan, store: Store) -> RetryLater | None:
@@ -212,8 +213,8 @@ async def _refuse(opened: Opened, deps: SendDeps, reason: str, subject: str | No
     answer = await deps.store.messages.claim(claim)
     if not isinstance(answer, Claimed):
         return await _unclaimed(answer, claim, subject_of(opened, deps), deps)
-    if (gate := await deps.store.handed(opened.job.id, answer.epoch)) is not None:
-        await deps.store.messages.settle(opened.job.id, answer.epoch, "in_doubt", reason=EARLIER, gate=gate)
+    if await deps.store.handed(opened.job.id, answer.epoch):
+        await deps.store.messages.settle(opened.job.id, answer.epoch, "in_doubt", reason=EARLIER, passed=True)
         return Done()
     state = "expired" if reason == "expired" else "refused"
     await deps.store.messages.settle(opened.job.id, answer.epoch, state, reason=reason)

@@ -92,8 +92,7 @@ class Upkeep:
         overdue = await self.store.messages.overdue()
         open_ones = await self._open({doc["_id"]: doc["person"] for doc in overdue if "person" in doc})
         due = [doc for doc in overdue if doc["_id"] in open_ones]
-        reap = self.store.messages.reap
-        return sum([await reap(doc["_id"], doc["epoch"], open_ones[doc["_id"]]) for doc in due])
+        return sum([await self.store.messages.reap(doc["_id"], doc["epoch"]) for doc in due])
 
     async def _lapse(self) -> None:
         """A mail whose time is over and whose job is gone would wait for ever."""
@@ -113,8 +112,8 @@ class Upkeep:
         if doc.get("state") == "dead" and "person" in doc and await self._open({job: doc["person"]}):
             await self.store.messages.doubt(job, "dead_in_data")
 
-    async def _open(self, subjects: Mapping[str, str]) -> dict[str, int]:
-        return await self.store.persons.open_hand_overs(subjects) if subjects else {}
+    async def _open(self, subjects: Mapping[str, str]) -> set[str]:
+        return await self.store.persons.open_hand_overs(subjects) if subjects else set()
 
 
 def campaign_of(letter: DeadLetter) -> str | None:

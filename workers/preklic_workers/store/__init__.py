@@ -186,12 +186,12 @@ class Store:
     reputation: Reputation
     ledger: LedgerStore
 
-    async def handed(self, message: str, epoch: int) -> int | None:
-        """The place of a hand-over that an epoch before left open: a body may be out, and no no is plain (law 1e)."""
+    async def handed(self, message: str, epoch: int) -> bool:
+        """Whether an epoch before `epoch` left its hand-over open: a body may be out, and no no is plain (law 1e)."""
         if epoch == 1:
-            return None
+            return False
         person = (await self.messages.show(message) or {}).get("person")
-        return None if person is None else (await self.persons.open_hand_overs({message: person})).get(message)
+        return person is not None and bool(await self.persons.open_hand_overs({message: person}))
 
     async def once_more(self, message: str, person: str, epoch: int) -> bool:
         """Let a mail whose `epoch` is in doubt go out a second and last time: its hand-over goes to `stale` first."""

@@ -3,7 +3,7 @@
 from typing import Final
 
 from preklic_workers.store.mongo import Doc
-from preklic_workers.store.schema_types import BYTES, DATE, HASH, JOB, TEXT, WHOLE, WORD, list_of, object_of
+from preklic_workers.store.schema_types import BYTES, DATE, HASH, JOB, TEXT, WHOLE, WORD, YES, list_of, object_of
 
 REPLY: Final = object_of([], code=WHOLE, enhanced=WORD)
 # Of a key: its file's name, and what tells it from another of that name.
@@ -11,7 +11,7 @@ NAMES: Final = list_of({"bsonType": "string", "pattern": "^[A-Za-z0-9_.:@ -]{0,4
 LEAVES: Final = list_of(
     object_of(
         ["at", "what"], at=DATE, what=WORD, epoch=WHOLE, reason=WORD, relay=WORD, processor=TEXT, reply=REPLY, by=TEXT,
-        why=TEXT, gate=WHOLE, until=DATE, about=HASH, names=NAMES,
+        why=TEXT, passed=YES, until=DATE, about=HASH, names=NAMES,
     ),
     1000,
 )  # fmt: skip

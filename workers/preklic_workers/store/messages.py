@@ -78,10 +78,10 @@ class Messages:
         processor: str | None = None,
         reply: Doc | None = None,
         heard: bool = False,
-        gate: int | None = None,
+        passed: bool = False,
     ) -> None:
         """Record how this epoch's attempt ended, by the rules of `message_states`; repeating it changes nothing."""
-        await self._settlements(Settlement(message, epoch, state, reason, relay, processor, reply, heard, gate))
+        await self._settlements(Settlement(message, epoch, state, reason, relay, processor, reply, heard, passed))
 
     async def once_more(self, message: str) -> bool:
         """Let a message in doubt be claimed a second and last time; False when it is not in doubt or had its turn.
@@ -187,14 +187,11 @@ class Messages:
         """Those of these mails that proof may still resolve."""
         return await self._messages.find({"_id": {"$in": list(messages)}, **resolvable("sent")}, _DOUBT)
 
-    async def reap(self, message: str, epoch: int, gate: int | None = None) -> bool:
-        """Mark an overdue claim as in doubt; False when it was settled or claimed in the meantime.
-
-        `gate`: the place of its hand-over that is still open.
-        """
+    async def reap(self, message: str, epoch: int) -> bool:
+        """Mark an overdue claim as in doubt; False when it was settled or claimed in the meantime."""
         now = self._mongo.now()
         where = {"_id": message, "epoch": epoch, "state": "claimed", "$expr": {"$lte": ["$lease", "$$NOW"]}}
-        return await self._messages.change(where, reaping(message, epoch, now, gate), {"_id": 1}) is not None
+        return await self._messages.change(where, reaping(message, epoch, now), {"_id": 1}) is not None
 
     async def epochs(self, messages: Sequence[str]) -> dict[str, int]:
         """The epoch of each of these that is claimed."""

@@ -221,11 +221,11 @@ class Persons:
         entry = {"message": message, "epoch": {"$lte": epoch}}
         await self._persons.change(there, {"$pull": {"open": entry, "stale": entry}, "$inc": {"seq": 1}}, {"_id": 1})
 
-    async def open_hand_overs(self, messages: Mapping[str, str]) -> dict[str, int]:
-        """Those of `messages` (message -> subject) that have an open hand-over, with its place in the order."""
+    async def open_hand_overs(self, messages: Mapping[str, str]) -> set[str]:
+        """Those of `messages` (message -> subject) that have an open hand-over."""
         where = {"_id": {"$in": list(set(messages.values()))}}
-        docs = await self._persons.find(where, {"open.message": 1, "open.seq": 1})
-        return {e["message"]: e["seq"] for doc in docs for e in doc.get("open", ()) if e["message"] in messages}
+        docs = await self._persons.find(where, {"open.message": 1})
+        return {entry["message"] for doc in docs for entry in doc.get("open", ())} & set(messages)
 
     async def _create(self, subject: str) -> None:
         try:

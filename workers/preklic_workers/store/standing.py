@@ -25,7 +25,7 @@ class Standing:
         wanted = sorted(set(items))
         for _ in range(_TRIES):
             doc = await self._standing.find_one({"_id": name}, {"items": 1})
-            there: list[str] | None = doc and doc["items"]
+            there: list[str] | None = None if doc is None else doc["items"]
             if there == wanted:
                 return False
             with suppress(Duplicate):
