@@ -4,6 +4,7 @@ import datetime as dt
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
 from preklic_workers.store.batches import Batches
@@ -75,8 +76,8 @@ class Events:
         return list(map(_event, await self._events.find({"person": person, "at": {"$gte": since}}, sort=[("at", 1)])))
 
     async def _record_group(self, events: list[Event]) -> list[bool | Exception]:
-        now = self._mongo.now()
-        docs = [_doc(event, now) for event in events]
+        salts = os.urandom(_SALT * len(events))
+        docs = [_doc(event) | {"salt": salts[place : place + _SALT]} for place, event in zip(count(0, _SALT), events)]
         kept = dt.timedelta(seconds=KEEP_SECONDS)
         result = await self._events.insert_many(await self._batches.commit("events", docs, kept))
         if not result.sure:
@@ -95,7 +96,7 @@ def _event(d: Doc) -> Event:
     return Event(*fixed, d.get("link"), d["rules"], d.get("bounce"), d.get("code", ""))
 
 
-def _doc(event: Event, now: dt.datetime) -> Doc:
+def _doc(event: Event) -> Doc:
     doc: Doc = {
         "_id": event.id,
         "message": event.message,
@@ -104,8 +105,6 @@ def _doc(event: Event, now: dt.datetime) -> Doc:
         "verdict": event.verdict,
         "at": event.at,
         "rules": event.rules,
-        "recorded": now,
-        "salt": os.urandom(_SALT),
     }
     optional = {"link": event.link, "bounce": event.bounce, "code": event.code or None}
     return doc | {name: value for name, value in optional.items() if value is not None}

@@ -147,13 +147,12 @@ class Imports:
         chunk.keys.update(await self._vault.many_or_new(sorted(owners)))
         for words in {grant.proven.words for grant, _, _ in standing if grant.proven.words is not None}:
             await self._proofs.keep_words(words)
-        now = self._mongo.now()
         rows: list[Doc] = []
         for grant, key, state in standing:
             name = row_id(grant, key)
             proof = chunk.keys[grant.subject, "evidence"].encrypt(grant.proof, grant.subject, "permissions", name)
             row: Doc = {"_id": name, "person": grant.subject, "purpose": key, "action": state, "at": grant.at}
-            rows.append(row | clear(grant.proven) | {"proof": proof, "recorded": now})
+            rows.append(row | clear(grant.proven) | {"proof": proof})
         if rows:
             _taken(await self._rows.insert_many(await self._batches.commit("permissions", rows)))
         return [answers[grant.job] | chunk.proved[grant.job] for grant in grants]
