@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import io
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -10,18 +12,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from lawing import BORIS, COURT_HEX, MOJCA, ZALA, law_of
 from ledgering import sequencer_of
 from preklic_shared.ids import new_id
-from preklic_workers import breakglass, disclosures, holds, switching
+from preklic_shared.wire import encode
+from preklic_workers import breakglass, commands_export, disclosures, erasing, holds, switching
 from preklic_workers.declaring import Declared, names_of
 from preklic_workers.importing import Import, digest_of
 from preklic_workers.keyring import KeyRing
-from preklic_workers.ledger.leaves import canonical, hash_of, plain
+from preklic_workers.ledger.leaves import SOURCES, canonical, hash_of, plain
 from preklic_workers.ledger.verify import read_canonical
 from preklic_workers.officers import Denied
 from preklic_workers.outcomes import Done, Refused, RetryLater
-from preklic_workers.store import Event, Unavailable, Withdraw, millis
+from preklic_workers.replay_plan import Source, make_plan
+from preklic_workers.replay_run import run_plan
+from preklic_workers.store import DeadLetter, Event, Unavailable, Withdraw, millis
 from preklic_workers.store.mongo import Collection
 from preklic_workers.store.standing import Standing
 from preklic_workers.upkeep import Upkeep
+from queueing import track
 from sending import open_desk, route, send_job
 from storing import (
     HOUR,
@@ -65,8 +71,8 @@ async def kinds(store):
 
 
 @pytest.fixture
-async def desk(mongo_url, mongo_database, sink):
-    desk = await open_desk(mongo_url, mongo_database, [route(sink.port)])
+async def desk(store, mongo_url, one_database, sink):
+    desk = await open_desk(mongo_url, one_database, [route(sink.port)], schema=False)
     await desk.grant(ANA, "newsletter")
     yield desk
     await desk.close()
@@ -233,6 +239,26 @@ async def test_what_the_law_lets_people_do_and_what_it_denies_them_is_in_the_led
     acts = {"hold_added", "hold_released", "breakglass_asked", "breakglass_denied", "breakglass_approved"}
     acts |= {"breakglass_read", "disclosure_asked", "disclosure_approved", "disclosed"}
     assert {f"act.{kind}" for kind in acts} <= set(await kinds(store))
+
+
+async def test_what_operators_do_is_in_the_ledger(store, url):
+    await grant(store, ANA)
+    config = SimpleNamespace(amqp_url=url, registry=None, template_dir=None, producer="website")
+    job = track()
+    body = encode(job, "track")
+    await store.dead.add(DeadLetter(job.id, job.id, "track", "track", "template_error", "f", 1, now(), body))
+    await store.messages.died(job.id, "track", "template_error", producer="w", expires=now() + HOUR)
+    plan = await make_plan(store, config, Source(dead=True), by="ana")
+    await run_plan(store, config, plan["_id"], reason="mended", by="ana", rate=1000)
+    await erasing.ask(store, config, [subject(ANA)], by="ana", why="asked by mail")
+    await commands_export._export(store, REGISTRY, [subject(ANA)], "asked by mail", "json")
+    acts = {"act.replay", "act.replay_ended", "act.erasure_asked", "act.exported"}
+    assert acts <= set(await kinds(store))
+
+
+def test_each_source_of_leaves_is_in_the_table_of_the_documentation():
+    text = (Path(__file__).parents[2] / "docs" / "ledger.md").read_text("utf-8")
+    assert [source.kind for source in SOURCES if f"`{source.kind}." not in text] == []
 
 
 def ring(**more):
