@@ -117,6 +117,17 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "versions"
     },
     "actions": [
@@ -164,6 +175,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "batches"
+    },
+    "actions": [
+     "insert"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "controls"
     },
     "actions": [
@@ -198,6 +218,17 @@ const roles = [
     "resource": {
      "db": "preklic",
      "collection": "persons"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "standing"
     },
     "actions": [
      "find",
@@ -328,6 +359,17 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "versions"
     },
     "actions": [
@@ -449,6 +491,17 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "versions"
     },
     "actions": [
@@ -556,6 +609,17 @@ const roles = [
     },
     "actions": [
      "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
     ]
    },
    {
@@ -680,6 +744,17 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "versions"
     },
     "actions": [
@@ -744,6 +819,17 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "versions"
     },
     "actions": [
@@ -793,11 +879,31 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "batches"
+    },
+    "actions": [
+     "find",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "checkpoints"
     },
     "actions": [
      "find",
      "insert"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "controls"
+    },
+    "actions": [
+     "find",
+     "update"
     ]
    },
    {
@@ -869,6 +975,17 @@ const roles = [
     "actions": [
      "find",
      "insert"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
     ]
    },
    {
@@ -946,6 +1063,16 @@ const roles = [
     },
     "actions": [
      "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "batches"
+    },
+    "actions": [
+     "find",
+     "insert"
     ]
    },
    {
@@ -1149,6 +1276,15 @@ const roles = [
     "resource": {
      "db": "preklic",
      "collection": "stamps"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "standing"
     },
     "actions": [
      "find"
@@ -1324,6 +1460,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "batches"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "campaigns"
     },
     "actions": [
@@ -1495,6 +1640,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "standing"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "statistics"
     },
     "actions": [
@@ -1604,6 +1758,15 @@ const roles = [
     "resource": {
      "db": "preklic",
      "collection": "askings"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "batches"
     },
     "actions": [
      "find"
@@ -1789,6 +1952,15 @@ const roles = [
     "resource": {
      "db": "preklic",
      "collection": "stamps"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "standing"
     },
     "actions": [
      "find"

@@ -143,7 +143,7 @@ async def test_a_full_batch_is_three_calls_and_no_document_knows_an_ip_or_user_a
     assert calls == ["by_pids", "record", "note_many"]
     assert metrics.TRACK_EVENTS.labels("opened", "human")._value.get() - before == 500
     doc = await desk.store.mongo["events"].find_one({"message": batch[7].job.message})
-    assert set(doc) == {"_id", "message", "person", "kind", "verdict", "at", "rules", "recorded"}
+    assert set(doc) == {"_id", "message", "person", "kind", "verdict", "at", "rules", "recorded", "salt", "batch"}
 
 
 async def test_while_the_store_is_away_the_batch_waits(desk, monkeypatch):

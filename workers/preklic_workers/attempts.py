@@ -29,7 +29,7 @@ class Attempt:
     """One claimed epoch of one mail. `number` counts attempts from 0; `again` marks the one repetition after doubt.
 
     `provider`: the class of the recipient's mailbox provider. `individual`: the mail that was composed holds fields of
-    the person's profile.
+    the person's profile. `passed`: it passed the gate, so that its hand-over was opened.
     """
 
     store: Store
@@ -43,6 +43,7 @@ class Attempt:
     processor: str
     provider: str
     individual: bool = False
+    passed: bool = False
 
     @property
     def confirming(self) -> bool:
@@ -152,7 +153,15 @@ class Attempt:
         codes = None if reply is None else {"code": reply.code, "enhanced": reply.enhanced}
         relay, processor = (self.relay, self.processor) if reply is not None else (None, None)
         await self.store.messages.settle(
-            self.job.id, self.epoch, state, reason=reason, relay=relay, processor=processor, reply=codes, heard=heard
+            self.job.id,
+            self.epoch,
+            state,
+            reason=reason,
+            relay=relay,
+            processor=processor,
+            reply=codes,
+            heard=heard,
+            passed=self.passed,
         )
 
 

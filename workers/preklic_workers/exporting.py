@@ -21,7 +21,9 @@ ACT: Final = "exported"
 # Of these acts the person learns the ground too; of others only that they were, for an investigation may be secret.
 _TOLD: Final = ("exported", "erasure_asked", "disclosed")
 # What is the system's own and says nothing of the person.
-_INNER: Final = frozenset({"person", "body_hash", "by", "lease", "proof", "_id", "rules", "ended"})
+_INNER: Final = frozenset(
+    {"person", "body_hash", "by", "lease", "proof", "_id", "rules", "ended", "leaves", "batch", "salt"}
+)
 _RECEIVED: Final = POSSIBLY_SENT | {"failed"}
 SECTIONS: Final[Mapping[str, tuple[str, str]]] = {
     "permissions": ("Dovoljenja", "Permissions"),

@@ -12,6 +12,8 @@ from preklic_shared.health import Health
 from preklic_shared.jobs import ACTORS
 from preklic_shared.registry import load_registry
 from preklic_shared.settings import Settings
+from preklic_workers.again import Again
+from preklic_workers.declaring import EVERY, Declared
 from preklic_workers.draining import Draining
 from preklic_workers.duties import DUTIES, Means, Part
 from preklic_workers.engine import Engine
@@ -54,10 +56,14 @@ class Worker:
         store = await open_store(settings, ring)
         try:
             await check_database(store.mongo, registry)
-            return cls(role, Means(settings, registry, store, ring))
+            declared = Declared(store.mongo, role, registry, ring)
+            await declared.once()
+            worker = cls(role, Means(settings, registry, store, ring))
         except BaseException:
             store.close()
             raise
+        worker._parts.append(Again("declared", declared.once, EVERY))
+        return worker
 
     async def start(self) -> None:
         """Take jobs."""

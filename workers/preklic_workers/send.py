@@ -170,19 +170,11 @@ async def _claim(opened: Opened, deps: SendDeps, plan: Plan, route: Route) -> At
         answer = await deps.store.messages.claim(claim)
     if not isinstance(answer, Claimed):
         return await _unclaimed(answer, claim, plan.subject, deps)
-    attempt = Attempt(
-        deps.store,
-        opened.job,
-        plan.purpose,
-        plan.subject,
-        answer.epoch,
-        opened.attempt,
-        answer.again,
-        route.name,
-        route.processor.name,
-        plan.provider,
-    )
-    return await attempt.in_doubt(EARLIER) if await deps.store.handed(claim.id, answer.epoch) else attempt
+    tried, over = (answer.epoch, opened.attempt, answer.again), (route.name, route.processor.name, plan.provider)
+    attempt = Attempt(deps.store, opened.job, plan.purpose, plan.subject, *tried, *over)
+    if await deps.store.handed(claim.id, answer.epoch):
+        return await replace(attempt, passed=True).in_doubt(EARLIER)
+    return attempt
 
 
 async def _still_talking(message: str, plan: Plan, store: Store) -> RetryLater | None:
@@ -215,7 +207,7 @@ async def _refuse(opened: Opened, deps: SendDeps, reason: str, subject: str | No
     if not isinstance(answer, Claimed):
         return await _unclaimed(answer, claim, subject_of(opened, deps), deps)
     if await deps.store.handed(opened.job.id, answer.epoch):
-        await deps.store.messages.settle(opened.job.id, answer.epoch, "in_doubt", reason=EARLIER)
+        await deps.store.messages.settle(opened.job.id, answer.epoch, "in_doubt", reason=EARLIER, passed=True)
         return Done()
     state = "expired" if reason == "expired" else "refused"
     await deps.store.messages.settle(opened.job.id, answer.epoch, state, reason=reason)

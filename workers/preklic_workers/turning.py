@@ -61,7 +61,7 @@ class Turn:
     async def run(self) -> Turned:
         """The whole turn, from wherever it stands. Raises NotTurned, BadCopy, Locked, KeyDirError, Unavailable."""
         with locked(self.state / "turn.lock"):
-            numbers = self._plan()
+            numbers = await self._plan()
             self.tell("new epoch keys", 0, 1)
             keyfiles.reach(self.root, numbers)
             self.epochs.refresh()
@@ -72,12 +72,13 @@ class Turn:
             await self._destroy(numbers, copy)
             return Turned(numbers, rewrapped, copy.name)
 
-    def _plan(self) -> dict[str, int]:
-        """What this turn is to reach: as it was begun, or begun now."""
+    async def _plan(self) -> dict[str, int]:
+        """What this turn is to reach: as it was begun, or begun now, which is recorded first."""
         path = self.state / PLAN
         if path.exists():
             return msgspec.json.decode(path.read_bytes()[:_PLAN_LIMIT], type=dict[str, int])
         numbers = keyfiles.targets(self.root)
+        await self.store.acts.record(Act("epoch_begun", self.by, "the epoch turns", facts=dict(numbers)))
         replace(path, msgspec.json.encode(numbers, order="sorted"))
         return numbers
 

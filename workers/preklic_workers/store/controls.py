@@ -133,7 +133,7 @@ class Controls:
         fields = {"stopped": True, "reason": reason, "by": by, "at": self._mongo.now()}
         try:
             where = {"_id": RESTORED, "stopped": {"$ne": True}}
-            await self._controls.change(where, {"$set": fields}, {"_id": 1}, upsert=True)
+            await self._controls.change(where, {"$set": fields, **_told(fields)}, {"_id": 1}, upsert=True)
         except Duplicate:
             return False
         self._read_at = float("-inf")
@@ -165,10 +165,10 @@ class Controls:
     async def _set(self, name: str, *, stopped: bool, reason: str, by: str, until: dt.datetime | None = None) -> bool:
         fields: Doc = {"stopped": stopped, "reason": reason, "by": by, "at": self._mongo.now()}
         where: Doc = {"_id": name}
-        update: Doc = {"$set": fields, "$unset": {"until": ""}}
+        update: Doc = {"$set": fields, "$unset": {"until": ""}, **_told(fields)}
         if until is not None:
             where["$or"] = [{"stopped": False}, {"until": {"$lte": until}}]
-            update = {"$set": fields | {"until": until}}
+            update = {"$set": fields | {"until": until}, **_told(fields, until=until)}
         # Who is told twice of a duplicate found a longer stop; once may be another's first write at this moment.
         for _ in range(2):
             with suppress(Duplicate):
@@ -196,6 +196,12 @@ class Controls:
             return False
         self._seen = found
         return True
+
+
+def _told(fields: Doc, **more: dt.datetime) -> Doc:
+    """The ledger's entry of a switch that is turned."""
+    said = {"at": fields["at"], "what": "stopped" if fields["stopped"] else "goes"}
+    return {"$push": {"leaves": said | {"by": fields["by"], "why": fields["reason"]} | more}}
 
 
 def _mark(doc: Doc) -> Mark:

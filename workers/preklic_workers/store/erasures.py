@@ -123,12 +123,15 @@ class Erasures:
             return
         entry: Doc = {"person": subject, "groups": sorted(groups), "kept": []} | counts
         where = {"_id": job, "erased.person": {"$ne": subject}}
-        await self._receipts.change(where, {"$push": {"erased": entry}}, {"_id": 1})
+        began = {"at": self._mongo.now(), "what": "erasing", "about": subject}
+        await self._receipts.change(where, {"$push": {"erased": entry, "leaves": began}}, {"_id": 1})
 
     async def _end(self, job: str, subject: str, keep: frozenset[str]) -> None:
         under_way = {"_id": job, "erased": {"$elemMatch": {"person": subject, "at": {"$exists": False}}}}
-        fields = {"erased.$.at": self._mongo.now(), "erased.$.kept": sorted(keep)}
-        await self._receipts.change(under_way, {"$set": fields}, {"_id": 1})
+        now = self._mongo.now()
+        fields = {"erased.$.at": now, "erased.$.kept": sorted(keep)}
+        ended = {"at": now, "what": "erased", "about": subject}
+        await self._receipts.change(under_way, {"$set": fields, "$push": {"leaves": ended}}, {"_id": 1})
 
     async def _empty_proofs(self, subject: str, keep: frozenset[str]) -> None:
         """That there was a yes stays, what was said with it goes; its key is gone already."""

@@ -1,16 +1,21 @@
 """Events of messages: opened, clicked, delivered and so on; each is recorded once, by its own key."""
 
 import datetime as dt
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 
+from preklic_workers.store.batches import Batches
 from preklic_workers.store.grouping import Grouper
+from preklic_workers.store.indexes import KEEP_SECONDS
 from preklic_workers.store.mongo import DUPLICATE, Doc, Mongo, Unavailable
 
 # Between a mail's id and the rest of a key: what begins with both is a range of the keys, and needs no other index.
 SEPARATOR: Final = "|"
 _ASKED: Final = 200  # mails in one question
+_SALT: Final = 16  # octets
 _AFTER: Final = chr(ord(SEPARATOR) + 1)
 
 
@@ -40,6 +45,7 @@ class Events:
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._events = mongo["events"]
+        self._batches = Batches(mongo)
         self._records: Grouper[Event, bool] = Grouper(self._record_group)
 
     async def record(self, events: Sequence[Event]) -> list[bool]:
@@ -70,8 +76,10 @@ class Events:
         return list(map(_event, await self._events.find({"person": person, "at": {"$gte": since}}, sort=[("at", 1)])))
 
     async def _record_group(self, events: list[Event]) -> list[bool | Exception]:
-        now = self._mongo.now()
-        result = await self._events.insert_many([_doc(event, now) for event in events])
+        salts = os.urandom(_SALT * len(events))
+        docs = [_doc(event) | {"salt": salts[place : place + _SALT]} for place, event in zip(count(0, _SALT), events)]
+        kept = dt.timedelta(seconds=KEEP_SECONDS)
+        result = await self._events.insert_many(await self._batches.commit("events", docs, kept))
         if not result.sure:
             raise Unavailable("events")
         if other := {code for code in result.failed.values() if code != DUPLICATE}:
@@ -88,7 +96,7 @@ def _event(d: Doc) -> Event:
     return Event(*fixed, d.get("link"), d["rules"], d.get("bounce"), d.get("code", ""))
 
 
-def _doc(event: Event, now: dt.datetime) -> Doc:
+def _doc(event: Event) -> Doc:
     doc: Doc = {
         "_id": event.id,
         "message": event.message,
@@ -97,7 +105,6 @@ def _doc(event: Event, now: dt.datetime) -> Doc:
         "verdict": event.verdict,
         "at": event.at,
         "rules": event.rules,
-        "recorded": now,
     }
     optional = {"link": event.link, "bounce": event.bounce, "code": event.code or None}
     return doc | {name: value for name, value in optional.items() if value is not None}

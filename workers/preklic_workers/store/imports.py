@@ -16,6 +16,7 @@ from preklic_shared.registry import Purpose
 from preklic_shared.tokens import PID_BYTES
 from preklic_workers.blind import Blind
 from preklic_workers.envelope import DataKey
+from preklic_workers.store.batches import Batches
 from preklic_workers.store.import_docs import ListGrant, ListState, judge, new_states, permissions_of, unchanged
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Mongo, Unavailable
 from preklic_workers.store.person_docs import fresh
@@ -63,6 +64,7 @@ class Imports:
         self._persons = mongo["persons"]
         self._rows = mongo["permissions"]
         self._proofs = Proofs(mongo, vault)
+        self._batches = Batches(mongo)
         self._receipts = mongo["withdrawals"]
         self._vault = vault
         self._blind = blind
@@ -145,15 +147,14 @@ class Imports:
         chunk.keys.update(await self._vault.many_or_new(sorted(owners)))
         for words in {grant.proven.words for grant, _, _ in standing if grant.proven.words is not None}:
             await self._proofs.keep_words(words)
-        now = self._mongo.now()
         rows: list[Doc] = []
         for grant, key, state in standing:
             name = row_id(grant, key)
             proof = chunk.keys[grant.subject, "evidence"].encrypt(grant.proof, grant.subject, "permissions", name)
             row: Doc = {"_id": name, "person": grant.subject, "purpose": key, "action": state, "at": grant.at}
-            rows.append(row | clear(grant.proven) | {"proof": proof, "recorded": now})
+            rows.append(row | clear(grant.proven) | {"proof": proof})
         if rows:
-            _taken(await self._rows.insert_many(rows))
+            _taken(await self._rows.insert_many(await self._batches.commit("permissions", rows)))
         return [answers[grant.job] | chunk.proved[grant.job] for grant in grants]
 
     async def receipts(self, jobs: Sequence[str]) -> dict[str, Doc]:

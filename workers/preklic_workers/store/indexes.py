@@ -37,6 +37,9 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("provider", (("provider", 1),), {"sparse": True}),
         Index("statistics_no", (("permissions.statistics.state", 1),), {"sparse": True}),
     ),
+    "controls": (_RIDING,),
+    "standing": (_RIDING,),
+    "batches": (Index("keep", (("keep", 1),), {"expireAfterSeconds": 0}), _RIDING),
     "messages": (
         Index("stuck", (("state", 1), ("lease", 1)), _STUCK),
         Index("timed", (("state", 1), ("lease", 1)), _TIMED),

@@ -3,13 +3,15 @@
 from typing import Final
 
 from preklic_workers.store.mongo import Doc
-from preklic_workers.store.schema_types import BYTES, DATE, HASH, JOB, TEXT, WHOLE, WORD, list_of, object_of
+from preklic_workers.store.schema_types import BYTES, DATE, HASH, JOB, TEXT, WHOLE, WORD, YES, list_of, object_of
 
 REPLY: Final = object_of([], code=WHOLE, enhanced=WORD)
+# Of a key: its file's name, and what tells it from another of that name.
+NAMES: Final = list_of({"bsonType": "string", "pattern": "^[A-Za-z0-9_.:@ -]{0,400}$"}, 1000)
 LEAVES: Final = list_of(
     object_of(
         ["at", "what"], at=DATE, what=WORD, epoch=WHOLE, reason=WORD, relay=WORD, processor=TEXT, reply=REPLY, by=TEXT,
-        why=TEXT,
+        why=TEXT, passed=YES, until=DATE, about=HASH, names=NAMES,
     ),
     1000,
 )  # fmt: skip
@@ -35,4 +37,12 @@ STAMP: Final = object_of(
     _id=WHOLE, response=BYTES, chain={"bsonType": "string", "maxLength": 100_000}, at=DATE,
 )  # fmt: skip
 
-LEDGER: Final[dict[str, Doc]] = {"ledger": RUN, "checkpoints": CHECKPOINT, "stamps": STAMP, "copies": COPY}
+BATCH: Final = object_of(
+    ["_id", "at", "count", "hashes", "digest"],
+    _id=JOB, at=DATE, count=WHOLE, hashes=BYTES, digest=BYTES, keep=DATE, leaves=LEAVES,
+)  # fmt: skip
+STANDING: Final = object_of(["_id", "items", "at"], _id=WORD, items=NAMES, at=DATE, leaves=LEAVES)
+
+LEDGER: Final[dict[str, Doc]] = {
+    "ledger": RUN, "checkpoints": CHECKPOINT, "stamps": STAMP, "copies": COPY, "batches": BATCH, "standing": STANDING,
+}  # fmt: skip

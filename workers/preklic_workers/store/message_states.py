@@ -34,7 +34,11 @@ CERTAIN: Final = ("sent", "failed", "bounced", "deferred")
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """How an attempt ended. `reply` is {code, enhanced}; `heard`: the relay answered to DATA or later."""
+    """How an attempt ended. `reply` is {code, enhanced}; `heard`: the relay answered to DATA or later.
+
+    `passed`: it passed the gate, which the ledger is told. Not its place in the person's order: what differs from mail
+    to mail makes a statement of its own for each of them.
+    """
 
     id: str
     epoch: int
@@ -44,13 +48,14 @@ class Settlement:
     processor: str | None = None
     reply: Doc | None = None
     heard: bool = False
+    passed: bool = False
 
 
 def alike(settlement: Settlement) -> Alike:
     """Settlements that say the same of different messages."""
     reply = tuple(sorted((settlement.reply or {}).items()))
     said = (settlement.epoch, settlement.state, settlement.reason, settlement.relay, settlement.processor)
-    return Alike((*said, reply, settlement.heard), settlement.id)
+    return Alike((*said, reply, settlement.heard, settlement.passed), settlement.id)
 
 
 def settling(settlements: Sequence[Settlement], at: dt.datetime) -> list[UpdateMany]:
@@ -100,8 +105,8 @@ def leaf_of(entry: Doc) -> Doc:
 
 
 def reaping(message: str, epoch: int, at: dt.datetime) -> Doc:
-    """The update that puts a mail in doubt because its claim's time is over."""
-    return _update(Settlement(message, epoch, "in_doubt", "lease_over"), "in_doubt", at, doubted=True)
+    """The update that puts a mail in doubt because its claim's time is over, and its hand-over is still open."""
+    return _update(Settlement(message, epoch, "in_doubt", "lease_over", passed=True), "in_doubt", at, doubted=True)
 
 
 def doubting(reason: str) -> list[Doc]:
@@ -169,7 +174,9 @@ def _update(settlement: Settlement, state: str, at: dt.datetime, *, doubted: boo
     entry = {"at": at, "state": state, "epoch": settlement.epoch}
     if settlement.reason is not None:
         entry["reason"] = settlement.reason
-    carried = {name: fields[name] for name in ("relay", "processor", "reply") if name in fields}
+    carried: Doc = {name: fields[name] for name in ("relay", "processor", "reply") if name in fields}
+    if settlement.passed:
+        carried["passed"] = True
     update: Doc = {"$set": fields} | told(entry, **carried)
     # A reason belongs to its end: one that an earlier end left would explain this one wrongly.
     gone = {"reason": settlement.reason is None, "doubted": doubted is False}

@@ -78,9 +78,10 @@ class Messages:
         processor: str | None = None,
         reply: Doc | None = None,
         heard: bool = False,
+        passed: bool = False,
     ) -> None:
         """Record how this epoch's attempt ended, by the rules of `message_states`; repeating it changes nothing."""
-        await self._settlements(Settlement(message, epoch, state, reason, relay, processor, reply, heard))
+        await self._settlements(Settlement(message, epoch, state, reason, relay, processor, reply, heard, passed))
 
     async def once_more(self, message: str) -> bool:
         """Let a message in doubt be claimed a second and last time; False when it is not in doubt or had its turn.

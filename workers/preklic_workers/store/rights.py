@@ -20,7 +20,7 @@ COLLECTIONS: Final = (*sorted({*VALIDATORS, *UNVALIDATED}), KEYS)
 _ALL_BUT_KEYS: Final = dict.fromkeys((name for name in COLLECTIONS if name != KEYS), "r")
 _STOPS: Final = {"controls": "riu"}
 # Who takes jobs looks what is paused and whether the schema fits, answers probes, and ends what waited in vain.
-_WORKS: Final = {"controls": "r", "versions": "r", "ages": "riu", "messages": "riu"}
+_WORKS: Final = {"controls": "r", "versions": "r", "ages": "riu", "messages": "riu", "standing": "riu"}
 # A no on the way: the gate closes, the receipt is written, and what the person wrote since is looked at.
 _WITHDRAWS: Final = {"persons": "riu", "withdrawals": "riu", "messages": "riu"}
 # Who holds epoch keys says so: a turn waits until all have the new one.
@@ -32,7 +32,7 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     | _STOPS
     | _HOLDS_KEYS
     | {"askings": "riu", "copies": "i", "leases": "riu", "marks": "r", "schedule": "riud", KEYS: "ri"},
-    "track": _WORKS | _WITHDRAWS | _STOPS | {"events": "rid"},
+    "track": _WORKS | _WITHDRAWS | _STOPS | {"events": "rid", "batches": "i"},
     "revoke": _WORKS
     | _WITHDRAWS
     | {
@@ -58,9 +58,9 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     # It takes entries off their documents, and changes nothing else there; an act of its own asks for a stamp. A key
     # that it made for somebody who was erased in that moment it takes away again.
     "ledger": _HOLDS_KEYS
-    | dict.fromkeys(("messages", "permissions", "withdrawals", "copies"), "ru")
+    | dict.fromkeys(("messages", "permissions", "withdrawals", "copies", "batches", "controls"), "ru")
     | dict.fromkeys(("ledger", "checkpoints", "stamps"), "ri")
-    | {"acts": "riu", "persons": "r", "versions": "r", KEYS: "rid"},
+    | {"acts": "riu", "standing": "riu", "persons": "r", "versions": "r", KEYS: "rid"},
     "upkeep": _ALL_BUT_KEYS
     | _WITHDRAWS
     | _STOPS
@@ -73,6 +73,7 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
         "events": "rid",
         "held_mails": "riud",
         "copies": "rd",
+        "batches": "ri",
         "schedule": "riud",
         KEYS: "riud",
     },

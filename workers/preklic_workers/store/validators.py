@@ -135,13 +135,14 @@ WITHDRAWAL: Final = object_of(
 EVENT: Final = object_of(
     ["_id", "message", "person", "kind", "verdict", "at", "rules", "recorded"],
     _id=TEXT, message=JOB, person=TEXT, kind=WORD, link=WHOLE, verdict=WORD, at=DATE, rules=WHOLE,
-    recorded=DATE, bounce={"enum": ["hard", "soft", "policy"]}, code=WORD,
+    recorded=DATE, bounce={"enum": ["hard", "soft", "policy"]}, code=WORD, salt=BYTES, batch=JOB,
 )  # fmt: skip
 PERMISSION: Final = object_of(
     ["_id", "person", "purpose", "action", "at", "proof", "recorded"],
     _id=TEXT, person=HASH, purpose=PURPOSE, action=WORD, at=DATE, proof=BYTES, recorded=DATE,
     wording={"bsonType": "string", "pattern": "^([0-9a-f]{64}|[A-Za-z0-9_-]{43})$"}, version=WORD, language=WORD,
     method=WORD, source=WORD, producer=WORD, confirmed=object_of(["at"], at=DATE, token=DATE), leaves=LEAVES,
+    batch=JOB,
 )  # fmt: skip
 WORDING: Final = object_of(
     ["_id", "text", "id", "version", "language", "recorded"],
@@ -151,6 +152,7 @@ WORDING: Final = object_of(
 CONTROL: Final = object_of(
     ["_id", "stopped", "reason", "by", "at"],
     _id=WORD, stopped=YES, reason=TEXT, by=TEXT, at=DATE, until=DATE, number=WHOLE, mark=WORD, told=WHOLE,
+    leaves=LEAVES,
 )  # fmt: skip
 HOLDER: Final = object_of(
     ["_id", "role", "host", "epochs", "seen"],
