@@ -1051,6 +1051,17 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "operators"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "permissions"
     },
     "actions": [
@@ -1382,6 +1393,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "operators"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "permissions"
     },
     "actions": [
@@ -1656,6 +1676,15 @@ const roles = [
      "find",
      "insert",
      "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "operators"
+    },
+    "actions": [
+     "find"
     ]
    },
    {

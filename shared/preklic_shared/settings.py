@@ -89,6 +89,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     officers: tuple[Officer, ...] = ()
     webhooks: Webhooks = Webhooks()
     officer_key: Path | None = None
+    operator_token: str | None = None
     webhooks_out: tuple[WebhookOut, ...] = ()
     environment: Literal["development", "production"] = "development"
 
@@ -105,6 +106,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     except SecretFileError as error:
         raise SettingsError(error.name, str(error)) from None
     values = _from_file(environ.get(f"{PREFIX}CONFIG"))
+    if "operator_token" in values:
+        raise SettingsError("OPERATOR_TOKEN", "is one person's: name its file by OPERATOR_TOKEN_FILE, not in this one")
     for name, text in environ.items():
         if name.startswith(PREFIX) and name != f"{PREFIX}CONFIG":
             _put(values, name.removeprefix(PREFIX).lower().split("__"), text)

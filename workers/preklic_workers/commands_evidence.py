@@ -1,6 +1,5 @@
 """`preklic evidence`: what the ledger proves, for a court, a data-protection officer or an opposing expert (U13)."""
 
-import getpass
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ from preklic_workers.keydir import KeyDirError
 from preklic_workers.ledger.bundle import check
 from preklic_workers.ledger.bundle import report as reported
 from preklic_workers.ledger.sequencing import origin_of
+from preklic_workers.operating import operator
 from preklic_workers.private_files import NotWritten, private_file
 from preklic_workers.rings import ring_of
 from preklic_workers.store import Act, Store
@@ -66,15 +66,16 @@ def export(
 
 
 def _written(config: Settings, message: str | None, who: str | None, signing: bytes, why: str) -> bytes:
-    ring, by = ring_of(config, "upkeep"), getpass.getuser()
+    ring = ring_of(config, "upkeep")
 
     async def work(opened: Store, _: Settings) -> bytes:
+        by = operator()
         found = await subjects(opened, ring.blind, who) if who is not None else []
         about = About(record=message) if who is None else About(person=found[0] if found else "")
         await opened.acts.record(Act("evidence", by, why, about.person or None, {"record": message or "all"}))
         return await bundle(opened, about, origin_of(config), [signing], by, why)
 
-    return looking.with_store(work, ring)
+    return looking.with_store("law", work, ring)
 
 
 @evidence.command()

@@ -46,7 +46,7 @@ def verify(*, key: PublicKey = None, checkpoint: Known = None, as_json: Json = F
     keys = {origin_of(config): [public_key(config, key)]}
     kept = [(path, read_checkpoint(_note(path), keys, str(path))) for path in checkpoint or ()]
 
-    head = looking.with_store(lambda opened, _: _audited(opened, keys, kept))
+    head = looking.with_store("read", lambda opened, _: _audited(opened, keys, kept))
     if as_json:
         show_json({"leaves": head.size if head else 0, "root": head.root.hex() if head else None})
     else:
@@ -65,7 +65,7 @@ def checkpoint(
 
     Example: `preklic ledger checkpoint > 2026-11-01.note`
     """
-    heads = dict(_signed_now() if now else looking.with_store(lambda opened, _: opened.ledger.checkpoints()))
+    heads = dict(_signed_now() if now else looking.with_store("read", lambda opened, _: opened.ledger.checkpoints()))
     note = heads.get(size or max(heads, default=0))
     if note is None:
         raise Stop(Code.FINDING, "no such head is signed", "the role ledger signs one a minute: preklic worker ledger")
@@ -82,7 +82,7 @@ def _signed_now() -> list[tuple[int, str]]:
         await sequencer.checkpoint()
         return await opened.ledger.checkpoints()
 
-    return looking.with_store(work, ring)
+    return looking.with_store("law", work, ring)
 
 
 async def _audited(

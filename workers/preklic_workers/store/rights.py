@@ -64,7 +64,7 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     | _STOPS
     | _HOLDS_KEYS
     | dict.fromkeys(("accounts", "campaigns", "dead", "feeds", "permissions", "plans", "requests", "wordings"), "riu")
-    | dict.fromkeys(("ages", "leases", "statistics", "webhooks"), "riu")
+    | dict.fromkeys(("ages", "leases", "operators", "statistics", "webhooks"), "riu")
     | {"acts": "ri", "marks": "riud", "events": "rid", "held_mails": "riud", "schedule": "riud", KEYS: "riud"},
     # People: `look` changes nothing; `respond` stops, replays and settles doubt. Neither can open or find a key.
     "look": _ALL_BUT_KEYS,
