@@ -13,9 +13,9 @@ def new_bearer() -> str:
 
 
 def bearer_hash(token: str) -> str:
-    """What is kept of a token: its SHA-256, 64 hex digits.
+    """What is kept of a token: the SHA-256 of its octets, whatever they are, as 64 hex digits.
 
     >>> bearer_hash("a")[:8]
     'ca978112'
     """
-    return hashlib.sha256(token.encode()).hexdigest()
+    return hashlib.sha256(token.encode(errors="surrogateescape")).hexdigest()

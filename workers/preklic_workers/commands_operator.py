@@ -52,14 +52,7 @@ def add(
         until = None if days is None else now + dt.timedelta(days=days)
         return await _add(opened, Operator(name, scopes, now, acting(), until), why, bearer_hash(token))
 
-    made = looking.with_store("law", work)
-    if as_json:
-        show_json({"operator": name, "scopes": made.scopes, "until": made.until, "token": token})
-        return
-    say(f"{name}: {', '.join(made.scopes)}, " + (f"until {made.until:%Y-%m-%d}" if made.until else "without an end"),
-        err=True)  # fmt: skip
-    say("the token, shown this once; keep it in a file of mode 600 (PREKLIC_OPERATOR_TOKEN_FILE):", err=True)
-    typer.echo(token)
+    _tell_token(looking.with_store("law", work), token, as_json=as_json)
 
 
 @operator.command()
@@ -127,6 +120,17 @@ async def _add(opened: Store, new: Operator, why: str, digest: str) -> Operator:
     if not await operators.add(new, digest, first=not there):
         raise Stop(Code.POLICY, "somebody else was named at this moment", "preklic operator list shows who")
     return new
+
+
+def _tell_token(made: Operator, token: str, *, as_json: bool) -> None:
+    """The token alone goes to standard output: into a file of mode 600, say."""
+    if as_json:
+        show_json({"operator": made.name, "scopes": made.scopes, "until": made.until, "token": token})
+        return
+    end = f"until {made.until:%Y-%m-%d}" if made.until else "without an end"
+    say(f"{made.name}: {', '.join(made.scopes)}, {end}", err=True)
+    say("the token, shown this once; keep it in a file of mode 600 (PREKLIC_OPERATOR_TOKEN_FILE):", err=True)
+    typer.echo(token)
 
 
 def _row(one: Operator, now: dt.datetime) -> dict[str, Any]:
