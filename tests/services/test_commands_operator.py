@@ -13,7 +13,10 @@ from preklic_shared import cli, wire
 from preklic_shared.bearers import bearer_hash
 from preklic_shared.cli import Code
 from preklic_shared.ids import new_id
+from preklic_shared.settings import Settings
 from preklic_workers import looking
+from preklic_workers.doctor import database
+from preklic_workers.doctor.finding import Patient
 from preklic_workers.keyfiles import init_keys
 from preklic_workers.operators import SCOPES, Operator
 from preklic_workers.replay_plan import Source, make_plan
@@ -368,6 +371,14 @@ def _letter(job):
     return DeadLetter(
         f"{job.id}.1", job.id, "track", "track", "template_error", "f", 1, now(), wire.encode(job, "track")
     )
+
+
+def test_the_doctor_asks_in_production_who_the_operators_are(desk, mongo_url):
+    patient = Patient(Settings(environment="production", mongo_url=mongo_url), None)
+    (found,) = database.operators(patient)
+    assert found.mend.startswith("preklic operator add")
+    founded(desk)
+    assert list(database.operators(patient)) == []
 
 
 def test_no_role_of_a_service_reads_who_the_operators_are():

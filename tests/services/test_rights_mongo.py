@@ -9,6 +9,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
+from commanding import Commands
 from deploying import tool
 from preklic_stack.mongo_users import forget_users, make_users
 from preklic_workers.store import rights
@@ -81,6 +82,17 @@ def test_a_role_is_refused_what_the_table_does_not_give_it(locked_mongo):
     finally:
         forget_users(house, "attacked")
         house.drop("attacked", "attacked_keys")
+
+
+@pytest.mark.attack(69, guard="preklic_workers.operators:refusal")
+def test_who_may_only_look_at_the_database_is_asked_for_a_token_too(clients, locked_mongo, monkeypatch, capsys):
+    for name in ("CONFIG", "OPERATOR_TOKEN", "OPERATOR_TOKEN_FILE"):
+        monkeypatch.delenv(f"PREKLIC_{name}", raising=False)
+    places = {"PREKLIC_MONGO_URL": locked_mongo.url_of("look"), "PREKLIC_MONGO_DATABASE": DATABASE}
+    preklic = Commands(monkeypatch, capsys, places)
+    clients["upkeep"][DATABASE]["operators"].insert_one({"_id": "ana"})
+    code, out, complaint = preklic("dead", "list")  # this user can record no refusal, and is refused all the same
+    assert (code, out, "named operators" in complaint) == (4, "", True)
 
 
 def test_nobody_enters_without_a_password(clients):

@@ -14,6 +14,7 @@ from preklic_workers.management import NoManagement
 from preklic_workers.rings import directory_of, ring_of
 from preklic_workers.state_dir import state_of
 from preklic_workers.store import Store
+from preklic_workers.store.operators import Operators
 from preklic_workers.store.schema import check
 from preklic_workers.tombstones import Tombstones
 
@@ -90,6 +91,15 @@ def restores(patient: Patient) -> Iterator[Seen]:
     tombstones = Tombstones(state, ring.blind)
     if not looking.with_store("open", lambda opened, _: Incarnation(opened.controls, state, tombstones).look()):
         yield Finding("the database is not the one of the last mark", _CLOSED, "preklic restore-check")
+
+
+def operators(patient: Patient) -> Iterator[Seen]:
+    """Whether commands are for named operators, where that matters."""
+    if patient.config.environment != "production":
+        return
+    if not looking.with_store("open", lambda opened, _: Operators(opened.mongo).named()):
+        why = "whoever may use this host runs every command, in the name of the machine's user"
+        yield Finding("no operator is named", why, "preklic operator add NAME --scope law --reason WHY")
 
 
 def upkeep_is_here(config: Settings) -> bool:
