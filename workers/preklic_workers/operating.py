@@ -19,13 +19,16 @@ from preklic_workers.store.operators import Operators
 
 DENIED: Final = "access_denied"
 _SET: Final = "set PREKLIC_OPERATOR_TOKEN_FILE to the file of your token, or PREKLIC_OPERATOR_TOKEN"
-_RENEW: Final = "ask somebody with the scope law: preklic operator add"
+_RENEW: Final = "ask somebody with the scope law for a new token: preklic operator add NAME"
 _WORDS: Final[dict[Refusal, tuple[str, str]]] = {
     "no_token": ("commands here are for named operators, and no token is given", _SET),
     "unknown": ("the operator token is not known here", f"{_SET}; preklic operator whoami says whose it is"),
     "removed": ("the operator {name} was removed", _RENEW),
     "expired": ("the token of the operator {name} has expired", _RENEW),
-    "no_scope": ("the operator {name} lacks the scope {scope}", f"{_RENEW} NAME --scope {{scope}}"),
+    "no_scope": (
+        "the operator {name} lacks the scope {scope}",
+        "ask somebody with the scope law for another token: preklic operator remove, then preklic operator add",
+    ),
 }
 
 
