@@ -1219,6 +1219,17 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "operators"
+    },
+    "actions": [
+     "find",
+     "insert",
+     "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "permissions"
     },
     "actions": [
@@ -1586,6 +1597,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "operators"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "permissions"
     },
     "actions": [
@@ -1896,6 +1916,15 @@ const roles = [
      "find",
      "insert",
      "update"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "operators"
+    },
+    "actions": [
+     "find"
     ]
    },
    {

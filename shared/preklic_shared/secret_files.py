@@ -4,11 +4,14 @@ So orchestrators hand them over (systemd's credentials, Compose's and Kubernetes
 log of a deployment and no `docker inspect` shows them.
 """
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-SECRETS: Final = ("AMQP_URL", "MANAGEMENT_URL", "MONGO_URL", "GATEWAY_TOKEN")
+SECRETS: Final = ("AMQP_URL", "MANAGEMENT_URL", "MONGO_URL", "GATEWAY_TOKEN", "OPERATOR_TOKEN")
+# One person's own: what an orchestrator mounts for a service may be readable, this may not.
+_PRIVATE: Final = frozenset({"OPERATOR_TOKEN"})
 _LIMIT: Final = 4096  # bytes; a URL of several hosts with its options is far shorter
 
 
@@ -36,9 +39,19 @@ def with_secrets(environ: Mapping[str, str], prefix: str) -> dict[str, str]:
 def _secret(name: str, path: Path) -> str:
     try:
         with path.open("rb") as file:
+            if name in _PRIVATE:
+                _check_private(name, path, os.fstat(file.fileno()))
             text = file.read(_LIMIT + 1).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SecretFileError(f"{name}_FILE", f"cannot read {path} ({type(error).__name__})") from None
     if not text or len(text) > _LIMIT or len(text.splitlines()) > 1:
         raise SecretFileError(f"{name}_FILE", f"{path} must hold one line of at most {_LIMIT} bytes")
     return text
+
+
+def _check_private(name: str, path: Path, found: os.stat_result) -> None:
+    """Refuse what others could read or have made (attack 61), as with key files."""
+    if found.st_mode & 0o077:
+        raise SecretFileError(f"{name}_FILE", f"{path} can be read by others: chmod 600 it, and have a new token made")
+    if found.st_uid not in (os.geteuid(), 0):
+        raise SecretFileError(f"{name}_FILE", f"{path} belongs to another user")

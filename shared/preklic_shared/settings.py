@@ -90,6 +90,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     officers: tuple[Officer, ...] = ()
     webhooks: Webhooks = Webhooks()
     officer_key: Path | None = None
+    operator_token: str | None = None
     webhooks_out: tuple[WebhookOut, ...] = ()
     stamps: Stamps | None = None
     witness: Path | None = None
@@ -108,6 +109,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     except SecretFileError as error:
         raise SettingsError(error.name, str(error)) from None
     values = _from_file(environ.get(f"{PREFIX}CONFIG"))
+    if "operator_token" in values:
+        raise SettingsError("OPERATOR_TOKEN", "is one person's: name its file by OPERATOR_TOKEN_FILE, not in this one")
     for name, text in environ.items():
         if name.startswith(PREFIX) and name != f"{PREFIX}CONFIG":
             _put(values, name.removeprefix(PREFIX).lower().split("__"), text)
@@ -115,6 +118,12 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         settings = msgspec.convert(_lists(values), Settings, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise SettingsError(*_fault(str(error))) from None
+    _check(settings)
+    return settings
+
+
+def _check(settings: Settings) -> None:
+    """What no type says. Raises SettingsError."""
     check_officers(settings.officers)
     if misfit := relay_fault(settings.relays, settings.limits):
         raise SettingsError(*misfit)
@@ -124,7 +133,6 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         raise SettingsError("STAMPS", fault)
     if settings.environment == "production":
         _check_production(settings)
-    return settings
 
 
 def _path(kind: type, value: object) -> object:

@@ -20,6 +20,7 @@ from preklic_workers.store.acts import Acts
 from preklic_workers.store.stories import Stories
 from queueing import publication, track
 from storing import MINUTE, claim_of, gated, grant, now, open_test_store, withdraw
+from waiting import auntil
 
 ANA = "ana@primer.example"
 KEY = "order 7, the second"
@@ -95,6 +96,7 @@ async def lived(store, person):
     plan |= {"items": items, "jobs": 2, "chosen": 1, "done": 1}
     ran = {"run_by": "cene", "reason": f"{ANA} asked, case 17", "begun": at + 4 * later}
     await store.mongo["plans"].insert(plan | ran)
+    await auntil(lambda: store.mongo.now() > ran["begun"])  # those moments were made up, this one is the clock's
     await store.acts.record(Act("schedule_cancelled", "ana", "case 18", facts={"job": job}))
     await withdraw(store, ANA)
     return job

@@ -9,6 +9,7 @@ import pytest
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
+from commanding import Commands
 from deploying import tool
 from preklic_stack.mongo_users import forget_users, make_users
 from preklic_workers.store import rights
@@ -83,6 +84,17 @@ def test_a_role_is_refused_what_the_table_does_not_give_it(locked_mongo):
         house.drop("attacked", "attacked_keys")
 
 
+@pytest.mark.attack(69, guard="preklic_workers.operators:refusal")
+def test_who_may_only_look_at_the_database_is_asked_for_a_token_too(clients, locked_mongo, monkeypatch, capsys):
+    for name in ("CONFIG", "OPERATOR_TOKEN", "OPERATOR_TOKEN_FILE"):
+        monkeypatch.delenv(f"PREKLIC_{name}", raising=False)
+    places = {"PREKLIC_MONGO_URL": locked_mongo.url_of("look"), "PREKLIC_MONGO_DATABASE": DATABASE}
+    preklic = Commands(monkeypatch, capsys, places)
+    clients["upkeep"][DATABASE]["operators"].insert_one({"_id": "ana"})
+    code, out, complaint = preklic("dead", "list")  # this user can record no refusal, and is refused all the same
+    assert (code, out, "named operators" in complaint) == (4, "", True)
+
+
 def test_nobody_enters_without_a_password(clients):
     assert not any(may(clients["nobody"], TRIES[action]("persons")) for action in TRIES)
 
@@ -99,7 +111,7 @@ def test_no_role_reaches_another_database_or_the_server(clients):
 # What the promises rest on, said once more in words of its own: the table may not be widened by accident.
 def test_what_nobody_may_do_at_all():
     kept = {"persons", "permissions", "withdrawals", "messages", "dead", "acts", "accounts", "requests", "wordings"}
-    kept |= {"ledger", "checkpoints", "stamps", "batches", "standing"}
+    kept |= {"ledger", "checkpoints", "stamps", "batches", "standing", "operators"}
     everyone = rights.RIGHTS.items()
     assert [(role, name) for role, row in everyone for name in kept if "d" in row.get(name, "")] == []
     assert [role for role, row in everyone if "u" in row.get("acts", "")] == ["ledger"]

@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime as dt
-import getpass
 import json
 import re
 import time
@@ -22,6 +21,7 @@ from preklic_workers.campaign_acts import Said
 from preklic_workers.campaign_view import LISTED, look, row
 from preklic_workers.clocks import may_use
 from preklic_workers.moments import millis
+from preklic_workers.operating import operator
 from preklic_workers.reasons import given
 from preklic_workers.store import Campaign, Store
 
@@ -64,7 +64,7 @@ def start(
     asked = CampaignPayload(data=_data(data), segment=segment, at=moment, local=local_time, rate=rate, cap=_cap(cap))
     made = _campaign(name, purpose, template, asked)
     found = looking.with_store(
-        lambda opened, _: campaign_acts.start(opened, made, getpass.getuser(), timed=at is not None)
+        "stop", lambda opened, _: campaign_acts.start(opened, made, operator(), timed=at is not None)
     )
     if found is None:
         raise Stop(Code.POLICY, f"there is another campaign {name} already", "give this one another name")
@@ -82,7 +82,7 @@ def status(
 
     Example: `preklic campaign status autumn --watch`
     """
-    told = looking.with_store(lambda opened, _: _look(opened, name, watch=watch))
+    told = looking.with_store("read", lambda opened, _: _look(opened, name, watch=watch))
     if as_json:
         show_json(told)
         return
@@ -108,7 +108,7 @@ def list_all(*, as_json: Json = False) -> None:
 
     Example: `preklic campaign list --json`
     """
-    rows = looking.with_store(lambda opened, _: opened.campaigns.all())
+    rows = looking.with_store("read", lambda opened, _: opened.campaigns.all())
     show([row(found) for found in rows], LISTED, title="Campaigns", as_json=as_json)
 
 
@@ -146,11 +146,11 @@ def _move(name: str, deed: Deed, reason: str) -> None:
 
     async def work(opened: Store, _: Any) -> Campaign:
         await _known(opened, name)
-        said = Said(getpass.getuser(), millis(opened.mongo.now()), why)
+        said = Said(operator(), millis(opened.mongo.now()), why)
         await campaign_acts.move(opened, name, deed, said)
         return await _known(opened, name)
 
-    _say(looking.with_store(work), as_json=False)
+    _say(looking.with_store("stop", work), as_json=False)
 
 
 async def _known(opened: Store, name: str) -> Campaign:

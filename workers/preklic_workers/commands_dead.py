@@ -105,7 +105,7 @@ def show_dead(
 
     Example: `preklic dead show 0193a1b2-...`
     """
-    found = looking.with_store(lambda opened, _: opened.dead.show(letter))
+    found = looking.with_store("read", lambda opened, _: opened.dead.show(letter))
     if found is None:
         raise Stop(Code.FINDING, "there is no such dead letter", "preklic dead list shows those there are")
     body = found.pop("body")
@@ -151,6 +151,6 @@ def _listed(
             await watched(lambda: read(opened), columns, title=title, as_json=as_json)
         return await read(opened)
 
-    rows = looking.with_store(work, question.ring)
+    rows = looking.with_store("read", work, question.ring)
     show(rows, columns, title=title, as_json=as_json)
     return rows

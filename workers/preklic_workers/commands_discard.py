@@ -1,6 +1,5 @@
 """`preklic dead discard` and `undiscard`: a person lets dead letters go, with a reason, and takes them back."""
 
-import getpass
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,6 +15,7 @@ from preklic_shared.cli import Code, Json, Stop, ends_with, say, show_json
 from preklic_workers import discarding, looking
 from preklic_workers.dead_options import Where, sieve_of
 from preklic_workers.discarding import Chosen, Outcome
+from preklic_workers.operating import operator
 from preklic_workers.reasons import given
 from preklic_workers.sifting import Sieve
 from preklic_workers.store import Store
@@ -31,7 +31,7 @@ Letters = Annotated[list[str] | None, typer.Argument(metavar="LETTER...", help="
 Why = Annotated[str, typer.Option("--reason", help="Why; it is recorded. No address in it.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask, however many a filter finds.")]
 Law = Annotated[bool, typer.Option("--law", help="The one letter is a withdrawal, and you answer for letting it go.")]
-Do = Callable[[Store, Chosen, Callable[[int], None]], Awaitable[Outcome]]
+Do = Callable[..., Awaitable[Outcome]]  # the store, what is chosen, whom to tell of progress, and `by` whom
 
 
 def discard(
@@ -49,10 +49,10 @@ def discard(
 
     Example: `preklic dead discard --where "template=spring,reason=template_error" --reason "sent anew, case 17"`
     """
-    why, by = _checked(reason), getpass.getuser()
+    why = _checked(reason)
     chosen = _chosen(letters, sieve_of(where), "dead", "discarded")
     _confirm(chosen, "discard", yes=yes)
-    result = _done(chosen, partial(discarding.discard, by=by, why=why, law=law))
+    result = _done(chosen, partial(discarding.discard, why=why, law=law))
     _tell(chosen, result, "discarded", as_json=as_json)
 
 
@@ -63,10 +63,10 @@ def undiscard(
 
     Example: `preklic dead undiscard 0193a1b2-... --reason "the wrong group, case 17"`
     """
-    why, by = _checked(reason), getpass.getuser()
+    why = _checked(reason)
     chosen = _chosen(letters, sieve_of(where), "discarded", "dead")
     _confirm(chosen, "take back", yes=yes)
-    result = _done(chosen, partial(discarding.undiscard, by=by, why=why))
+    result = _done(chosen, partial(discarding.undiscard, why=why))
     _tell(chosen, result, "dead", as_json=as_json)
 
 
@@ -87,7 +87,7 @@ def _chosen(letters: Sequence[str] | None, sieve: Sieve, old: str, new: str) -> 
             return await discarding.named(store, letters, old, new)
         return await discarding.matching(store, old, sieve.query(store.mongo.now()), str(sieve))
 
-    return looking.with_store(work)
+    return looking.with_store("replay", work)
 
 
 def _confirm(chosen: Chosen, what: str, *, yes: bool) -> None:
@@ -107,7 +107,9 @@ def _done(chosen: Chosen, do: Do) -> Outcome:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("letters", total=len(chosen.letters))
-        return looking.with_store(lambda store, _: do(store, chosen, lambda count: progress.advance(task, count)))
+        return looking.with_store(
+            "replay", lambda store, _: do(store, chosen, lambda count: progress.advance(task, count), by=operator())
+        )
 
 
 def _tell(chosen: Chosen, result: Outcome, state: str, *, as_json: bool) -> None:

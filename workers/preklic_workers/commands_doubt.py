@@ -1,6 +1,5 @@
 """`preklic doubt`: the mails of which nobody knows whether they arrived, and what a person or a relay's log says."""
 
-import getpass
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ from preklic_shared.ids import is_id
 from preklic_shared.registry import load_registry
 from preklic_workers import answers, looking, relaylog, store
 from preklic_workers.answers import Answer, Resolved
+from preklic_workers.operating import operator
 from preklic_workers.reasons import given
 
 ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
@@ -45,7 +45,7 @@ def list_doubts(
     Example: `preklic doubt list --purpose payment`
     """
     registry = load_registry(settings().registry)
-    rows = looking.with_store(lambda opened, _: answers.listing(opened, registry, purpose=purpose, limit=limit))
+    rows = looking.with_store("read", lambda opened, _: answers.listing(opened, registry, purpose=purpose, limit=limit))
     show(rows, _LISTED, title="Mails in doubt", as_json=as_json)
 
 
@@ -76,8 +76,9 @@ def resolve(
 def _by_word(jobs: list[str], outcome: Answer, why: str, *, as_json: bool) -> None:
     if strange := [job for job in jobs if not is_id(job)]:
         raise Stop(Code.USAGE, f"{len(strange)} of these are no job ids", "36 characters, lower case, as in doubt list")
-    by = getpass.getuser()
-    resolved = looking.with_store(lambda opened, _: answers.resolve(opened, jobs, outcome, by=by, why=why))
+    resolved = looking.with_store(
+        "replay", lambda opened, _: answers.resolve(opened, jobs, outcome, by=operator(), why=why)
+    )
     _tell(resolved, as_json=as_json)
     if not all(one.in_doubt for one in resolved):
         raise typer.Exit(Code.FINDING)
@@ -85,9 +86,8 @@ def _by_word(jobs: list[str], outcome: Answer, why: str, *, as_json: bool) -> No
 
 def _by_log(file: Path, why: str) -> list[Resolved]:
     """What the log resolves. It is read to its end before anything is changed."""
-    by = getpass.getuser()
     proofs = answers.proofs_of(file, load_registry(settings().registry))
-    return looking.with_store(lambda opened, _: answers.by_log(opened, proofs, by=by, why=why))
+    return looking.with_store("replay", lambda opened, _: answers.by_log(opened, proofs, by=operator(), why=why))
 
 
 def _tell(resolved: Sequence[Resolved], *, as_json: bool) -> None:

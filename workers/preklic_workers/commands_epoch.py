@@ -1,6 +1,5 @@
 """`preklic keys epoch`: the turn of the epoch keys, and who holds which."""
 
-import getpass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from preklic_workers.durable import Locked
 from preklic_workers.envelope import GROUPS
 from preklic_workers.key_root import Root, root_of
 from preklic_workers.keydir import KeyDirError, load_ring
+from preklic_workers.operating import operator
 from preklic_workers.state_dir import state_of
 from preklic_workers.store.holders import Holder, Holders
 from preklic_workers.store.key_copies import BadCopy
@@ -45,9 +45,9 @@ def turn(*, root: Root = None, as_json: Json = False) -> None:
     with told() as tell:
 
         async def work(opened: store.Store, _: Settings) -> Turned:
-            return await Turn(opened, ring.epochs, place, state, getpass.getuser(), tell).run()
+            return await Turn(opened, ring.epochs, place, state, operator(), tell).run()
 
-        done = looking.with_store(work, ring)
+        done = looking.with_store("law", work, ring)
     if as_json:
         show_json({"epochs": done.numbers, "rewrapped": done.rewrapped, "backup": done.backup})
         return
@@ -67,7 +67,7 @@ def status(*, root: Root = None, as_json: Json = False) -> None:
     async def work(opened: store.Store, _: Settings) -> list[dict[str, Any]]:
         return rows(place, await opened.vault.counts(), await Holders(opened.mongo).live())
 
-    found = looking.with_store(work, load_ring(place / "upkeep", "upkeep"))
+    found = looking.with_store("read", work, load_ring(place / "upkeep", "upkeep"))
     show(found, _COLUMNS, title="Epochs", as_json=as_json)
     if any(row["state"] == "old" for row in found):
         raise typer.Exit(Code.FINDING)

@@ -1,6 +1,5 @@
 """`preklic subject erase` and `preklic subject review`: storage ends, by a person's wish or by long silence (U7)."""
 
-import getpass
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +13,7 @@ from preklic_shared.registry import load_registry
 from preklic_shared.settings import Settings
 from preklic_workers import erasing, looking, reviewing
 from preklic_workers.erasing import Answered
+from preklic_workers.operating import operator
 from preklic_workers.reasons import given as reason_given
 from preklic_workers.rings import ring_of
 from preklic_workers.store import Store
@@ -43,7 +43,7 @@ def erase(who: Who, *, reason: Why, wait: Wait = 120, as_json: Json = False) -> 
         told = [erasing.receipt(subject, None, old) for subject, old in before.items() if old is not None]
         return told + [receipt_of(one) for one in await _erase(store, config, left, why, wait)]
 
-    receipts = looking.with_store(work, ring)
+    receipts = looking.with_store("law", work, ring)
     if as_json:
         show_json(receipts)
     else:
@@ -75,7 +75,7 @@ def review(
         ended = await _erase(store, config, [one.subject for one in found], why, wait) if erased else []
         return rows, [receipt_of(one) for one in ended]
 
-    rows, receipts = looking.with_store(work)
+    rows, receipts = looking.with_store("law" if erased else "read", work)
     _tell_review(rows, receipts, as_json=as_json)
     end(receipts)
     if rows and not erased:
@@ -104,7 +104,7 @@ def end(receipts: list[dict[str, Any]]) -> None:
 
 
 async def _erase(store: Store, config: Settings, meant: list[str], why: str, wait: float) -> list[Answered]:
-    asked = await erasing.ask(store, config, meant, by=getpass.getuser(), why=why)
+    asked = await erasing.ask(store, config, meant, by=operator(), why=why)
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("erasing", total=len(asked))

@@ -1,6 +1,5 @@
 """`preklic evidence`: what the ledger proves, for a court, a data-protection officer or an opposing expert (U13)."""
 
-import getpass
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -26,6 +25,7 @@ from preklic_workers.keydir import KeyDirError
 from preklic_workers.ledger.bundle import check
 from preklic_workers.ledger.bundle import report as reported
 from preklic_workers.ledger.sequencing import origin_of
+from preklic_workers.operating import operator
 from preklic_workers.private_files import NotWritten, private_file
 from preklic_workers.rings import ring_of
 from preklic_workers.store import Act, Fact, Store
@@ -118,10 +118,10 @@ def _issuer(config: Settings, older: list[str]) -> Issuer:
 
 
 def _written(config: Settings, asked: _Asked, issuer: Issuer) -> bytes:
-    ring, by = ring_of(config, "upkeep"), getpass.getuser()
+    ring = ring_of(config, "upkeep")
 
     async def work(opened: Store, _: Settings) -> bytes:
-        about = asked.about
+        by, about = operator(), asked.about
         if asked.who is not None:
             about = About(person=(await subjects(opened, ring.blind, asked.who))[0])
         named = {"record": about.record or "all", "case": about.case, "receiver": asked.receiver}
@@ -132,7 +132,7 @@ def _written(config: Settings, asked: _Asked, issuer: Issuer) -> bytes:
             task = bar.add_task("leaves", total=None)
             return await bundle(opened, about, issuer, by, asked.why, lambda count: bar.advance(task, count))
 
-    return looking.with_store(work, ring)
+    return looking.with_store("law", work, ring)
 
 
 @evidence.command()

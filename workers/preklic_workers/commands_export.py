@@ -1,6 +1,5 @@
 """`preklic subject export`: what is recorded of a person, for that person (GDPR 15 and 20)."""
 
-import getpass
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +15,7 @@ from preklic_workers import exporting, looking
 from preklic_workers.commands_erasure import checked
 from preklic_workers.envelope import Altered
 from preklic_workers.exporting import Format
+from preklic_workers.operating import operator
 from preklic_workers.private_files import NotWritten, private_file
 from preklic_workers.rings import ring_of
 from preklic_workers.store import Act, Store, Whole
@@ -48,7 +48,7 @@ def export(
         return await _export(store, load_registry(config.registry), meant, why, kind)
 
     with private_file(out) as file:
-        persons = looking.with_store(work, ring)
+        persons = looking.with_store("law", work, ring)
         file.write(exporting.rendered(persons, kind))
     _tell(out, persons, as_json=as_json)
 
@@ -57,7 +57,7 @@ async def _export(
     store: Store, registry: Registry, meant: Sequence[str], why: str, kind: Format
 ) -> list[dict[str, Any]]:
     for subject in meant:
-        await store.acts.record(Act(exporting.ACT, getpass.getuser(), why, subject, {"format": kind}))
+        await store.acts.record(Act(exporting.ACT, operator(), why, subject, {"format": kind}))
     now = store.mongo.now()
     return [exporting.export_of(await _whole(store, subject), registry, now) for subject in meant]
 

@@ -6,6 +6,8 @@ import typer
 
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show
 from preklic_workers import looking, store
+from preklic_workers.operating import operator
+from preklic_workers.reasons import given
 from preklic_workers.store.marks import GATEWAY, Marked
 
 ends_with(store.Unavailable, Code.AWAY, "is MongoDB running, and PREKLIC_MONGO_URL right? try: preklic doctor")
@@ -28,17 +30,29 @@ def list_gateways(*, as_json: Json = False) -> None:
         now = opened.mongo.now()
         return [_row(marked, (now - marked.published).total_seconds(), limit) for marked in await opened.marks.all()]
 
-    rows = looking.with_store(work)
+    rows = looking.with_store("read", work)
     show(rows, ("name", "kind", "state", "published", "seen", "behind"), title="Gateways", as_json=as_json)
 
 
 @gateways.command()
-def forget(name: Annotated[str, typer.Argument(help="The gateway's name, as `gateways list` shows it.")]) -> None:
+def forget(
+    name: Annotated[str, typer.Argument(help="The gateway's name, as `gateways list` shows it.")],
+    *,
+    reason: Annotated[str, typer.Option(help="Why; it is recorded.")] = "gone for good",
+) -> None:
     """Take a gateway off that is gone for good, with its outbox: withdrawals in there will never arrive.
 
     Example: `preklic gateways forget web1-3f2a9c1d`
     """
-    if not looking.with_store(lambda opened, _: opened.marks.forget(name)):
+    why = given(reason)
+    if why is None:
+        raise Stop(Code.USAGE, "--reason is a text of at most 500 characters without an address")
+
+    async def work(opened: store.Store, _config: object) -> bool:
+        await opened.acts.record(store.Act("gateway_forgotten", operator(), why, facts={"gateway": name[:64]}))
+        return await opened.marks.forget(name)
+
+    if not looking.with_store("stop", work):
         raise Stop(Code.FINDING, "no such gateway is registered", "preklic gateways list")
     say(f"forgot {name}; if it still runs, it registers again within a second")
 

@@ -1,7 +1,6 @@
 """`preklic import`: a list of permissions with their proofs, and of noes."""
 
 import csv
-import getpass
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from preklic_workers.import_file import BadFile, RowRefused
 from preklic_workers.importing import Import, Progress, Summary, digest_of
 from preklic_workers.keydir import KeyDirError
 from preklic_workers.keyring import KeyRing
+from preklic_workers.operating import operator
 from preklic_workers.reasons import given
 from preklic_workers.record import allowed
 from preklic_workers.rings import ring_of
@@ -68,7 +68,7 @@ def import_list(
             moved(progress.octets)
 
         summary = looking.with_store(
-            lambda there, now: _run(there, load_registry(now.registry), ring, plan, told), ring
+            "law", lambda there, now: _run(there, load_registry(now.registry), ring, plan, told), ring
         )
     _show(summary, plan, as_json=as_json)
     if summary.refused:
@@ -94,7 +94,7 @@ async def _run(
     spare_the_collector()
     if plan.dry:
         return await run.run(plan.file, told)
-    by = getpass.getuser()
+    by = operator()
     facts: dict[str, str | int] = {"list": plan.digest, "purposes": " ".join(sorted(plan.purposes))[:FACT]}
     began = await there.acts.record(Act("import", by, plan.why, facts=facts))
     summary = await run.run(plan.file, told)

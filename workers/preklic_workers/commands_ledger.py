@@ -1,7 +1,6 @@
 """`preklic ledger`: whether what was recorded is still what was signed."""
 
 import datetime as dt
-import getpass
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +19,7 @@ from preklic_workers.ledger.sequencing import Sequencer, origin_of
 from preklic_workers.ledger.stamps import MOST_CHAIN, BadChain, Refused, Trust, trust_in
 from preklic_workers.ledger.verify import MOST_NOTE, Altered, read_checkpoint
 from preklic_workers.ledger_audit import Audited, Beside, audit_all
+from preklic_workers.operating import operator
 from preklic_workers.rings import ring_of
 from preklic_workers.stamping import AuthorityAway, Stamper
 from preklic_workers.store import Act, Store
@@ -71,7 +71,7 @@ def verify(
     every = dt.timedelta(seconds=config.stamps.every if config.stamps else 3600)
     beside = Beside(kept, witness or _copy(config), _trust(config, ca), every)
 
-    found = looking.with_store(lambda opened, _: _audited(opened, keys, beside))
+    found = looking.with_store("read", lambda opened, _: _audited(opened, keys, beside))
     show_json(ledger_showing.row(found)) if as_json else say("\n".join(ledger_showing.lines(found)))
 
 
@@ -101,7 +101,7 @@ def checkpoint(
 
     Example: `preklic ledger checkpoint > 2026-11-01.note`
     """
-    heads = dict(_signed_now() if now else looking.with_store(lambda opened, _: opened.ledger.checkpoints()))
+    heads = dict(_signed_now() if now else looking.with_store("read", lambda opened, _: opened.ledger.checkpoints()))
     note = heads.get(size or max(heads, default=0))
     if note is None:
         raise Stop(Code.FINDING, "no such head is signed", "the role ledger signs one a minute: preklic worker ledger")
@@ -118,19 +118,19 @@ def stamp(
 
     Example: `preklic ledger stamp --reason "II P 12/2026"`
     """
-    config, why, by = settings(), checked(reason), getpass.getuser()
+    config, why = settings(), checked(reason)
     if (asked := config.stamps) is None:
         raise Stop(Code.USAGE, "no authority is configured", "set PREKLIC_STAMPS__URL and PREKLIC_STAMPS__CA")
-    trust, ring = stamping.trust_of(asked), ring_of(config, "ledger")
+    ring = ring_of(config, "ledger")
 
     async def work(opened: Store, _: Settings) -> Stamp:
-        await opened.acts.record(Act("stamped", by, why))
+        await opened.acts.record(Act("stamped", operator(), why))
         await _sign(opened, config, ring)
         head = await opened.ledger.stamps.newest_head()
         assert head is not None  # an act has just been put on
-        return await Stamper(opened.ledger.stamps, asked, trust).stamp(head)
+        return await Stamper(opened.ledger.stamps, asked, stamping.trust_of(asked)).stamp(head)
 
-    made = looking.with_store(work, ring)
+    made = looking.with_store("law", work, ring)
     show_json({"leaves": made.size, "at": made.at.isoformat()}) if as_json else say(
         f"the head of {made.size} leaves is stamped, {made.at:%Y-%m-%d %H:%M:%S} UTC"
     )
@@ -143,7 +143,7 @@ def _signed_now() -> list[tuple[int, str]]:
         await _sign(opened, config, ring)
         return await opened.ledger.checkpoints()
 
-    return looking.with_store(work, ring)
+    return looking.with_store("law", work, ring)
 
 
 async def _sign(opened: Store, config: Settings, ring: KeyRing) -> None:

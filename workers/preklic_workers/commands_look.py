@@ -72,7 +72,7 @@ def account(
     since = None if hours is None else dt.datetime.now(dt.UTC) - dt.timedelta(hours=hours)
     proofs = None if relay_log is None else answers.proofs_of(relay_log, load_registry(settings().registry))
     result, compared = looking.with_store(
-        lambda opened, config: judging.whole(opened, config.amqp_url, since, patience, proofs)
+        "read", lambda opened, config: judging.whole(opened, config.amqp_url, since, patience, proofs)
     )
     _tell_account(result, compared, as_json=as_json)
     if result.unaccounted or (compared is not None and not compared.agrees):
@@ -81,7 +81,7 @@ def account(
 
 def _closed_hours(hours: float | None, *, as_json: bool) -> None:
     limit = 0 if hours is None else max(1, round(hours))
-    rows = looking.with_store(lambda opened, _: Accounts(opened.mongo).recent(limit))
+    rows = looking.with_store("read", lambda opened, _: Accounts(opened.mongo).recent(limit))
     columns = ("_id", "logged", "void", "waiting", "unaccounted", "lost", "settled", "states")
     show(rows, columns, title="Closed hours of the log", as_json=as_json)
     if any(row["unaccounted"] or row.get("lost") for row in rows):
@@ -146,6 +146,6 @@ def _queue_rows() -> list[dict[str, Any]]:
         return paused.beside(await queue_ages.look(opened, depths), await opened.controls.all())
 
     try:
-        return looking.with_store(look)
+        return looking.with_store("read", look)
     except store.Unavailable:
         return paused.beside(queue_ages.rows(depths, {}, dt.datetime.now(dt.UTC)), None)

@@ -1,6 +1,5 @@
 """`preklic subject merge`: two persons who are one."""
 
-import getpass
 from typing import Annotated, Any, Final
 
 import typer
@@ -10,6 +9,7 @@ from preklic_shared.ids import job_id_for
 from preklic_shared.registry import load_registry
 from preklic_workers import looking
 from preklic_workers.keyring import KeyRing
+from preklic_workers.operating import operator
 from preklic_workers.reasons import given
 from preklic_workers.rings import ring_of
 from preklic_workers.store import Act, Merge, Merged, Store
@@ -52,10 +52,10 @@ def merge(
         if no is not None:
             return found, no
         facts = {"into": found.target, "job": found.job}
-        await opened.acts.record(Act("merge", getpass.getuser(), why, person=found.source, facts=facts))
+        await opened.acts.record(Act("merge", operator(), why, person=found.source, facts=facts))
         return found, await opened.merges.merge(found, registry)
 
-    found, answer = looking.with_store(work, ring)
+    found, answer = looking.with_store("law", work, ring)
     _tell(found, answer, as_json=as_json)
 
 

@@ -30,7 +30,7 @@ def pause(queue: Queue, *, reason: Why = None, until: Until = None, span: For = 
         await turn(opened, [pause_of(queue)], why, on=True, until=ends(opened, until, span))
         return rows(each for each in await opened.controls.all() if each.queue == queue)
 
-    [row] = looking.with_store(work)
+    [row] = looking.with_store("stop", work)
     if as_json:
         show_json(row)
     else:
@@ -50,7 +50,7 @@ def resume(queue: Queue, *, reason: Why = None, as_json: Json = False) -> None:
         await turn(opened, [pause_of(queue)], why, on=False)
         return rows(each for each in await opened.controls.all() if each.queue == queue)
 
-    [row] = looking.with_store(work)
+    [row] = looking.with_store("stop", work)
     show_json(row) if as_json else say(f"goes again: {queue}")
 
 

@@ -48,7 +48,7 @@ def relays(*, as_json: Json = False) -> None:
         leases = await opened.leases.all()
         return [row(relay, config, stopped, leases, now) for relay in config.relays]
 
-    rows = looking.with_store(work)
+    rows = looking.with_store("read", work)
     shown = rows if as_json else [_flat(one) for one in rows]
     show(shown, _LISTED, title="Relays", as_json=as_json)
     if any(one["state"] != "good" for one in rows):

@@ -1,7 +1,6 @@
 """`preklic replay`: dead or logged jobs run again, after a preview."""
 
 import datetime as dt
-import getpass
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +13,7 @@ from preklic_shared.publication import Unavailable as BrokerAway
 from preklic_shared.settings import Settings
 from preklic_workers import looking, replay_run, replay_show, store
 from preklic_workers.dead_options import Fingerprint, Where, sieve_of
+from preklic_workers.operating import operator
 from preklic_workers.reasons import given
 from preklic_workers.replay_plan import Source, TooMany, make_plan
 from preklic_workers.replaying import Wanted
@@ -31,11 +31,6 @@ replay = typer.Typer(
 
 Plan = Annotated[str, typer.Argument(metavar="PLAN", help="The plan's id, as `replay plan` showed it.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; it is recorded with the plan. No address in it.")]
-
-
-def operator() -> str:
-    """Who acts. Every command that changes something asks here."""
-    return getpass.getuser()
 
 
 @replay.command()
@@ -75,7 +70,7 @@ def plan(
         with replay_show.progress() as tell:
             return await make_plan(opened, config, source, by=operator(), tell=tell)
 
-    replay_show.tell_plan(looking.with_store(work), as_json=as_json)
+    replay_show.tell_plan(looking.with_store("read", work), as_json=as_json)
 
 
 @replay.command()
@@ -104,7 +99,7 @@ def run(
                 opened, config, plan_id, reason=why, by=operator(), rate=rate, resume=resume, watch=watch, tell=tell
             )
 
-    result = looking.with_store(work)
+    result = looking.with_store("replay", work)
     replay_show.tell_run(result, as_json=as_json)
     if result["cause"]:
         again = f"what was replayed dies again: fingerprint {result['cause']}"
@@ -129,7 +124,7 @@ def stop(
         await opened.acts.record(store.Act("replay_stop", operator(), why, facts={"plan": plan_id[:64]}))
         return await Plans(opened.mongo).stop(plan_id)
 
-    if not looking.with_store(work):
+    if not looking.with_store("replay", work):
         raise Stop(Code.FINDING, "no such plan is running", "preklic replay list shows the plans")
     say(f"stopped {plan_id}")
 
@@ -145,7 +140,7 @@ def show_plan(
 
     Example: `preklic replay show 3f2a...`
     """
-    told = looking.with_store(lambda opened, _: replay_show.looked_at(opened, plan_id))
+    told = looking.with_store("read", lambda opened, _: replay_show.looked_at(opened, plan_id))
     if told is None:
         raise Stop(Code.FINDING, f"there is no plan {plan_id}", "preklic replay list shows the plans")
     replay_show.tell_items(told, limit=limit, as_json=as_json)
@@ -157,7 +152,7 @@ def list_plans(*, as_json: Json = False) -> None:
 
     Example: `preklic replay list`
     """
-    rows = looking.with_store(lambda opened, _: Plans(opened.mongo).recent())
+    rows = looking.with_store("read", lambda opened, _: Plans(opened.mongo).recent())
     columns = ("_id", "source", "state", "jobs", "chosen", "done", "by", "made", "run_by", "reason")
     show(rows, columns, title="Replay plans", as_json=as_json)
 

@@ -1,6 +1,5 @@
 """`preklic restore-check`: after a backup was restored, all that must happen before mail goes again."""
 
-import getpass
 from typing import Annotated
 
 import msgspec
@@ -14,6 +13,7 @@ from preklic_shared.settings import Settings
 from preklic_workers import looking, store
 from preklic_workers.durable import Locked
 from preklic_workers.keydir import KeyDirError
+from preklic_workers.operating import operator
 from preklic_workers.reasons import given
 from preklic_workers.restore import PATIENCE, Report, RestoreCheck
 from preklic_workers.rings import ring_of
@@ -63,13 +63,13 @@ def _run(why: str, patience: float, *, accept: bool) -> Report:
     with told() as tell:
 
         async def work(opened: store.Store, _: Settings) -> Report:
-            by = getpass.getuser()
+            by = operator()
             check = RestoreCheck(
                 opened, config.amqp_url, registry, ring, state, by, why, tell=tell, patience=patience, accept=accept
             )
             return await check.run()
 
-        return looking.with_store(work, ring)
+        return looking.with_store("law", work, ring)
 
 
 def _tell(report: Report) -> None:

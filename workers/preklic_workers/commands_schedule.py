@@ -1,6 +1,5 @@
 """`preklic schedule`: the mails that wait for their time, and how one of them is cancelled."""
 
-import getpass
 from typing import Annotated, Any, Final
 
 import typer
@@ -8,6 +7,7 @@ import typer
 from preklic_shared.cli import Code, Json, Stop, ends_with, say, show, show_json
 from preklic_shared.ids import is_id
 from preklic_workers import looking, store
+from preklic_workers.operating import operator
 from preklic_workers.reasons import given
 from preklic_workers.store import Act, Cancelling, Doc, Store
 
@@ -30,7 +30,7 @@ def list_(
 
     Example: `preklic schedule list --purpose newsletter`
     """
-    rows = looking.with_store(lambda opened, _: opened.timed.waiting(purpose, limit))
+    rows = looking.with_store("read", lambda opened, _: opened.timed.waiting(purpose, limit))
     show([_row(row) for row in rows], _LISTED, title="Scheduled mails", as_json=as_json)
 
 
@@ -50,7 +50,7 @@ def cancel(
         raise Stop(Code.USAGE, "--reason is a text of at most 500 characters without an address")
     if not is_id(job):
         raise Stop(Code.USAGE, "that is no job id", "an id has 36 characters, lower case, as the receipt shows it")
-    state = looking.with_store(lambda opened, _: _cancel(opened, job, getpass.getuser(), why))
+    state = looking.with_store("stop", lambda opened, _: _cancel(opened, job, operator(), why))
     if as_json:
         show_json({"job": job, "state": state})
     elif state == CANCELLED:

@@ -44,7 +44,7 @@ def stats(
     names = _names(by or [])
     _check(plot, language)
     first, last = since and since.date(), until and until.date()
-    days = looking.with_store(lambda opened, _: opened.statistics.days(first, last))
+    days = looking.with_store("read", lambda opened, _: opened.statistics.days(first, last))
     rows = table((cell for day in days for cell in day.cells), names)
     persons = newest_persons(days) if "provider" in names else {}
     if plot is not None:

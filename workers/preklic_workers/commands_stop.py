@@ -43,7 +43,7 @@ def stop(
         return
     if until or span or reason:
         raise Stop(Code.USAGE, "say what is to stop: --purpose, --relay, --campaign, --marketing or --all")
-    found = looking.with_store(lambda opened, _: opened.controls.all())
+    found = looking.with_store("read", lambda opened, _: opened.controls.all())
     show(rows(row for row in found if row.stopped), LISTED, title="Stopped", as_json=as_json)
 
 
@@ -103,7 +103,7 @@ def _switch(
         await turn(opened, names, why, on=stopped, until=ends(opened, until, span))
         return await opened.controls.all(), await opened.dead.count(REVOKE)
 
-    switches, dead = looking.with_store(work)
+    switches, dead = looking.with_store("stop", work)
     if as_json:
         show_json({"switches": rows(each for each in switches if each.name in names), "dead_revocations": dead})
         return

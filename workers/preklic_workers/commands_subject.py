@@ -50,7 +50,7 @@ def show_subject(
         return None if person is None else (person, await opened.proofs.history(person.id))
 
     try:
-        found = looking.with_store(work, ring)
+        found = looking.with_store("read", work, ring)
     except BadAddress as error:
         raise Stop(Code.USAGE, f"that is no address ({error.code})") from None
     if found is None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime as dt
-import getpass
 import time
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -15,6 +14,7 @@ from preklic_shared.webhooks_out import WebhookOut
 from preklic_workers import looking, store
 from preklic_workers.durable import replace
 from preklic_workers.keydir import KeyDirError
+from preklic_workers.operating import operator
 from preklic_workers.reasons import given
 from preklic_workers.store import Act, Store
 from preklic_workers.store.feeds import Feeds
@@ -41,7 +41,7 @@ def list_(*, as_json: Json = False) -> None:
 
     Example: `preklic webhooks list --json`
     """
-    show(looking.with_store(lambda opened, config: _rows(opened, config.webhooks_out)), _COLUMNS,
+    show(looking.with_store("read", lambda opened, config: _rows(opened, config.webhooks_out)), _COLUMNS,
          title="Webhooks", as_json=as_json)  # fmt: skip
 
 
@@ -149,14 +149,14 @@ def _write(path: Path, secrets: list[str]) -> None:
 
 
 def _switch(name: str, reason: str, *, stopped: bool) -> None:
-    switch, why, by = switch_of(_endpoint(name).name), given(reason), getpass.getuser()
+    switch, why = switch_of(_endpoint(name).name), given(reason)
     if why is None:
         raise Stop(Code.USAGE, "--reason is a text of at most 500 characters without an address")
 
     async def work(opened: Store, _: Any) -> None:
-        kind = "webhook_stopped" if stopped else "webhook_let_go"
+        by, kind = operator(), "webhook_stopped" if stopped else "webhook_let_go"
         await opened.acts.record(Act(kind, by, why, facts={"endpoint": name}))
         await (opened.controls.stop if stopped else opened.controls.go)(switch, reason=why, by=by)
 
-    looking.with_store(work)
+    looking.with_store("stop", work)
     say(f"{'stopped' if stopped else 'goes again'}: {name}")

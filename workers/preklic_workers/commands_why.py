@@ -1,7 +1,6 @@
 """`preklic why`: the whole story of a job, or of a person, from what is recorded."""
 
 import datetime as dt
-import getpass
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show_
 from preklic_shared.topology import LOG_DAYS
 from preklic_workers import looking, store, stories
 from preklic_workers.keydir import KeyDirError
+from preklic_workers.operating import operator
 from preklic_workers.private_files import NotWritten, private_file
 from preklic_workers.reasons import meaning
 from preklic_workers.rings import ring_of
@@ -67,7 +67,7 @@ def why(
 
 
 def _found(name: str, producers: Sequence[str], *, log: bool) -> Sought:
-    sought = looking.with_store(lambda opened, config: seek(opened, config, name, producers, log=log))
+    sought = looking.with_store("read", lambda opened, config: seek(opened, config, name, producers, log=log))
     if sought is None:
         raise Stop(Code.USAGE, "that is no job id, no Message-ID and no idempotency key")
     return sought
@@ -119,10 +119,10 @@ def _life(subject: str, why_read: str, days: int) -> Life:
         raise Stop(Code.USAGE, f"that is no address ({error.code})") from None
 
     async def work(opened: Store, _: Any) -> Life:
-        await opened.acts.record(Act(ACT, getpass.getuser(), why_read, person, {"days": days}))
+        await opened.acts.record(Act(ACT, operator(), why_read, person, {"days": days}))
         return await Stories(opened.mongo).of_person(person, opened.mongo.now() - dt.timedelta(days=days))
 
-    return looking.with_store(work, ring)
+    return looking.with_store("read", work, ring)
 
 
 def _tell_person(life: Life, days: int, export: Path | None, *, as_json: bool) -> None:

@@ -40,7 +40,7 @@ def complete_where(incomplete: str) -> list[str]:
 def complete_fingerprint(incomplete: str) -> list[str]:
     """The fingerprints of the largest groups; none when the store cannot be asked."""
     with contextlib.suppress(Exception):
-        found = looking.with_store(lambda opened, _: opened.dead.groups(limit=50))
+        found = looking.with_store("read", lambda opened, _: opened.dead.groups(limit=50))
         return [one.fingerprint for one in found if one.fingerprint.startswith(incomplete)]
     return []
 

@@ -1,7 +1,6 @@
 """What the commands of law have in common: the officer's key, whom they mean, and the words that are recorded."""
 
 import datetime as dt
-import getpass
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,6 +18,7 @@ from preklic_workers.envelope import GROUPS, Altered, NoKey
 from preklic_workers.keydir import KeyDirError
 from preklic_workers.law import Attempt, Law, NotFound, attempting
 from preklic_workers.officers import Denied, Signer, load_key, signer_of
+from preklic_workers.operating import check_officer, operator
 from preklic_workers.pseudonyms import subject_of
 from preklic_workers.reasons import given
 from preklic_workers.rings import ring_of
@@ -53,17 +53,20 @@ def sits(
 
     async def seated(opened: store.Store, _: Settings) -> T:
         law = Law(opened, load_registry(config.registry), config.officers)
-        async with attempting(law, _WHAT[right], Attempt(getpass.getuser())):
+        async with attempting(law, _WHAT[right], Attempt(operator())):
             signer = signer_of(key, right, config.officers)
+            check_officer(signer.name)
         return await work(law, signer)
 
-    return looking.with_store(seated, ring_of(config, "upkeep") if opens else looking.KEYLESS)
+    return looking.with_store("law", seated, ring_of(config, "upkeep") if opens else looking.KEYLESS)
 
 
 def listed(listing: Callable[[Law], Awaitable[T]]) -> T:
     """A listing, which needs no key."""
     config = settings()
-    return looking.with_store(lambda opened, _: listing(Law(opened, load_registry(config.registry), config.officers)))
+    return looking.with_store(
+        "law", lambda opened, _: listing(Law(opened, load_registry(config.registry), config.officers))
+    )
 
 
 async def person_of(law: Law, who: str) -> str:

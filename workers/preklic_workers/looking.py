@@ -3,29 +3,38 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from preklic_shared.settings import Settings, load_settings
 from preklic_workers.blind import Blind
 from preklic_workers.envelope import Epochs
 from preklic_workers.keyring import KeyRing
+from preklic_workers.operating import admit
+from preklic_workers.operators import Scope
 from preklic_workers.permission import Person
 from preklic_workers.store import Store, open_store
 from preklic_workers.store.person_docs import FACTS, person_of
 
 T = TypeVar("T")
+# `open` is for what shows nobody's data and changes nothing: the doctor.
+Needs = Scope | Literal["open"]
 _PAGE: Final = 1000
 
 KEYLESS: Final = KeyRing("look", Blind(b"", b""), Epochs({}))
 
 
-def with_store(work: Callable[[Store, Settings], Awaitable[T]], ring: KeyRing = KEYLESS) -> T:
-    """Run `work` on an open store with the settings of this process. Raises SettingsError, store.Unavailable."""
+def with_store(needs: Needs, work: Callable[[Store, Settings], Awaitable[T]], ring: KeyRing = KEYLESS) -> T:
+    """Run `work` on an open store with the settings of this process, for an operator who has the scope it `needs`.
+
+    Raises Stop where the operator may not, SettingsError, store.Unavailable.
+    """
     settings = load_settings(os.environ)
 
     async def opened() -> T:
         store = await open_store(settings, ring)
         try:
+            if needs != "open":
+                await admit(store, settings.operator_token, needs)
             return await work(store, settings)
         finally:
             store.close()

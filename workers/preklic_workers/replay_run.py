@@ -14,6 +14,7 @@ from typing import Any, Final
 from preklic_shared.ids import new_id
 from preklic_shared.publisher import Publisher
 from preklic_shared.settings import Settings
+from preklic_workers.operating import still_admitted
 from preklic_workers.pacing import Bucket
 from preklic_workers.replay_bodies import Ready, groups
 from preklic_workers.replay_plan import Tell, quiet
@@ -77,9 +78,10 @@ class Run:
         return self.stopping or self.cause is not None
 
     async def _batch(self, publisher: Publisher, batch: Sequence[Ready]) -> None:
-        """Confirmed first, then noted, then no longer dead."""
+        """Confirmed first, then noted, then no longer dead. Raises Stop where its operator may no more."""
         if not batch:
             return
+        await still_admitted(self.store)
         there = [one for one in batch if one.publication is not None]
         failures = await publisher.publish_many(one.publication for one in there if one.publication is not None)
         for error in failures.values():

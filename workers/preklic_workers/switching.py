@@ -1,7 +1,6 @@
 """What the commands of switches share: the reason, the end, the act that is recorded first, and the listing."""
 
 import datetime as dt
-import getpass
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Final
 
@@ -9,6 +8,7 @@ import typer
 
 from preklic_shared.cli import Code, Stop
 from preklic_workers.lasting import end_of
+from preklic_workers.operating import operator
 from preklic_workers.reasons import given
 from preklic_workers.store import Act, Control, Store
 
@@ -37,7 +37,7 @@ def ends(opened: Store, until: str | None, span: str | None) -> dt.datetime | No
 
 async def turn(opened: Store, names: Sequence[str], why: str, *, on: bool, until: dt.datetime | None = None) -> None:
     """Turn these switches on or off, each recorded before it is done. Stop where one is on for longer already."""
-    by = getpass.getuser()
+    by = operator()
     for name in names:
         facts: dict[str, str | int | dt.datetime] = {"switch": name, "to": "stopped" if on else "goes"}
         await opened.acts.record(Act(ACT, by, why, facts=facts | ({"until": until} if until else {})))

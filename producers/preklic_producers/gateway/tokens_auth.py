@@ -3,7 +3,6 @@
 A partner's token has the one scope `partner:<template>`: the counts of that campaign, and nothing else (U4).
 """
 
-import hashlib
 import hmac
 from collections.abc import Collection, Sequence
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 from starlette.requests import Request
 
 from preklic_producers.gateway.errors import ApiError
+from preklic_shared.bearers import bearer_hash
 from preklic_shared.settings import ApiToken, SettingsError
 
 SCOPES: Final = ("messages", "consents", "profiles", "events", "customers", "status", "campaigns")
@@ -50,7 +50,7 @@ class Bearers:
 
     def known(self, secret: str) -> ApiToken | None:
         """The token of this secret. The look-up is by hash: what a timing could tell is useless to a guesser."""
-        digest = hashlib.sha256(secret.encode()).hexdigest()
+        digest = bearer_hash(secret)
         token = self._tokens.get(digest)
         return token if token is not None and hmac.compare_digest(token.hash, digest) else None
 

@@ -14,6 +14,7 @@ from preklic_workers.management import NoManagement
 from preklic_workers.rings import directory_of, ring_of
 from preklic_workers.state_dir import state_of
 from preklic_workers.store import Store
+from preklic_workers.store.operators import Operators
 from preklic_workers.store.schema import check
 from preklic_workers.tombstones import Tombstones
 
@@ -40,7 +41,7 @@ def examine(patient: Patient) -> Iterator[Seen]:
             return version, await check(opened.mongo), str(error)
         return version, await check(opened.mongo), ""
 
-    version, lacking, unready = looking.with_store(look)
+    version, lacking, unready = looking.with_store("open", look)
     if tuple(map(int, version.split(".")[:2])) < OLDEST:
         yield Finding(f"MongoDB {version} is older than 6.0", "this was never tested with it", "upgrade MongoDB")
     if unready:
@@ -51,7 +52,7 @@ def examine(patient: Patient) -> Iterator[Seen]:
 
 def clocks(patient: Patient) -> Iterator[Seen]:
     """The database's clock and the broker's, beside this host's."""
-    yield from skewed("the database", looking.with_store(_ahead), SKEW)
+    yield from skewed("the database", looking.with_store("open", _ahead), SKEW)
     try:
         ahead = broker.ahead(patient)
     except NoManagement as error:
@@ -77,7 +78,7 @@ def skewed(whose: str, ahead: dt.timedelta, most: dt.timedelta) -> Iterator[Find
 def restores(patient: Patient) -> Iterator[Seen]:
     """Whether a backup was restored under us, and whether that would be noticed."""
     config = patient.config
-    switches = looking.with_store(lambda opened, _: opened.controls.all())
+    switches = looking.with_store("open", lambda opened, _: opened.controls.all())
     if any(switch.name == store.RESTORED and switch.stopped for switch in switches):
         yield Finding("a backup was restored: all mail is closed", _CLOSED, "preklic restore-check")
     if not upkeep_is_here(config):
@@ -88,8 +89,17 @@ def restores(patient: Patient) -> Iterator[Seen]:
         return
     state, ring = state_of(config), ring_of(config, "upkeep")
     tombstones = Tombstones(state, ring.blind)
-    if not looking.with_store(lambda opened, _: Incarnation(opened.controls, state, tombstones).look()):
+    if not looking.with_store("open", lambda opened, _: Incarnation(opened.controls, state, tombstones).look()):
         yield Finding("the database is not the one of the last mark", _CLOSED, "preklic restore-check")
+
+
+def operators(patient: Patient) -> Iterator[Seen]:
+    """Whether commands are for named operators, where that matters."""
+    if patient.config.environment != "production":
+        return
+    if not looking.with_store("open", lambda opened, _: Operators(opened.mongo).named()):
+        why = "whoever may use this host runs every command, in the name of the machine's user"
+        yield Finding("no operator is named", why, "preklic operator add NAME --scope law --reason WHY")
 
 
 def upkeep_is_here(config: Settings) -> bool:

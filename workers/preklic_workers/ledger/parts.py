@@ -89,7 +89,7 @@ def _places(heads: Sequence[int], size: int) -> list[int]:
 
 def check(part: Part) -> int:
     """Verify one part on a store of this process's own; how many leaves. Raises `Altered`."""
-    return looking.with_store(lambda opened, _: _checked(opened.ledger, part))
+    return looking.with_store("read", lambda opened, _: _checked(opened.ledger, part))
 
 
 async def _checked(ledger: LedgerStore, part: Part) -> int:

@@ -85,6 +85,11 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     ),
     "ledger": (Index("person", (("persons", 1),)),),
     "plans": (Index("age", (("made", 1),), {"expireAfterSeconds": KEEP_SECONDS}),),
+    # One token is one operator's; and two who are named at once cannot both be the first.
+    "operators": (
+        Index("token", (("token", 1),), {"unique": True}),
+        Index("first", (("first", 1),), {"unique": True, "sparse": True}),
+    ),
     "requests": (Index("kind", (("kind", 1), ("at", 1))),),
     "held_mails": (Index("hold", (("hold", 1),)), Index("person", (("person", 1),))),
     "copies": (Index("person", (("person", 1),)), _RIDING),
