@@ -21,7 +21,7 @@ sealing_keys = "{keys}/producers/sealing.json"
 {state}mail_domain = "preklic.example"
 
 [[relays]]
-name = "sink"
+name = "{relay}"
 host = "127.0.0.1"
 port = {smtp}
 tls = "off"
@@ -45,7 +45,7 @@ class CommandFailed(Exception):
 class System:
     """Where one Preklic lives: `folder` holds its settings file, keys and logs. The `vhost` must exist.
 
-    `more` is text at the end of the settings.
+    `relay` is what the sink is called, `more` is text at the end of the settings.
     """
 
     folder: Path
@@ -57,6 +57,7 @@ class System:
     database: str = "preklic"
     connections: int = 32
     more: str = ""
+    relay: str = "sink"
 
     @property
     def keys(self) -> Path:
@@ -82,6 +83,7 @@ class System:
             keys=self.keys,
             # A database that was given outlives this folder, and would be taken for a restored one.
             state=f'state_dir = "{self.folder / "state"}"\n' if self.mongo.members else "",
+            relay=self.relay,
             smtp=self.sink.port,
             connections=self.connections,
             more=self.more,

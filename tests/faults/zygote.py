@@ -122,7 +122,7 @@ def become(request: Mapping[str, Any], commands: int) -> None:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _redirect(request["log"])
+        _redirect(request["log"], request["errors"])
         witnesses.put_on(failpoints.installed(request["env"], commands))
         os.environ.clear()
         # The settings refuse a name that they do not know, and they know no fault.
@@ -137,11 +137,12 @@ def become(request: Mapping[str, Any], commands: int) -> None:
         os._exit(status)
 
 
-def _redirect(log: str) -> None:
-    nothing, out = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+def _redirect(log: str, errors: str) -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    out, err = (os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) for name in (log, errors))
     os.dup2(nothing, 0)
     os.dup2(out, 1)
-    os.dup2(out, 2)
+    os.dup2(err, 2)
 
 
 @dataclass(eq=False)
@@ -164,6 +165,18 @@ class Forked:
         if self.alive():
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+    def stop(self, seconds: float = 10) -> int:
+        """SIGTERM, wait, then SIGKILL; the exit status."""
+        self.signal(signal.SIGTERM)
+        if not self.ended.wait(seconds):
+            self.signal(signal.SIGKILL)
+            self.ended.wait(seconds)
+        return -signal.SIGKILL if self.status is None else self.status
+
+    def tail(self, lines: int = 15) -> str:
+        """The end of its output, for an error message."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
 class Zygote:
@@ -189,12 +202,14 @@ class Zygote:
             self._server, _ = listening.accept()
         threading.Thread(target=self._listen, name="zygote", daemon=True).start()
 
-    def fork(self, name: str, argv: Sequence[str], environment: Mapping[str, str]) -> Forked:
-        """Fork `preklic argv...`; its output goes to `<folder>/<name>.log`."""
+    def fork(self, name: str, argv: Sequence[str], environment: Mapping[str, str], *, apart: bool = False) -> Forked:
+        """Fork `preklic argv...`; its output goes to `<folder>/<name>.log`, errors `apart` to `<folder>/<name>.err`."""
         number, log, came = next(self._ids), self._folder / f"{name}.log", SimpleQueue[Forked]()
+        errors = log.with_suffix(".err") if apart else log
         with self._lock:
             self._asked[number] = (name, log, came)
-        self._ask({"op": "fork", "id": number, "argv": list(argv), "env": dict(environment), "log": str(log)})
+        request = {"op": "fork", "id": number, "argv": list(argv), "env": dict(environment)}
+        self._ask(request | {"log": str(log), "errors": str(errors)})
         return came.get(timeout=_GONE)
 
     def tell(self, forked: Forked, line: str) -> None:
@@ -245,7 +260,19 @@ class Zygote:
 
 def warm() -> None:
     """Import what commands load when they are named: entry points and what stands behind them."""
-    for name in ("worker", "gateway", "replay", "account", "topology", "keys"):
+    for name in (
+        "worker",
+        "gateway",
+        "replay",
+        "account",
+        "topology",
+        "keys",
+        "stop",
+        "dead",
+        "doubt",
+        "relays",
+        "template",
+    ):
         cli.Rooms(name="preklic").get_command(None, name)
     gc.collect()
     gc.freeze()

@@ -1,0 +1,108 @@
+"""Somebody must stop everything now: the last DATA of any worker begins within a second, and nothing is lost."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from faults.field import Field, Report, nanoseconds
+from waiting import until
+
+SOON = 1_000_000_000  # ns
+HEADING = "Stop everything now"
+
+
+@dataclass(frozen=True)
+class Size:
+    """`mails` lie in the queues when somebody stops, and more come; it stays stopped for `held` seconds. `pace`: so
+    many seconds a relay takes for its answer to a body.
+    """
+
+    mails: int = 4000
+    held: float = 10
+    pace: float = 0.02
+    seconds: float = 400
+
+
+@dataclass
+class Load:
+    """Asks for mails as long as it is open; both kinds, by turns."""
+
+    played: Field
+    jobs: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def flowing(self) -> Iterator[None]:
+        """Publish in a thread meanwhile; pass on what went wrong there."""
+        over, failed = threading.Event(), list[Exception]()
+
+        def publish() -> None:
+            try:
+                while not over.wait(0.2):
+                    people = self.played.people.make(10)
+                    self.jobs += self.played.publish(people[:5]) + self.played.publish(people[5:], "payment")
+            except Exception as error:  # noqa: BLE001 - passed on below, on the main thread
+                failed.append(error)
+
+        thread = threading.Thread(target=publish)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+        if failed:
+            raise failed[0]
+
+
+def play(played: Field, size: Size) -> Report:
+    """Stop, wait, withdraw, go; then look at every mail."""
+    report = Report("stop everything now")
+    if not played.senders:
+        played.deploy()
+    people = played.people.make(size.mails)
+    load = Load(played, played.publish(people))
+    for sink in played.relays:
+        sink.pace(size.pace)  # so that many are under way when somebody stops
+    before = len(played.bodies(load.jobs))
+    with load.flowing():
+        until(lambda: len(played.bodies(load.jobs)) > before + size.mails // 20, 60, "mail flows")
+        operator = played.operator(tell=_waiting(played, size, report, people[-3:]))
+        operator.follow(HEADING)
+    for sink in played.relays:
+        sink.pace(0)
+    _judge(played, size, report, load.jobs)
+    return report
+
+
+def _waiting(played: Field, size: Size, report: Report, people):
+    """What happens between `stop` and `go`: nothing leaves; a no is applied all the same."""
+
+    def tell(command: str) -> None:
+        if not command.startswith("$ preklic go"):
+            return
+        noes = played.withdraw(people)
+        played.applied(noes)
+        time.sleep(size.held)  # nothing may happen in it: there is no predicate for that
+        at = nanoseconds(played.acts("control")[-1]["at"])
+        data = [line["at"] for sink in played.sinks for line in sink.lines() if line["phase"] == "data"]
+        late = [(moment - at) / 1e9 for moment in data if moment > at]
+        report.figures["hand-overs begun after the order"] = len(late)
+        report.figures["last DATA, seconds after the order"] = round(max(late, default=0), 3)
+        report.figures["seconds held"] = size.held
+        report.wrong += [f"a mail's DATA began {max(late):.3f} s after the order"] * (max(late, default=0) > 1)
+
+    return tell
+
+
+def _judge(played: Field, size: Size, report: Report, jobs: list[str]) -> None:
+    expected = {job: {"sent", "refused"} for job in jobs}
+    report.wrong += played.ends(expected, size.seconds)
+    refused = played.count(jobs, "refused")
+    report.wrong += [f"{refused} mails were refused, and 3 people withdrew"] * (refused > 3)
+    report.wrong += played.rests(jobs)
+    for to in ("stopped", "goes"):
+        report.wrong += played.recorded("control", switch="all", to=to)
+    report.figures |= {"mails asked for": len(jobs), "sent": played.count(jobs, "sent"), "refused": refused}
+    report.figures["whole bodies in the ledgers"] = len(played.bodies(jobs))
