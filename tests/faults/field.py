@@ -5,7 +5,7 @@ import getpass
 import shutil
 import signal
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,6 +74,7 @@ class Field:
     producer: Producer
     templates: Path
     number: int
+    say: Callable[[str], None]
     senders: list[Child | Forked] = field(default_factory=list)
     more: list[MailSink] = field(default_factory=list)
 
@@ -114,10 +115,15 @@ class Field:
             wait_ready(child, port)
         return started
 
-    def operator(self, **more: Any) -> Operator:
-        """Somebody who follows the runbook here."""
+    def operator(self, beside: Callable[[str], None] = lambda _: None, **more: Any) -> Operator:
+        """Somebody who follows the runbook here. `beside` hears each command before it is run."""
+
+        def tell(command: str) -> None:
+            self.say(command)
+            beside(command)
+
         given = self.environment("upkeep")
-        return Operator(self.launcher, given, machines={f"systemctl restart {SEND}": self.deploy}, **more)
+        return Operator(self.launcher, given, machines={f"systemctl restart {SEND}": self.deploy}, tell=tell, **more)
 
     def publish(self, people: Sequence[Human], kind: str = "newsletter") -> list[str]:
         """A mail to each; the job ids."""
@@ -199,6 +205,14 @@ class Field:
         found = {job: states.get(job, "recorded nowhere") for job in expected}
         return {job: state for job, state in found.items() if state not in expected[job]}
 
+    def after_a_no(self, jobs: Mapping[str, str], applied: Mapping[str, int]) -> Iterator[str]:
+        """Each mail, of `jobs` by address, whose body began after its person's withdrawal was applied (ns)."""
+        begun = {body.job: body.begun for body in self.bodies(list(jobs.values()))}
+        for address, at in applied.items():
+            # The database writes milliseconds.
+            if begun.get(jobs[address], 0) > at + 1_000_000:
+                yield f"{jobs[address]}: its body began after the withdrawal of its person was applied"
+
     def rests(self, jobs: Collection[str]) -> Iterator[str]:
         """What is not at rest: open hand-overs, unacked messages, and jobs that the account does not find."""
         yield from at_rest(self.database.persons.find({}, {"open": 1}), self.states(jobs), unacked_in(self.system))
@@ -227,10 +241,17 @@ def domain() -> str:
 
 
 @contextmanager
-def open_field(system: System, launcher: Launcher, number: int, *, hasty: bool = False) -> Iterator[Field]:
-    """Prepare this system with a second relay, and start what is not a send worker.
+def open_field(
+    system: System,
+    launcher: Launcher,
+    number: int,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    hasty: bool = False,
+) -> Iterator[Field]:
+    """Prepare this system with a second relay, and start what is not a send worker; there will be `number` of those.
 
-    `hasty`: no job waits longer than a second in a tier.
+    `say` hears what operators do. `hasty`: no job waits longer than a second in a tier.
     """
     spare = start_sink(system.children, system.folder / SPARE)
     system.relay, system.more = MAIN, system.more + SECOND_RELAY.format(name=SPARE, port=spare.port)
@@ -244,7 +265,7 @@ def open_field(system: System, launcher: Launcher, number: int, *, hasty: bool =
         MongoClient[dict[str, Any]](system.mongo.url, tz_aware=True) as client,
         Producer(load_settings(system.environment()), deadline=30) as producer,
     ):
-        played = Field(system, launcher, spare, client[system.database], producer, templates, number)
+        played = Field(system, launcher, spare, client[system.database], producer, templates, number, say)
         beside = played.workers("upkeep", "revoke")
         try:
             yield played

@@ -2,26 +2,27 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from faults.field import Field, Report, nanoseconds
+from faults.world import Human
 from waiting import until
 
-SOON = 1_000_000_000  # ns
 HEADING = "Stop everything now"
 
 
 @dataclass(frozen=True)
 class Size:
     """`mails` lie in the queues when somebody stops, and more come; it stays stopped for `held` seconds. `pace`: so
-    many seconds a relay takes for its answer to a body.
+    many seconds a relay takes for its answer to a body. No DATA may begin later than `soon` seconds after the order.
     """
 
     mails: int = 4000
     held: float = 10
     pace: float = 0.02
+    soon: float = 1
     seconds: float = 400
 
 
@@ -63,35 +64,42 @@ def play(played: Field, size: Size) -> Report:
         played.deploy()
     people = played.people.make(size.mails)
     load = Load(played, played.publish(people))
+    of = dict(zip((one.address for one in people), load.jobs, strict=True))
     for sink in played.relays:
         sink.pace(size.pace)  # so that many are under way when somebody stops
     before = len(played.bodies(load.jobs))
     with load.flowing():
         until(lambda: len(played.bodies(load.jobs)) > before + size.mails // 20, 60, "mail flows")
-        operator = played.operator(tell=_waiting(played, size, report, people[-3:]))
+        noes: dict[str, int] = {}
+        operator = played.operator(_waiting(played, size, report, people[-3:], noes))
         operator.follow(HEADING)
     for sink in played.relays:
         sink.pace(0)
     _judge(played, size, report, load.jobs)
+    report.wrong += played.after_a_no(of, noes)
     return report
 
 
-def _waiting(played: Field, size: Size, report: Report, people):
-    """What happens between `stop` and `go`: nothing leaves; a no is applied all the same."""
+def _waiting(
+    played: Field, size: Size, report: Report, people: Sequence[Human], noes: dict[str, int]
+) -> Callable[[str], None]:
+    """What happens between `stop` and `go`: nothing leaves; these people say no, and it is applied all the same.
+
+    `noes` gets when (ns), by address.
+    """
 
     def tell(command: str) -> None:
         if not command.startswith("$ preklic go"):
             return
-        noes = played.withdraw(people)
-        played.applied(noes)
+        noes.update(played.applied(played.withdraw(people)))
         time.sleep(size.held)  # nothing may happen in it: there is no predicate for that
-        at = nanoseconds(played.acts("control")[-1]["at"])
+        at = nanoseconds(played.database.controls.find_one({"_id": "all"})["at"])
         data = [line["at"] for sink in played.sinks for line in sink.lines() if line["phase"] == "data"]
         late = [(moment - at) / 1e9 for moment in data if moment > at]
         report.figures["hand-overs begun after the order"] = len(late)
         report.figures["last DATA, seconds after the order"] = round(max(late, default=0), 3)
         report.figures["seconds held"] = size.held
-        report.wrong += [f"a mail's DATA began {max(late):.3f} s after the order"] * (max(late, default=0) > 1)
+        report.wrong += [f"a mail's DATA began {max(late):.3f} s after the order"] * (max(late, default=0) > size.soon)
 
     return tell
 

@@ -1,5 +1,6 @@
 """A bad template goes out, mails die of it, and people withdraw; then somebody follows the runbook."""
 
+import datetime as dt
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from waiting import until
 
 GOOD, BAD = "{{ article.summary }}", "{{ article.sumary }}"
 BODY = "newsletter/body.html.j2"
+SECOND = dt.timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Game:
     def play(self) -> None:
         """Break, follow the runbook, look at every mail."""
         field, size = self.field, self.size
+        self.begun = dt.datetime.now(dt.UTC)
         self._write(GOOD, BAD)
         field.deploy()
         people = field.people.make(size.dead)
@@ -51,7 +54,7 @@ class Game:
 
     def _follow(self, between: list[Human], during: list[Human]) -> None:
         """The runbook, word for word. What people do meanwhile happens beside it."""
-        self.operator = self.field.operator(tell=self._told)
+        self.operator = self.field.operator(self._told)
         self.between: Mapping[str, str] = {}
         self.during: Mapping[str, str] = {}
         self._people = (between, during)
@@ -92,9 +95,10 @@ class Game:
         expected |= {self.jobs[one]: {"refused"} for one in self.between}
         expected |= {self.jobs[one]: {"refused", "sent"} for one in self.during}
         report.wrong += field.ends(expected, self.size.seconds)
-        report.wrong += self._after_a_no(late)
+        report.wrong += field.after_a_no(self.jobs, late)
         report.wrong += field.rests(list(expected))
         report.wrong += self._story()
+        report.wrong += self._once_more()
         states = Counter(field.states(expected).values())
         report.figures |= {
             "mails that died of the template": self.size.dead,
@@ -103,14 +107,6 @@ class Game:
             **{f"mails in the end {state}": count for state, count in sorted(states.items())},
             "whole bodies in the ledgers": len(field.bodies(expected)),
         }
-
-    def _after_a_no(self, applied: Mapping[str, int]) -> Iterator[str]:
-        """A body that began after its person's withdrawal was applied."""
-        begun = {body.job: body.begun for body in self.field.bodies(list(self.jobs.values()))}
-        for address, at in applied.items():
-            # The database writes milliseconds.
-            if begun.get(self.jobs[address], 0) > at + 1_000_000:
-                yield f"{self.jobs[address]}: its body began after the withdrawal of its person was applied"
 
     def _story(self) -> Iterator[str]:
         """What the record must say: causes, who did what and why, and what became of one mail of each kind."""
@@ -126,6 +122,7 @@ class Game:
             yield "replay list does not say who ran the plan, and why"
         for to in ("stopped", "goes"):
             yield from self.field.recorded("control", switch="purpose:newsletter", to=to)
+        yield from self.field.recorded("replay", plan=plan["plan"])
         yield from self.field.recorded("dead_discarded")
         kinds = [("discarded", self.before), ("withdrawn", self.between), ("sent", set(self.jobs) - self._all_noes())]
         for end, addresses in kinds:
@@ -134,6 +131,13 @@ class Game:
             missing = [word for word in ("dead", end, *["replay"] * (end != "discarded")) if word not in told]
             if missing:
                 yield f"why {job} says nothing of {', '.join(missing)}: {told}"
+
+    def _once_more(self) -> Iterator[str]:
+        """What a replay of all that was asked for in this time would do: nothing."""
+        since, now = (f"{moment:%Y-%m-%dT%H:%M:%S}" for moment in (self.begun, dt.datetime.now(dt.UTC) + SECOND))
+        plan = self.operator.run("replay", "plan", "--from", since, "--to", now)
+        if plan["jobs"] < self.size.dead or "would run" in plan["outcomes"]:
+            yield f"a replay of the log would not be harmless: {plan['outcomes']}"
 
     def _all_noes(self) -> set[str]:
         return {*self.before, *self.between, *self.during}

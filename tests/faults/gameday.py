@@ -62,7 +62,7 @@ def main() -> int:
 
 def _played(stack: Stack, name: str, options: argparse.Namespace) -> Report:
     began = time.monotonic()
-    with apart(stack, options.workers) as field:
+    with apart(stack, options.workers, say=say) as field:
         report = games(options)[name](field)
     report.figures["seconds"] = round(time.monotonic() - began)
     for line in report.lines():
@@ -71,14 +71,21 @@ def _played(stack: Stack, name: str, options: argparse.Namespace) -> Report:
 
 
 @contextmanager
-def apart(stack: Stack, workers: int, launcher: Launcher | None = None, *, hasty: bool = False) -> Iterator[Field]:
+def apart(
+    stack: Stack,
+    workers: int,
+    launcher: Launcher | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    hasty: bool = False,
+) -> Iterator[Field]:
     """A field on a virtual host and a database of its own: servers that were given may hold other things."""
     name = f"gameday-{uuid.uuid4().hex[:8]}"
     stack.rabbit.management.add_vhost(name)
     system = System(stack.run_dir / name, stack.children, stack.rabbit, stack.mongo, stack.sink, name, name)
     try:
         programs = launcher or Programs(stack.children, system.folder / "log")
-        with open_field(system, programs, workers, hasty=hasty) as field:
+        with open_field(system, programs, workers, say, hasty=hasty) as field:
             yield field
     finally:
         stack.sink = system.sink
