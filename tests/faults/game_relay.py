@@ -36,7 +36,7 @@ def play(played: Field, size: Size) -> Report:
     log.write_text("".join(postfix_lines(lost, domain())), "ascii")
     played.spare.pace(0)
     operator = played.operator(places={"/var/log/mail.log": str(log)})
-    operator.follow("PreklicRelayAway", hands={"wait until it is there again": _settled(played, size, jobs)})
+    operator.follow("PreklicRelayAway", hands={"wait until it answers": _settled(played, size, jobs)})
     open_before = {doc["_id"] for doc in played.database.messages.find({"state": "in_doubt"}, {"_id": 1})}
     operator.follow("PreklicInDoubt")
     back = played.system.sink

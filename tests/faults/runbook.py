@@ -26,6 +26,7 @@ LISTS: Final = (
     ("dead", "groups"),
     ("dead", "list"),
     ("dead", "show"),
+    ("doctor",),
     ("doubt",),
     ("go",),
     ("queues",),
@@ -122,11 +123,12 @@ class Operator:
         return found[-1]
 
     def _do(self, step: Step, act: Callable[[], None] | None) -> None:
-        looks = step.words[1] in LOOKS
         if act is not None:
             self._expect(step, FINDING)
             act()
-        self._expect(step, DONE, *[FINDING] * looks)
+            self._expect(step, DONE)
+        else:
+            self._expect(step, DONE, *[FINDING] * (step.words[1] in LOOKS))
 
     def _by_hand(self, step: Step) -> None:
         if str(step) not in self.machines:

@@ -1,5 +1,6 @@
 """The game days, small. `make faults-gameday` plays them in full."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,6 +12,7 @@ from faults.field import Field
 from faults.gameday import apart
 from faults.launching import Forks
 from faults.zygote import Zygote
+from preklic_shared.ids import new_id
 from preklic_stack.children import Children
 from preklic_stack.mailsink import start_sink
 from preklic_stack.mongo import Mongo
@@ -48,3 +50,17 @@ def test_everything_stops_within_a_second_and_nothing_is_lost(field: Field) -> N
     report = game_stop.play(field, game_stop.Size(mails=300, held=1.5, pace=0.1, soon=3, seconds=60))
     assert report.wrong == []
     assert report.figures["sent"] >= 297
+
+
+def test_the_audit_of_a_game_sees_what_is_wrong(field: Field) -> None:
+    people = field.people.make(2)
+    if not field.senders:
+        field.deploy()
+    jobs = dict(zip((one.address for one in people), field.publish(people, "payment"), strict=True))
+    of = {job: {"sent"} for job in jobs.values()}
+    assert list(field.ends(of, 30)) == []
+    assert len(list(field.ends({job: {"refused"} for job in jobs.values()}, 0))) == 2
+    assert "recorded nowhere" in next(field.ends({new_id(): {"sent"}}, 0))
+    assert len(list(field.after_a_no(jobs, {people[0].address: 1}))) == 1
+    assert list(field.after_a_no(jobs, {people[0].address: time.time_ns()})) == []
+    assert list(field.recorded("control", switch="purpose:nothing"))
