@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +74,17 @@ class System:
 
     def prepare(self) -> None:
         """Write the settings, make keys, declare the topology."""
+        self.configure()
+        for command in self.preparing:
+            self.run(*command)
+
+    @property
+    def preparing(self) -> Sequence[Sequence[str]]:
+        """The commands that make keys and topology, once the settings are written."""
+        return (("keys", "init", "--root", str(self.keys)), ("topology", "apply"))
+
+    def configure(self) -> None:
+        """Write the settings."""
         self.folder.mkdir(parents=True, exist_ok=True)
         text = SETTINGS.format(
             amqp=self.rabbit.amqp_url(self.vhost),
@@ -89,8 +100,6 @@ class System:
             more=self.more,
         )
         (self.folder / "preklic.toml").write_text(text)
-        self.run("keys", "init", "--root", str(self.keys))
-        self.run("topology", "apply")
 
     def run(self, *arguments: str, role: str = "", expect: int | None = 0, seconds: float = 60) -> str:
         """Run `preklic ...` to its end; its standard output. Raises `CommandFailed` unless it ends with `expect`."""

@@ -255,7 +255,10 @@ def open_field(
     """
     spare = start_sink(system.children, system.folder / SPARE)
     system.relay, system.more = MAIN, system.more + SECOND_RELAY.format(name=SPARE, port=spare.port)
-    system.prepare()
+    system.configure()
+    for command in system.preparing:
+        ended = launcher.run(command, system.environment())
+        assert ended.code == 0, ended
     if hasty:
         policy = {"pattern": r"^retry\.", "definition": {"message-ttl": 1000}, "apply-to": "queues"}
         system.rabbit.management.call("PUT", f"policies/{system.vhost}/hasty", policy)

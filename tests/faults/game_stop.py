@@ -2,12 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from faults.field import Field, Report, nanoseconds
-from faults.world import Human
 from waiting import until
 
 HEADING = "Stop everything now"
@@ -62,36 +61,30 @@ def play(played: Field, size: Size) -> Report:
     report = Report("stop everything now")
     if not played.senders:
         played.deploy()
-    people = played.people.make(size.mails)
-    load = Load(played, played.publish(people))
-    of = dict(zip((one.address for one in people), load.jobs, strict=True))
+    load = Load(played, played.publish(played.people.make(size.mails)))
     for sink in played.relays:
         sink.pace(size.pace)  # so that many are under way when somebody stops
     before = len(played.bodies(load.jobs))
     with load.flowing():
         until(lambda: len(played.bodies(load.jobs)) > before + size.mails // 20, 60, "mail flows")
-        noes: dict[str, int] = {}
-        operator = played.operator(_waiting(played, size, report, people[-3:], noes))
+        regretted: list[str] = []
+        operator = played.operator(_waiting(played, size, report, regretted))
         operator.follow(HEADING)
     for sink in played.relays:
         sink.pace(0)
-    _judge(played, size, report, load.jobs)
-    report.wrong += played.after_a_no(of, noes)
+    _judge(played, size, report, load.jobs, regretted)
     return report
 
 
-def _waiting(
-    played: Field, size: Size, report: Report, people: Sequence[Human], noes: dict[str, int]
-) -> Callable[[str], None]:
-    """What happens between `stop` and `go`: nothing leaves; these people say no, and it is applied all the same.
-
-    `noes` gets when (ns), by address.
-    """
+def _waiting(played: Field, size: Size, report: Report, regretted: list[str]) -> Callable[[str], None]:
+    """What happens between `stop` and `go`: nothing leaves; who says no meanwhile is not written to afterwards."""
 
     def tell(command: str) -> None:
         if not command.startswith("$ preklic go"):
             return
-        noes.update(played.applied(played.withdraw(people)))
+        people = played.people.make(3)
+        regretted.extend(played.publish(people))
+        played.applied(played.withdraw(people))
         time.sleep(size.held)  # nothing may happen in it: there is no predicate for that
         at = nanoseconds(played.database.controls.find_one({"_id": "all"})["at"])
         data = [line["at"] for sink in played.sinks for line in sink.lines() if line["phase"] == "data"]
@@ -104,13 +97,12 @@ def _waiting(
     return tell
 
 
-def _judge(played: Field, size: Size, report: Report, jobs: list[str]) -> None:
-    expected = {job: {"sent", "refused"} for job in jobs}
+def _judge(played: Field, size: Size, report: Report, jobs: list[str], regretted: list[str]) -> None:
+    expected = {job: {"sent"} for job in jobs} | {job: {"refused"} for job in regretted}
     report.wrong += played.ends(expected, size.seconds)
-    refused = played.count(jobs, "refused")
-    report.wrong += [f"{refused} mails were refused, and 3 people withdrew"] * (refused > 3)
-    report.wrong += played.rests(jobs)
+    report.wrong += played.rests(list(expected))
     for to in ("stopped", "goes"):
         report.wrong += played.recorded("control", switch="all", to=to)
-    report.figures |= {"mails asked for": len(jobs), "sent": played.count(jobs, "sent"), "refused": refused}
-    report.figures["whole bodies in the ledgers"] = len(played.bodies(jobs))
+    report.figures |= {"mails asked for": len(expected), "sent": played.count(jobs, "sent")}
+    report.figures["refused: withdrawn while all was stopped"] = played.count(regretted, "refused")
+    report.figures["whole bodies in the ledgers"] = len(played.bodies(expected))
