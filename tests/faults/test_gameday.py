@@ -20,6 +20,8 @@ from preklic_stack.places import quick_folder
 from preklic_stack.rabbit import Rabbit
 from preklic_stack.stack import Stack
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture(scope="module")
 def field(rabbit: Rabbit, mongo: Mongo) -> Iterator[Field]:
@@ -32,8 +34,10 @@ def field(rabbit: Rabbit, mongo: Mongo) -> Iterator[Field]:
         zygote.close()
 
 
+@pytest.mark.attack(18, guard="preklic_workers.permission:may")
+@pytest.mark.attack(18, guard="preklic_workers.store.person_docs:permitted")
 def test_after_a_bad_template_the_runbook_sends_what_may_be_sent_once_and_nothing_else(field: Field) -> None:
-    report = game_template.play(field, game_template.Size(dead=30, withdraw=6, waiting=5, bills=3, seconds=60))
+    report = game_template.play(field, game_template.Size(dead=30, withdraw=6, waiting=5, bills=3, seconds=30))
     assert report.wrong == []
     assert report.figures["people who withdrew meanwhile"] == 6
     assert report.figures["mails in the end discarded"] == 2

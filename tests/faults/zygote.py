@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final
@@ -124,6 +125,8 @@ def become(request: Mapping[str, Any], commands: int) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         _redirect(request["log"], request["errors"])
         witnesses.put_on(failpoints.installed(request["env"], commands))
+        if request["env"].get("GUARDS_OFF"):
+            without_guards(request["env"]["GUARDS_OFF"].split(","))
         os.environ.clear()
         # The settings refuse a name that they do not know, and they know no fault.
         os.environ.update({name: value for name, value in request["env"].items() if name not in failpoints.NAMES})
@@ -135,6 +138,14 @@ def become(request: Mapping[str, Any], commands: int) -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
+
+
+def without_guards(names: Iterable[str]) -> None:
+    """A test is run to see it fail: this process does without these guards, too."""
+    switch_off = import_module("guards").switch_off  # it knows pytest, which a fault run does not need
+    patch = import_module("pytest").MonkeyPatch()
+    for name in names:
+        switch_off(name, patch)
 
 
 def _redirect(log: str, errors: str) -> None:
