@@ -213,9 +213,11 @@ class Field:
             if begun.get(jobs[address], 0) > at + 1_000_000:
                 yield f"{jobs[address]}: its body began after the withdrawal of its person was applied"
 
-    def rests(self, jobs: Collection[str]) -> Iterator[str]:
+    def rests(self) -> Iterator[str]:
         """What is not at rest: open hand-overs, unacked messages, and jobs that the account does not find."""
-        yield from at_rest(self.database.persons.find({}, {"open": 1}), self.states(jobs), unacked_in(self.system))
+        held = list(self.database.persons.find({"open.0": {"$exists": True}}, {"open": 1}))
+        states = self.states([entry["message"] for person in held for entry in person["open"]])
+        yield from at_rest(held, states, unacked_in(self.system))
         told = self.operator().run("account", "--hours", "2")
         if told["unaccounted"]:
             yield f"account: {told['unaccounted']} jobs are nowhere"

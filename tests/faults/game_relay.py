@@ -77,7 +77,7 @@ def _judge(played: Field, size: Size, report: Report, jobs: list[str], open_befo
     report.wrong += played.ends(expected, size.seconds)
     states = played.states(jobs)
     report.wrong += [f"{job}: stays in doubt, and the log knows it" for job in taken if states.get(job) == "in_doubt"]
-    report.wrong += played.rests(jobs)
+    report.wrong += played.rests()
     for to in ("stopped", "goes"):
         report.wrong += played.recorded("control", switch=f"relay:{MAIN}", to=to)
     report.figures |= {

@@ -100,7 +100,7 @@ def _waiting(played: Field, size: Size, report: Report, regretted: list[str]) ->
 def _judge(played: Field, size: Size, report: Report, jobs: list[str], regretted: list[str]) -> None:
     expected = {job: {"sent"} for job in jobs} | {job: {"refused"} for job in regretted}
     report.wrong += played.ends(expected, size.seconds)
-    report.wrong += played.rests(list(expected))
+    report.wrong += played.rests()
     for to in ("stopped", "goes"):
         report.wrong += played.recorded("control", switch="all", to=to)
     report.figures |= {"mails asked for": len(expected), "sent": played.count(jobs, "sent")}

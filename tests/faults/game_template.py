@@ -96,7 +96,7 @@ class Game:
         expected |= {self.jobs[one]: {"refused", "sent"} for one in self.during}
         report.wrong += field.ends(expected, self.size.seconds)
         report.wrong += field.after_a_no(self.jobs, late)
-        report.wrong += field.rests(list(expected))
+        report.wrong += field.rests()
         report.wrong += self._story()
         report.wrong += self._once_more()
         states = Counter(field.states(expected).values())
