@@ -42,8 +42,13 @@ test: broker extras ## Run the whole test suite on a real RabbitMQ, MongoDB, Pos
 	@deploy/parts $(PYTEST)
 
 .PHONY: faults
-faults: broker ## Break everything at random, race 100,000 mails with their withdrawals, look every job up by its id (80 minutes)
+faults: broker ## Break everything at random, race 100,000 mails with their withdrawals, look every job up by its id, play the game days (95 minutes)
 	@PYTHONPATH=tests $(BIN)/python -m faults.driver
+	@PYTHONPATH=tests $(BIN)/python -m faults.gameday all
+
+.PHONY: faults-gameday
+faults-gameday: broker ## A bad template, a dead relay, a stop of everything: a script follows the runbook word for word (15 minutes)
+	@PYTHONPATH=tests $(BIN)/python -m faults.gameday all
 
 .PHONY: faults-kills
 faults-kills: broker ## Kill the send worker 20 times in 20,000 sends, then look every job up by its id (minutes)

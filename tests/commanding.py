@@ -4,6 +4,8 @@ import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+from typer.exceptions import TyperException
+
 from preklic_shared import cli
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
@@ -12,6 +14,21 @@ PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 def points(group):
     named = tomllib.loads(PYPROJECT.read_text("utf-8"))["project"]["entry-points"][group]
     return [EntryPoint(name, value, group) for name, value in named.items()]
+
+
+def parse(words):
+    """Parse a command line as `preklic` would, without running it. Raises TyperException."""
+    (name, *rest) = words
+    (point,) = [point for point in points(cli.GROUP) if point.name == name] or [None]
+    if point is None:
+        raise TyperException(f"there is no command {name}")
+    command = cli.load_command(point)
+    while hasattr(command, "commands") and rest:
+        found = command.commands.get(rest[0])
+        if found is None:
+            raise TyperException(f"there is no command {name} {rest[0]}")
+        command, rest = found, rest[1:]
+    command.make_context(name, list(rest)).close()
 
 
 class Commands:

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ sealing_keys = "{keys}/producers/sealing.json"
 {state}mail_domain = "preklic.example"
 
 [[relays]]
-name = "sink"
+name = "{relay}"
 host = "127.0.0.1"
 port = {smtp}
 tls = "off"
@@ -45,7 +45,7 @@ class CommandFailed(Exception):
 class System:
     """Where one Preklic lives: `folder` holds its settings file, keys and logs. The `vhost` must exist.
 
-    `more` is text at the end of the settings.
+    `relay` is what the sink is called, `more` is text at the end of the settings.
     """
 
     folder: Path
@@ -57,6 +57,7 @@ class System:
     database: str = "preklic"
     connections: int = 32
     more: str = ""
+    relay: str = "sink"
 
     @property
     def keys(self) -> Path:
@@ -73,6 +74,17 @@ class System:
 
     def prepare(self) -> None:
         """Write the settings, make keys, declare the topology."""
+        self.configure()
+        for command in self.preparing:
+            self.run(*command)
+
+    @property
+    def preparing(self) -> Sequence[Sequence[str]]:
+        """The commands that make keys and topology, once the settings are written."""
+        return (("keys", "init", "--root", str(self.keys)), ("topology", "apply"))
+
+    def configure(self) -> None:
+        """Write the settings."""
         self.folder.mkdir(parents=True, exist_ok=True)
         text = SETTINGS.format(
             amqp=self.rabbit.amqp_url(self.vhost),
@@ -82,13 +94,12 @@ class System:
             keys=self.keys,
             # A database that was given outlives this folder, and would be taken for a restored one.
             state=f'state_dir = "{self.folder / "state"}"\n' if self.mongo.members else "",
+            relay=self.relay,
             smtp=self.sink.port,
             connections=self.connections,
             more=self.more,
         )
         (self.folder / "preklic.toml").write_text(text)
-        self.run("keys", "init", "--root", str(self.keys))
-        self.run("topology", "apply")
 
     def run(self, *arguments: str, role: str = "", expect: int | None = 0, seconds: float = 60) -> str:
         """Run `preklic ...` to its end; its standard output. Raises `CommandFailed` unless it ends with `expect`."""

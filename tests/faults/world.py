@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import quote
 
 from pymongo import MongoClient
@@ -177,10 +177,20 @@ def _clear(stack: Stack, name: str) -> None:
     stack.mongo.drop(name, f"{name}_keys")
 
 
+class Place(Protocol):
+    """What people are recorded in."""
+
+    system: System
+    database: Any
+
+    def settings(self, role: str) -> Settings:
+        """The settings of a process of this role."""
+
+
 class People:
     """People made cheaply: one permits what is needed as an installation records it, the others are like that one."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Place) -> None:
         self._world = world
         self._ring = load_ring(world.system.keys / "record", "record")
         self._numbers = itertools.count(1)

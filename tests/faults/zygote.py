@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Final
@@ -122,8 +123,10 @@ def become(request: Mapping[str, Any], commands: int) -> None:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        _redirect(request["log"])
+        _redirect(request["log"], request["errors"])
         witnesses.put_on(failpoints.installed(request["env"], commands))
+        if request["env"].get("GUARDS_OFF"):
+            without_guards(request["env"]["GUARDS_OFF"].split(","))
         os.environ.clear()
         # The settings refuse a name that they do not know, and they know no fault.
         os.environ.update({name: value for name, value in request["env"].items() if name not in failpoints.NAMES})
@@ -137,11 +140,20 @@ def become(request: Mapping[str, Any], commands: int) -> None:
         os._exit(status)
 
 
-def _redirect(log: str) -> None:
-    nothing, out = os.open(os.devnull, os.O_RDONLY), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+def without_guards(names: Iterable[str]) -> None:
+    """A test is run to see it fail: this process does without these guards, too."""
+    switch_off = import_module("guards").switch_off  # it knows pytest, which a fault run does not need
+    patch = import_module("pytest").MonkeyPatch()
+    for name in names:
+        switch_off(name, patch)
+
+
+def _redirect(log: str, errors: str) -> None:
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    out, err = (os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) for name in (log, errors))
     os.dup2(nothing, 0)
     os.dup2(out, 1)
-    os.dup2(out, 2)
+    os.dup2(err, 2)
 
 
 @dataclass(eq=False)
@@ -164,6 +176,18 @@ class Forked:
         if self.alive():
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+    def stop(self, seconds: float = 10) -> int:
+        """SIGTERM, wait, then SIGKILL; the exit status."""
+        self.signal(signal.SIGTERM)
+        if not self.ended.wait(seconds):
+            self.signal(signal.SIGKILL)
+            self.ended.wait(seconds)
+        return -signal.SIGKILL if self.status is None else self.status
+
+    def tail(self, lines: int = 15) -> str:
+        """The end of its output, for an error message."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
 
 class Zygote:
@@ -189,12 +213,14 @@ class Zygote:
             self._server, _ = listening.accept()
         threading.Thread(target=self._listen, name="zygote", daemon=True).start()
 
-    def fork(self, name: str, argv: Sequence[str], environment: Mapping[str, str]) -> Forked:
-        """Fork `preklic argv...`; its output goes to `<folder>/<name>.log`."""
+    def fork(self, name: str, argv: Sequence[str], environment: Mapping[str, str], *, apart: bool = False) -> Forked:
+        """Fork `preklic argv...`; its output goes to `<folder>/<name>.log`, errors `apart` to `<folder>/<name>.err`."""
         number, log, came = next(self._ids), self._folder / f"{name}.log", SimpleQueue[Forked]()
+        errors = log.with_suffix(".err") if apart else log
         with self._lock:
             self._asked[number] = (name, log, came)
-        self._ask({"op": "fork", "id": number, "argv": list(argv), "env": dict(environment), "log": str(log)})
+        request = {"op": "fork", "id": number, "argv": list(argv), "env": dict(environment)}
+        self._ask(request | {"log": str(log), "errors": str(errors)})
         return came.get(timeout=_GONE)
 
     def tell(self, forked: Forked, line: str) -> None:
@@ -245,7 +271,19 @@ class Zygote:
 
 def warm() -> None:
     """Import what commands load when they are named: entry points and what stands behind them."""
-    for name in ("worker", "gateway", "replay", "account", "topology", "keys"):
+    for name in (
+        "worker",
+        "gateway",
+        "replay",
+        "account",
+        "topology",
+        "keys",
+        "stop",
+        "dead",
+        "doubt",
+        "relays",
+        "template",
+    ):
         cli.Rooms(name="preklic").get_command(None, name)
     gc.collect()
     gc.freeze()

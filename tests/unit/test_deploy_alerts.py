@@ -8,9 +8,9 @@ import pytest
 import yaml
 from typer.exceptions import TyperException
 
-import commanding
+from commanding import parse
 from deploying import DEPLOY, checked
-from preklic_shared import cli, metrics
+from preklic_shared import metrics
 
 PROMETHEUS = DEPLOY / "prometheus"
 RUNBOOK = (DEPLOY / "runbook.md").read_text("utf-8")
@@ -89,21 +89,6 @@ def test_every_alert_has_a_heading_with_commands(name):
 
 def test_no_heading_is_of_an_alert_that_is_gone():
     assert set(re.findall(r"^## (Preklic\w+)$", RUNBOOK, re.MULTILINE)) == {*ALERTS}
-
-
-def parse(words):
-    """Parse a command line as `preklic` would, without running it. Raises TyperException."""
-    (name, *rest) = words
-    (point,) = [point for point in commanding.points(cli.GROUP) if point.name == name] or [None]
-    if point is None:
-        raise TyperException(f"there is no command {name}")
-    command = cli.load_command(point)
-    while hasattr(command, "commands") and rest:
-        found = command.commands.get(rest[0])
-        if found is None:
-            raise TyperException(f"there is no command {name} {rest[0]}")
-        command, rest = found, rest[1:]
-    command.make_context(name, list(rest)).close()
 
 
 @pytest.mark.parametrize("line", COMMANDS)
