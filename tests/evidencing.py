@@ -1,12 +1,19 @@
-"""Bundles of evidence as somebody packs them anew who wants to be believed."""
+"""Bundles of evidence for tests, and as somebody packs them anew who wants to be believed."""
 
 import hashlib
 
-from ledgering import NAME
+from ledgering import KEY, NAME
+from preklic_workers.evidence import Issuer, export
 from preklic_workers.ledger.archive import archive
 from preklic_workers.ledger.bundle import MANIFEST, SIGNATURE, manifest_text
 from preklic_workers.ledger.notes import signed_note
 from preklic_workers.ledger.verify import canonical, read_canonical
+from storing import REGISTRY
+
+
+async def bundle_of(store, about, *dkim):
+    """What `preklic evidence export` writes."""
+    return await export(store, about, Issuer(NAME, KEY, REGISTRY, dkim=dkim), "mojca", "II P 12/2026")
 
 
 def listed(files, key=None):

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evidencing import listed
+from evidencing import bundle_of, listed
 from ledgering import KEY, NAME, PUBLIC, sequencer_of
 from preklic_workers.evidence import Issuer, Unproven, export
 from preklic_workers.evidence_scope import About
@@ -24,10 +24,6 @@ from preklic_workers.ledger.verify import Altered, read_canonical
 from storing import REGISTRY, claimed, gated, grant, subject, withdraw
 
 ANA = "ana@primer.example"
-
-
-async def bundle_of(store, about):
-    return await export(store, about, Issuer(NAME, KEY, REGISTRY), "mojca", "II P 12/2026")
 
 
 @pytest.fixture

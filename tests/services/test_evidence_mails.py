@@ -7,13 +7,12 @@ from dataclasses import replace
 import dkim
 import pytest
 
-from evidencing import listed
+from evidencing import bundle_of, listed
 from lawing import MOJCA, law_of
-from ledgering import KEY, NAME, PUBLIC, sequencer_of
+from ledgering import KEY, PUBLIC, sequencer_of
 from preklic_workers import holds
 from preklic_workers.compose.dkim import Signers
 from preklic_workers.envelope import GROUPS
-from preklic_workers.evidence import Issuer, export
 from preklic_workers.evidence_scope import About
 from preklic_workers.holds import Wanted
 from preklic_workers.keyfiles import make_dkim
@@ -22,7 +21,7 @@ from preklic_workers.ledger.bundle import ALTERED, INCOMPLETE, TRUE, check, repo
 from preklic_workers.officers import Denied
 from preklic_workers.outcomes import Done, RetryLater
 from preklic_workers.store import Act
-from sending import REGISTRY, composer, open_desk, route, send_job
+from sending import composer, open_desk, route, send_job
 from storing import lease_passes, now
 
 ANA, BORIS = "ana@primer.si", "boris@primer.si"
@@ -39,11 +38,11 @@ async def desk(emptied_store, mongo_url, one_database, sink):
     await opened.close()
 
 
-async def bundle_of(desk, about, *keys):
+async def signed_bundle(desk, about, *keys):
     sequencer = sequencer_of(desk.store)
     await sequencer.once()
     await sequencer.checkpoint()
-    return await export(desk.store, about, Issuer(NAME, KEY, REGISTRY, dkim=keys), "mojca", CASE)
+    return await bundle_of(desk.store, about, *keys)
 
 
 @pytest.mark.clause("U13", guard="preklic_workers.ledger.bundle:_mails")
@@ -54,7 +53,7 @@ async def test_what_left_under_a_hold_is_in_the_bundle_octet_for_octet_and_nothi
     deps = {"composer": composer(Signers([key]))}
     assert await desk.send(job, ANA, deps=deps) == await desk.send(other, BORIS, deps=deps) == Done()
     assert await desk.store.mongo["copies"].count({}) == 1  # of Boris nothing is held
-    octets = await bundle_of(desk, About(record=job.id), key)
+    octets = await signed_bundle(desk, About(record=job.id), key)
     verdict, files = check(octets, [PUBLIC]), read_archive(octets)
     assert verdict.code == TRUE
     said = {one.kind: one.content for one in verdict.shown}
@@ -75,7 +74,7 @@ async def test_what_left_under_a_hold_is_in_the_bundle_octet_for_octet_and_nothi
 
     await holds.release(desk.store, desk.subject(ANA), held.id, by="mojca", reason="over")
     assert await desk.store.mongo["copies"].count({}) == 0
-    left = check(await bundle_of(desk, About(record=job.id)), [PUBLIC])
+    left = check(await signed_bundle(desk, About(record=job.id)), [PUBLIC])
     assert left.gaps == [f"{name}: its octets are not here"]
 
 
@@ -99,7 +98,7 @@ async def test_what_no_relay_took_is_not_said_to_be_handed_over(desk, sink):
     assert isinstance(await desk.send(job, ANA), RetryLater)
     await lease_passes(desk.store, job.id)
     assert await desk.send(job, ANA, attempt=1) == Done()
-    verdict = check(await bundle_of(desk, About(record=job.id)), [PUBLIC])
+    verdict = check(await signed_bundle(desk, About(record=job.id)), [PUBLIC])
     assert [fate.partition(",")[0] for fate in verdict.mails.values()] == [
         "no record says that these octets were handed over",
         "handed over as it is here",
@@ -124,14 +123,14 @@ async def test_an_erasure_leaves_the_octets_to_the_hold_and_its_release_takes_th
     held = await holds.add(law_of(desk.store), MOJCA, desk.subject(ANA), WANTED)
     job = send_job()
     assert await desk.send(job, ANA) == Done()
-    before = await bundle_of(desk, About(record=job.id))
+    before = await signed_bundle(desk, About(record=job.id))
     await desk.store.persons.erase(desk.subject(ANA), now(), lambda _person: frozenset())
-    after = await bundle_of(desk, About(record=job.id))
+    after = await signed_bundle(desk, About(record=job.id))
     name = f"mails/{job.id}.1.eml"
     assert read_archive(after)[name] == read_archive(before)[name]
     assert check(after, [PUBLIC]).code == TRUE
     await holds.release(desk.store, desk.subject(ANA), held.id, by="mojca", reason="over")
-    verdict = check(await bundle_of(desk, About(record=job.id)), [PUBLIC])
+    verdict = check(await signed_bundle(desk, About(record=job.id)), [PUBLIC])
     assert (verdict.code, verdict.mails) == (INCOMPLETE, {})
     assert all(one.content is None for one in verdict.shown if not one.kind.startswith("act."))
 
@@ -159,7 +158,7 @@ async def test_a_case_is_its_holds_mails_and_everybody_who_looked_and_no_other_c
     ):
         await desk.store.acts.record(Act(kind, "mojca", why, ana, facts))
     await desk.store.acts.record(Act("evidence", "boris", "asked", None, {"record": "all", "case": CASE}))
-    octets = await bundle_of(desk, About(case=CASE))
+    octets = await signed_bundle(desk, About(case=CASE))
     verdict, custody = check(octets, [PUBLIC]), json.loads(read_archive(octets)["custody.json"])
     kinds = [one["kind"] for one in custody]
     assert kinds[0] == "hold_added"

@@ -22,6 +22,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "undeliverable_smtputf8": "the address needs SMTPUTF8 and the relay does not offer it",
     "template_error": "the template could not be filled with what the job brought",
     "store_away": "MongoDB was away: no mail may leave without its gate",
+    "copy_not_kept": "a hold asks for the octets of this mail, and they could not be kept: it waits",
     "lost_after_body": "the relay's answer to the whole mail was lost: it may have arrived",
     "earlier_hand_over": "an earlier attempt's conversation never ended: it may have arrived",
     "nothing_heard": "nobody reported anything within five days; it is never sent again",
