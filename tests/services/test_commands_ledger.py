@@ -8,12 +8,15 @@ import pytest
 from pymongo import UpdateOne
 
 from commanding import Commands
+from preklic_shared.stamp_settings import Cosigner
+from preklic_workers.cosigned import Submitter, cosigner_key
 from preklic_workers.keydir import load_ring
 from preklic_workers.keyfiles import init_keys
 from preklic_workers.ledger.sequencing import Sequencer
 from preklic_workers.witness import Witness
 from stamping import authority_in
 from storing import claimed, grant, now, open_test_store, subject
+from witnessing import witness_of
 
 ANA = "ana@primer.example"
 NAME = "primer.example/preklic"
@@ -150,6 +153,16 @@ def test_a_stamp_is_asked_for_and_checked_and_a_gap_and_the_witness_are_told(des
     assert "3 heads in the witness's copy are this ledger's" in out
     found = json.loads(desk("ledger", "verify", "--json", "--ca", str(tmp_path / "authority" / "ca.pem"))[1])
     assert (found["stamps"], found["witnessed"], found["gaps"][0]["until"]) == (1, None, None)
+    with witness_of({NAME: [bytes.fromhex(desk.key)]}) as witness:
+        monkeypatch.setenv("PREKLIC_COSIGNER__URL", witness.url)
+        monkeypatch.setenv("PREKLIC_COSIGNER__KEY", witness.vkey)
+        named = Cosigner(url=witness.url, key=witness.vkey)
+        desk.store(lambda store: Submitter(store.ledger.stamps, named, cosigner_key(named)).once())
+        assert "the head of 3 leaves that the signing witness knows is this ledger's" in desk("ledger", "verify")[1]
+    code, _, err = desk("ledger", "verify")
+    assert (code, "the signing witness did not answer, and was not compared" in err) == (0, True)
+    monkeypatch.setenv("PREKLIC_WITNESS", str(tmp_path / "nothing.jsonl"))
+    assert "the witness's copy is not here" in desk("ledger", "verify")[2]
     monkeypatch.delenv("PREKLIC_STAMPS__URL")
     monkeypatch.delenv("PREKLIC_STAMPS__CA")
     assert "1 time stamps were not checked: give --ca" in desk("ledger", "verify")[1]
