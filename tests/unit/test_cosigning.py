@@ -3,7 +3,7 @@
 import hashlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preklic_shared.settings import SettingsError, load_settings
@@ -17,6 +17,7 @@ from witnessing import SigningWitness
 LEAVES = [hashlib.sha256(bytes([n & 255, n >> 8])).digest() for n in range(600)]
 
 
+@settings(max_examples=50)
 @given(st.integers(0, 599), st.integers(0, 600))
 def test_the_proof_is_of_each_tree_and_the_one_it_grew_into(old, more):
     size = min(old + more, 600)
