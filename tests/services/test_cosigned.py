@@ -108,7 +108,8 @@ async def test_what_the_witness_did_not_sign_is_not_believed(grown, witness):
     note = (await grown.store.ledger.stamps.newest_head()).note
     other, before = SigningWitness(KEYS), note.replace("\n2\n", "\n1\n")
     sound = witness.line(note)
-    wrong = [other.line(note), witness.line(before), "", "— x y\n", "\n" + sound, sound[:-1], sound.replace(" ", "  ")]
+    wrong = [other.line(note), witness.line(before), "", "— x y\n"]
+    wrong += [sound[:-9], sound.replace(" ", "  "), sound.replace("w1", "w2")]
     for line in wrong:
         witness.forced = (200, line.encode())
         await submitter_of(grown, witness).once()

@@ -175,12 +175,20 @@ async def test_what_openssl_would_not_believe_is_refused(signed, authority, stra
     assert await stamps_of(store) == []
 
 
-async def test_an_authority_that_is_away_or_slow_is_a_gap_and_a_metric(signed, authority, monkeypatch):
-    store, more = signed
+async def of_long_ago(store, monkeypatch, ago) -> None:
+    """A signed head of one leaf, of that time."""
+    monkeypatch.setattr(store.mongo, "ahead", -ago)
+    await store.acts.record(Act("looked", "mojca", "case 3"))
+    await sequencer_of(store).once()
+    monkeypatch.setattr(store.mongo, "ahead", dt.timedelta(0))
+
+
+async def test_an_authority_that_is_away_or_slow_is_a_gap_and_a_metric(emptied_store, authority, monkeypatch):
+    store = emptied_store
+    await of_long_ago(store, monkeypatch, 5 * HOUR)
+    await store.acts.record(Act("looked", "mojca", "case 3"))
+    await sequencer_of(store).once()
     gone = Stamps(url="http://127.0.0.1:9/tsa", ca=authority.root)
-    ago = store.mongo.now() - 5 * HOUR
-    await store.mongo["checkpoints"].bulk([UpdateOne({"_id": 1}, {"$set": {"at": ago}})])
-    await more()
     await Stamper(store.ledger.stamps, gone, trust_of(gone)).once()
     assert metrics.STAMP_OVERDUE._value.get() == pytest.approx(4 * 3600, abs=60)
     (gap,) = (await audited(store, authority)).gaps
@@ -194,13 +202,14 @@ async def test_an_authority_that_is_away_or_slow_is_a_gap_and_a_metric(signed, a
         await ask(authority.url, stamping.question("x").as_bytes(), seconds=0.0001)
 
 
-async def test_a_head_of_yesterday_is_not_stamped_today(signed, authority):
-    store, more = signed
-    await store.mongo["checkpoints"].bulk([UpdateOne({"_id": 1}, {"$set": {"at": store.mongo.now() - 25 * HOUR}})])
+async def test_a_head_of_yesterday_is_not_stamped_today(emptied_store, authority, monkeypatch):
+    store = emptied_store
+    await of_long_ago(store, monkeypatch, 25 * HOUR)
     await stamper_of(store, authority).once()
     assert await stamps_of(store) == []
     assert metrics.STAMP_OVERDUE._value.get() > 23 * 3600
-    await more()
+    await store.acts.record(Act("looked", "mojca", "case 3"))
+    await sequencer_of(store).once()
     await stamper_of(store, authority).once()
     assert [one.size for one in await stamps_of(store)] == [2]
 
@@ -232,10 +241,7 @@ async def test_verify_names_a_ledger_whose_clock_is_not_the_authoritys(
 ):
     """What somebody dated back, or wrote ahead, and signed with the ledger's own key."""
     store = emptied_store
-    monkeypatch.setattr(store.mongo, "ahead", ahead)
-    await store.acts.record(Act("looked", "mojca", "case 3"))
-    await sequencer_of(store).once()
-    monkeypatch.setattr(store.mongo, "ahead", dt.timedelta(0))
+    await of_long_ago(store, monkeypatch, -ahead)
     head = await store.ledger.stamps.newest_head()
     await stamper_of(store, authority).stamp(head)
     with pytest.raises(Altered, match=f"^the stamp of 1 leaves: .* a clock was {what}"):

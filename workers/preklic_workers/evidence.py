@@ -11,7 +11,7 @@ from preklic_workers.ledger.bundle import MANIFEST, archive
 from preklic_workers.ledger.chart import Chart
 from preklic_workers.ledger.leaves import Opening, plain
 from preklic_workers.ledger.notes import proof_text
-from preklic_workers.stamp_files import under_stamp
+from preklic_workers.stamp_files import stamp_over
 from preklic_workers.store import Store
 from preklic_workers.store.ledger import Run
 
@@ -65,8 +65,8 @@ async def export(store: Store, about: About, origin: str, keys: Sequence[bytes],
         places += chosen
     if not places:
         raise Unproven("the ledger has nothing about it under a signed head yet; wait a minute, or check the id")
-    size, note, stamped = await under_stamp(store.ledger.stamps, places, (size, note))
-    files |= stamped
+    stamped, more = await stamp_over(store.ledger.stamps, places)
+    size, note, files = (stamped.size, stamped.note, files | more) if stamped else (size, note, files)
     chart = await _chart(store, size, places)
     files |= {f"proofs/{place}.tlog-proof": proof_text(place, chart.proof(place), note).encode() for place in places}
     said = {"about": plain({"record": about.record, "person": about.person}), "by": by, "why": why}

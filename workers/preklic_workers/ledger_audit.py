@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from preklic_workers.ledger.auditing import audit
-from preklic_workers.ledger.stamp_audit import Gap, check_stamp, gaps, noting
+from preklic_workers.ledger.stamp_audit import Gap, check_stamp, gaps, time_of
 from preklic_workers.ledger.stamps import Trust
 from preklic_workers.ledger.verify import Altered, Head, read_checkpoint
 from preklic_workers.store import Store
@@ -51,12 +51,12 @@ class Audited:
 
 async def audit_all(store: Store, keys: Keys, beside: Beside, progress: Callable[[int], None]) -> Audited:
     """Raises Altered, Unavailable; OSError for a witness's copy that cannot be read."""
-    kept, leaves = store.ledger.stamps, dict[int, dt.datetime]()
+    kept = store.ledger.stamps
     # What is made of heads is looked at before the heads: what comes in meanwhile is for the next time.
     now, stamped, copied = kept.now(), await kept.sizes(), beside.witness.stat().st_size if beside.witness else 0
     heads = await store.ledger.checkpoints()
     notes = dict(heads)
-    found = await audit(noting(store.ledger.runs(), stamped, leaves), heads, keys, progress)
+    found = await audit(store.ledger.runs(), heads, keys, progress)
     for path, head in beside.kept:
         _fits(notes, head, keys, str(path))
     cosigned = _cosigned(notes, keys, beside.cosigned) if beside.cosigned else None
@@ -70,7 +70,7 @@ async def audit_all(store: Store, keys: Keys, beside: Beside, progress: Callable
     there, times = set(stamped), dict[int, dt.datetime]()
     async for one in kept.all():
         if one.size in there:
-            times[one.size] = check_stamp(one, notes, leaves.get(one.size), beside.trust)
+            times[one.size] = check_stamp(one, notes, time_of(await kept.last_leaf(one.size)), beside.trust)
     missed = gaps([pair for pair in await kept.times() if pair[0] in notes], times, beside.every, now)
     return replace(seen, stamps=len(times), stamped=max(times.values(), default=None), unchecked=0, gaps=missed)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from preklic_workers.ledger.stamped import read_stamp
-from preklic_workers.store.stamps import StampStore
+from preklic_workers.store.stamps import SignedHead, StampStore
 
 _EXPLANATION: Final = """\
 SL: Overitelj časa je potrdil, da je podpisani vrh knjige (SIZE.note) obstajal ob navedenem času. Preverite:
@@ -19,28 +19,22 @@ Ko bo potrdilo poteklo / when a certificate has expired since: add -attime SECON
 """
 
 
-async def under_stamp(
-    store: StampStore, places: Sequence[int], newest: tuple[int, str]
-) -> tuple[int, str, dict[str, bytes]]:
-    """The head to prove these leaves by, and the files of its stamp.
+async def stamp_over(store: StampStore, places: Sequence[int]) -> tuple[SignedHead | None, dict[str, bytes]]:
+    """The first stamped head that all these leaves are under, to prove them by, and the files of its stamp.
 
-    It is the first stamped head that all of them are under; without one it is `newest` (size and note), and no files.
+    Without such a stamp None, and no files.
     """
     stamp = await store.first_over(max(places))
     head = await store.head(stamp.size) if stamp else None
     if stamp is None or head is None:
-        return (*newest, {})
+        return None, {}
     name = f"stamps/{stamp.size}"
     _, text = read_stamp(stamp.response, name)
     at = dt.datetime.strptime(text[:14] + "Z", "%Y%m%d%H%M%S%z")
     said = _EXPLANATION.replace("SIZE", str(stamp.size)).replace("SECONDS", str(int(at.timestamp())))
-    return (
-        head.size,
-        head.note,
-        {
-            f"{name}.tsr": stamp.response,
-            f"{name}.note": head.note.encode(),
-            "stamps/chain.pem": stamp.chain.encode(),
-            "stamps/README.txt": said.encode(),
-        },
-    )
+    return head, {
+        f"{name}.tsr": stamp.response,
+        f"{name}.note": head.note.encode(),
+        "stamps/chain.pem": stamp.chain.encode(),
+        "stamps/README.txt": said.encode(),
+    }

@@ -13,9 +13,10 @@ from typing import Final
 
 from preklic_workers.ledger.ed25519 import ed25519
 from preklic_workers.ledger.tree import Edge, consistency
-from preklic_workers.ledger.verify import Altered, note_parts
+from preklic_workers.ledger.verify import Altered
 
 _KIND: Final = b"\x04"  # an Ed25519 cosignature with its time
+_MOST_LINES: Final = 64
 _LATEST: Final = 253_402_300_799  # the last second of the year 9999
 
 
@@ -78,17 +79,25 @@ def submission(old: int, proof: Sequence[bytes], note: str) -> bytes:
 
 
 def cosigned_at(note: str, lines: str, key: CosignerKey) -> dt.datetime:
-    """When the witness signed this note, by the signature lines that it gave. Raises Altered."""
-    what = "the witness's answer"
+    """When the witness signed this note, by the signature lines that it gave; others are ignored. Raises Altered."""
     body = note.rpartition("\n\n")[0] + "\n"
-    text, signatures = note_parts(body + "\n" + lines, what)
-    for name, named, octets in signatures if text == body else ():
-        if (name, named) == (key.name, key.id) and len(octets) == 72:
-            time = int.from_bytes(octets[:8], "big")
-            if not 0 < time < _LATEST or not ed25519(key.public, _said(time, body), octets[8:]):
-                raise Altered(f"{what}: its signature is wrong")
+    for line in lines.split("\n")[:_MOST_LINES]:
+        octets = _octets(line, key.name)
+        if len(octets) == 76 and octets[:4] == key.id:
+            time = int.from_bytes(octets[4:12], "big")
+            if not 0 < time < _LATEST or not ed25519(key.public, _said(time, body), octets[12:]):
+                raise Altered("the witness's answer: its signature is wrong")
             return dt.datetime.fromtimestamp(time, dt.UTC)
-    raise Altered(f"{what}: the key that you know of it did not sign")
+    raise Altered("the witness's answer: the key that you know of it did not sign")
+
+
+def _octets(line: str, name: str) -> bytes:
+    """What a signature line in this name holds (C2SP signed-note), nothing for another line."""
+    fields = line.split(" ")
+    try:
+        return base64.b64decode(fields[2], validate=True) if fields[:2] == ["—", name] and len(fields) == 3 else b""
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def _said(time: int, body: str) -> bytes:

@@ -1,7 +1,7 @@
 """Whether the ledger's time stamps are of its heads, and from when to when there is none. Pure."""
 
 import datetime as dt
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,7 +11,6 @@ from preklic_workers.ledger.leaves import Leaf
 from preklic_workers.ledger.stamps import SKEW, Refused, Trust, stamped_at
 from preklic_workers.ledger.verify import Altered
 from preklic_workers.moments import moment
-from preklic_workers.store.ledger import Run
 from preklic_workers.store.stamps import Stamp
 
 LATE: Final = dt.timedelta(days=1, hours=1)
@@ -32,15 +31,12 @@ class Gap:
     until: dt.datetime | None
 
 
-async def noting(runs: AsyncIterator[Run], sizes: Sequence[int], times: dict[int, dt.datetime]) -> AsyncIterator[Run]:
-    """The same runs; on the way the time of the last leaf under the heads of these sizes is noted in `times`."""
-    wanted = sorted(sizes, reverse=True)
-    async for run in runs:
-        while wanted and wanted[-1] <= run.end:
-            size = wanted.pop()
-            if run.start < size:
-                times[size] = moment(_read(run.leaves[size - 1 - run.start]).at)
-        yield run
+def time_of(leaf: bytes | None) -> dt.datetime | None:
+    """When this leaf says it was put on, None for one that is gone or in another form: that is found elsewhere."""
+    try:
+        return None if leaf is None else moment(_read(leaf).at)
+    except (msgspec.DecodeError, ValueError, OverflowError):
+        return None
 
 
 def check_stamp(stamp: Stamp, notes: Mapping[int, str], last_leaf: dt.datetime | None, trust: Trust) -> dt.datetime:

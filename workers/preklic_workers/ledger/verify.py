@@ -160,7 +160,7 @@ def key_id(name: str, public: bytes) -> bytes:
 
 def read_checkpoint(note: str, keys: Mapping[str, Sequence[bytes]], what: str) -> Head:
     """The head that this note signs by one of the keys (32 octets each) known for its name; the others are ignored."""
-    text, signatures = note_parts(note, what)
+    text, signatures = _parts(note, what)
     lines = text.split("\n")
     if len(lines) != 4 or not lines[1].isascii() or not lines[1].isdigit() or lines[1] != str(int(lines[1])):
         raise Altered(f"{what}: this is not a checkpoint")
@@ -180,8 +180,7 @@ def read_checkpoint(note: str, keys: Mapping[str, Sequence[bytes]], what: str) -
     return Head(lines[0], int(lines[1]), root)
 
 
-def note_parts(note: str, what: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
-    """The text of a note, and of each signature the name, the key's id and the octets; nothing of it is checked yet."""
+def _parts(note: str, what: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
     if len(note) > MOST_NOTE or any(char < " " and char != "\n" for char in note):
         raise Altered(f"{what}: this is not a note")
     text, blank, below = note.rpartition("\n\n")

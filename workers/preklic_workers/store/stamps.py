@@ -94,6 +94,19 @@ class StampStore:
         """The sizes of the heads that have one, in order."""
         return [doc["_id"] for doc in await self._stamps.find({}, {"_id": 1}, sort=[("_id", 1)], majority=True)]
 
+    async def last_leaf(self, size: int) -> bytes | None:
+        """The last leaf under the head of so many leaves, None where it is gone."""
+        place: Doc = {"$subtract": [size - 1, "$_id"]}
+        stages: list[Doc] = [
+            {"$match": {"_id": {"$lt": size}}},
+            {"$sort": {"_id": -1}},
+            {"$limit": 1},
+            {"$project": {"leaf": {"$arrayElemAt": ["$leaves", place]}}},
+        ]
+        found = await self._runs.aggregate(stages)
+        leaf = found[0].get("leaf") if found else None
+        return bytes(leaf) if leaf is not None else None
+
     async def first_over(self, place: int) -> Stamp | None:
         """The first stamp of a head that the leaf at `place` is under."""
         found = await self._stamps.find({"_id": {"$gt": place}}, sort=[("_id", 1)], limit=1, majority=True)
