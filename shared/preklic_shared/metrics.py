@@ -187,6 +187,17 @@ WITNESS_BEHIND: Final = Gauge(
     "Page when over 10.",
     registry=REGISTRY,
 )
+COSIGNATURES: Final = Counter(
+    "preklic_cosignatures",
+    "Heads of the ledger submitted to a witness that signs them, by outcome: kept, away, refused, unsigned.",
+    ("outcome",),
+    registry=REGISTRY,
+)
+COSIGNER_BEHIND: Final = Gauge(
+    "preklic_cosigner_behind",
+    "Signed heads that the signing witness lacks; without end when it refuses this ledger. Page when over 60.",
+    registry=REGISTRY,
+)
 WEBHOOK_LAG: Final = Gauge(
     "preklic_webhook_lag_seconds",
     "How far the reader of changes is behind, in the upkeep that holds its lease. Page when over 600.",

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct
 
 from preklic_shared.relay_settings import Limit, Relay, relay_fault
 from preklic_shared.secret_files import SecretFileError, with_secrets
-from preklic_shared.stamp_settings import Stamps, fault_in_stamps
+from preklic_shared.stamp_settings import Cosigner, Stamps, fault_in_vouchers
 from preklic_shared.webhook_settings import Webhooks
 from preklic_shared.webhooks_out import WebhookOut, fault_in
 
@@ -94,6 +94,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     webhooks_out: tuple[WebhookOut, ...] = ()
     stamps: Stamps | None = None
     witness: Path | None = None
+    cosigner: Cosigner | None = None
     environment: Literal["development", "production"] = "development"
 
     @property
@@ -129,8 +130,8 @@ def _check(settings: Settings) -> None:
         raise SettingsError(*misfit)
     if fault := fault_in(settings.webhooks_out, production=settings.environment == "production"):
         raise SettingsError("WEBHOOKS_OUT", fault)
-    if fault := fault_in_stamps(settings.stamps):
-        raise SettingsError("STAMPS", fault)
+    if misfit := fault_in_vouchers(settings.stamps, settings.cosigner):
+        raise SettingsError(*misfit)
     if settings.environment == "production":
         _check_production(settings)
 

@@ -9,13 +9,17 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from pymongo import UpdateOne
 
 from commanding import Commands
-from ledgering import NAME, date_back
+from ledgering import NAME
+from preklic_shared.stamp_settings import Cosigner
+from preklic_workers.cosigned import Submitter, cosigner_key
 from preklic_workers.keydir import load_ring
 from preklic_workers.keyfiles import init_keys
 from preklic_workers.ledger.sequencing import Sequencer
+from preklic_workers.store import Act
 from preklic_workers.witness import Witness
 from stamping import authority_in
 from storing import claimed, grant, now, open_test_store, subject
+from witnessing import witness_of
 
 ANA = "ana@primer.example"
 
@@ -46,8 +50,8 @@ def desk(monkeypatch, capsys, mongo_url, mongo_database, tmp_path):
         return await sequencer.checkpoint()
 
     made.store, made.signed = on_store, lambda: on_store(sign, "ledger")
-    made.ledger = rings["ledger"].ledger
-    made.key = made.ledger.public_key().public_bytes_raw().hex()
+    made.private = rings["ledger"].ledger
+    made.key = rings["ledger"].ledger.public_key().public_bytes_raw().hex()
     return made
 
 
@@ -157,12 +161,19 @@ def test_what_makes_no_sense_is_a_usage_error(desk, asked, code, monkeypatch, tm
 
 def test_a_stamp_is_asked_for_and_checked_and_a_gap_and_the_witness_are_told(desk, tmp_path, monkeypatch):
     assert desk("ledger", "stamp", "--reason", "II P 12/2026")[0] == 2  # no authority is configured
+
+    async def long_ago(store):
+        store.mongo.ahead = -dt.timedelta(hours=9)
+        await store.acts.record(Act("looked", "mojca", "case 3"))
+        await Sequencer(store.ledger, store.mongo, NAME, desk.private).once()
+
+    desk.store(long_ago, "ledger")
     with authority_in(tmp_path / "authority") as authority:
         monkeypatch.setenv("PREKLIC_STAMPS__URL", authority.url)
         monkeypatch.setenv("PREKLIC_STAMPS__CA", str(authority.root))
         assert desk("ledger", "stamp", "--reason", "of ana@primer.example")[0] == 2
         code, out, err = desk("ledger", "stamp", "--reason", "II P 12/2026")
-        assert (code, out.startswith("the head of 1 leaves is stamped, 20")) == (0, True), err
+        assert (code, out.startswith("the head of 2 leaves is stamped, 20")) == (0, True), err
         authority.twist = lambda *_: b"no"
         code, _, err = desk("ledger", "stamp", "--reason", "II P 12/2026")
         assert (code, "not believed: form" in err) == (1, True)
@@ -171,16 +182,24 @@ def test_a_stamp_is_asked_for_and_checked_and_a_gap_and_the_witness_are_told(des
     assert [act.why for act in desk.store(lambda store: store.acts.of(kind="stamped"))] == ["II P 12/2026"] * 3
     lines = desk("ledger", "verify")[1].splitlines()
     assert lines[1].startswith("1 time stamps are of these heads, the last of 20")
-    ago = now() - dt.timedelta(hours=9)
-    desk.store(lambda store: date_back(store, 2, ago, desk.ledger))
     copy = tmp_path / "heads.jsonl"
     desk.store(lambda store: Witness(store.ledger.stamps, copy).once())
     code, out, _ = desk("ledger", "verify", "--witness", str(copy))
     assert (code, "GAP: no time stamp from" in out) == (0, True)
-    assert "until now, over the heads of 2 to 2 leaves" in out
-    assert "3 heads in the witness's copy are this ledger's" in out
+    assert ", over the heads of 1 to 1 leaves" in out
+    assert "4 heads in the witness's copy are this ledger's" in out
     found = json.loads(desk("ledger", "verify", "--json", "--ca", str(tmp_path / "authority" / "ca.pem"))[1])
-    assert (found["stamps"], found["witnessed"], found["gaps"][0]["until"]) == (1, None, None)
+    assert (found["stamps"], found["witnessed"], found["gaps"][0]["until"]) == (1, None, found["stamped"])
+    with witness_of({NAME: [bytes.fromhex(desk.key)]}) as witness:
+        monkeypatch.setenv("PREKLIC_COSIGNER__URL", witness.url)
+        monkeypatch.setenv("PREKLIC_COSIGNER__KEY", witness.vkey)
+        named = Cosigner(url=witness.url, key=witness.vkey)
+        desk.store(lambda store: Submitter(store.ledger.stamps, named, cosigner_key(named)).once())
+        assert "the head of 4 leaves that the signing witness knows is this ledger's" in desk("ledger", "verify")[1]
+    code, _, err = desk("ledger", "verify")
+    assert (code, "the signing witness did not answer, and was not compared" in err) == (0, True)
+    monkeypatch.setenv("PREKLIC_WITNESS", str(tmp_path / "nothing.jsonl"))
+    assert "the witness's copy is not here" in desk("ledger", "verify")[2]
     monkeypatch.delenv("PREKLIC_STAMPS__URL")
     monkeypatch.delenv("PREKLIC_STAMPS__CA")
     assert "1 time stamps were not checked: give --ca" in desk("ledger", "verify")[1]

@@ -111,7 +111,8 @@ NEEDS = {
 # These never ask the store: they publish as a user of the broker, serve, or read and write files of this machine.
 # The doctor and `whoami` ask it, and show nobody's data; `topology` makes collections and cannot read them.
 WITHOUT = {
-    "capacity", "clauses", "demo", "disclose open", "doctor", "enrich", "evidence open", "evidence verify", "feedback", "gateway",
+    "capacity", "clauses", "demo", "disclose open", "doctor", "enrich", "evidence open", "evidence verify",
+    "feedback", "gateway",
     "grant", "keys dkim list", "keys dkim make", "keys dkim retire", "keys dkim use", "keys init", "keys officer",
     "keys publish", "keys rotate", "keys status", "operator whoami", "processors", "revoke", "schema", "send",
     "template check", "template preview", "topology apply", "topology check", "topology definitions",

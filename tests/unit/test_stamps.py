@@ -87,6 +87,7 @@ def test_gaps_are_where_no_stamp_came_within_two_intervals(signed, stamps, now, 
     assert gaps(heads(*signed), {size: at(hour) for size, hour in stamps.items()}, HOUR, at(now)) == expected
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 500), max_size=30), st.dictionaries(st.integers(1, 30), st.integers(0, 600), max_size=9))
 def test_a_head_is_in_a_gap_or_has_a_stamp_in_time(hours, stamps):
     signed = heads(*sorted(hours))

@@ -1,7 +1,9 @@
 """`preklic ledger`: whether what was recorded is still what was signed."""
 
 import datetime as dt
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +15,8 @@ from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show_
 from preklic_shared.settings import Settings
 from preklic_workers import ledger_showing, looking, stamping, store
 from preklic_workers.commands_erasure import checked
+from preklic_workers.cosigned import last_cosigned
+from preklic_workers.exchange import Unanswered
 from preklic_workers.keydir import KeyDirError
 from preklic_workers.keyring import KeyRing
 from preklic_workers.ledger.sequencing import Sequencer, origin_of
@@ -75,8 +79,18 @@ def verify(
     show_json(ledger_showing.row(found)) if as_json else say("\n".join(ledger_showing.lines(found)))
 
 
+async def _cosigned(config: Settings) -> str | None:
+    if config.cosigner is None:
+        return None
+    try:
+        return await last_cosigned(config.cosigner, origin_of(config))
+    except Unanswered as none:
+        typer.echo(f"the signing witness did not answer, and was not compared: {none.why}", err=True)
+        return None
+
+
 def _copy(config: Settings) -> Path | None:
-    if config.witness is not None and not config.witness.is_file():
+    if config.witness is not None and not os.access(config.witness, os.R_OK):
         typer.echo("the witness's copy is not here, and was not compared: give --witness FILE", err=True)
         return None
     return config.witness
@@ -156,6 +170,7 @@ async def _sign(opened: Store, config: Settings, ring: KeyRing) -> None:
 
 async def _audited(opened: Store, keys: Mapping[str, Sequence[bytes]], beside: Beside) -> Audited:
     console = Console(stderr=True)
+    beside = replace(beside, cosigned=await _cosigned(settings()))
     newest = await opened.ledger.stamps.newest_head()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("leaves", total=newest.size if newest else None)

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from preklic_shared import telemetry
 from preklic_shared.registry import Registry
 from preklic_shared.settings import Settings, SettingsError
-from preklic_workers import audit, campaigning, complaints, days, probes, rounds, scheduling, send, stamping, witness
+from preklic_workers import audit, campaigning, complaints, days, probes, rounds, scheduling, send
 from preklic_workers.again import Again
 from preklic_workers.answer import Answer
 from preklic_workers.audit import Audit
@@ -37,16 +37,15 @@ from preklic_workers.scheduling import Scheduler
 from preklic_workers.seats import EVERY, Seats
 from preklic_workers.send_plan import SendDeps
 from preklic_workers.smtp.routes import Route, bulkheads_in, open_routes
-from preklic_workers.stamping import Stamper
 from preklic_workers.store import Store
 from preklic_workers.track import Track
 from preklic_workers.upkeep import Upkeep
+from preklic_workers.vouching import vouchers
 from preklic_workers.webhooks import feed
 from preklic_workers.webhooks.endpoints import Endpoint
 from preklic_workers.webhooks.feed import Feed
 from preklic_workers.webhooks.posting import Poster
 from preklic_workers.webhooks.telling import Telling
-from preklic_workers.witness import Witness
 
 log = telemetry.logger(__name__)
 
@@ -166,20 +165,11 @@ def campaign_duty(means: Means) -> Duty:
 
 
 def ledger_duty(means: Means) -> Duty:
-    """The ledger's sequencer, its time stamps and its witness. Raises SettingsError for a bad STAMPS__CA."""
+    """The ledger's sequencer, and who else vouches for its heads. Raises SettingsError (STAMPS__CA, COSIGNER__KEY)."""
     assert means.ring.ledger is not None  # the key directory of `ledger` is complete, or it does not open
     sequencer = Sequencer(means.store.ledger, means.store.mongo, origin_of(means.settings), means.ring.ledger)
-    again, settings, stamps = (
-        [Again("ledger", sequencer.once, sequencing.EVERY)],
-        means.settings,
-        means.store.ledger.stamps,
-    )
-    if settings.stamps is not None:
-        stamper = Stamper(stamps, settings.stamps, stamping.trust_of(settings.stamps))
-        again.append(Again("stamps", stamper.once, stamping.EVERY))
-    if settings.witness is not None:
-        again.append(Again("witness", Witness(stamps, settings.witness).once, witness.EVERY))
-    return Duty(beside=again)
+    beside = vouchers(means.settings, means.store.ledger.stamps)
+    return Duty(beside=[Again("ledger", sequencer.once, sequencing.EVERY), *beside])
 
 
 def upkeep_duty(means: Means) -> Duty:

@@ -24,7 +24,7 @@ from preklic_workers.ledger.chart import Chart
 from preklic_workers.ledger.key_history import Reign, SignedHead, history
 from preklic_workers.ledger.leaves import Opening, plain
 from preklic_workers.ledger.notes import proof_text, signed_note
-from preklic_workers.stamp_files import under_stamp
+from preklic_workers.stamp_files import stamp_over
 from preklic_workers.store import Store
 
 Files = dict[str, bytes]
@@ -69,8 +69,9 @@ async def export(
     files, places = await _leaves(store, scope, head.size, read)
     if not places:
         raise Unproven("the ledger has nothing about it under a signed head yet; wait a minute, or check the id")
-    head, stamped = await under_stamp(store.ledger.stamps, places, head)
-    files |= stamped | await _proofs(store, places, head, read)
+    stamped, more = await stamp_over(store.ledger.stamps, places)
+    head = stamped or head
+    files |= more | await _proofs(store, places, head, read)
     mails = await octets_of(store, scope, issuer.registry)
     files |= mails | {"dkim.json": records_of(mails, issuer.dkim)}
     files |= _heads(reigns) | {"custody.json": verify.canonical(told(scope.custody))}

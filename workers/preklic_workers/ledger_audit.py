@@ -2,11 +2,11 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from preklic_workers.ledger.parts import audit_parts
-from preklic_workers.ledger.stamp_audit import Gap, check_stamp, gaps, last_leaf
+from preklic_workers.ledger.stamp_audit import Gap, check_stamp, gaps, time_of
 from preklic_workers.ledger.stamps import Trust
 from preklic_workers.ledger.verify import Altered, Head, read_checkpoint
 from preklic_workers.store import Store
@@ -20,13 +20,14 @@ class Beside:
     """What stands beside the ledger.
 
     Heads kept elsewhere with their files' names, the witness's copy, and whom to believe time stamps by (None: nobody
-    is known here); one is due each `every`.
+    is known here); one is due each `every`. `cosigned`: the last head that a signing witness says it knows.
     """
 
     kept: Sequence[tuple[Path, Head]] = ()
     witness: Path | None = None
     trust: Trust | None = None
     every: dt.timedelta = dt.timedelta(hours=1)
+    cosigned: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class Audited:
     """All is as it was signed.
 
     `stamped`: the last stamp's time; `unchecked`: stamps that nobody here could check; `witnessed`: heads in the
-    witness's copy, None without one; `lacking`: newer heads that are not in it.
+    witness's copy, None without one; `lacking`: newer heads that are not in it;
+    `cosigned`: the size of the last head that the signing witness knows, None without one.
     """
 
     head: Head | None
@@ -44,6 +46,7 @@ class Audited:
     gaps: Sequence[Gap] = ()
     witnessed: int | None = None
     lacking: int = 0
+    cosigned: int | None = None
 
 
 async def audit_all(store: Store, keys: Keys, beside: Beside, progress: Callable[[int], None]) -> Audited:
@@ -55,18 +58,28 @@ async def audit_all(store: Store, keys: Keys, beside: Beside, progress: Callable
     found = await audit_parts(store.ledger, keys, progress)
     for path, head in beside.kept:
         _fits(notes, head, keys, str(path))
+    cosigned = _cosigned(notes, keys, beside.cosigned) if beside.cosigned else None
     witnessed = _witnessed(notes, keys, notes_of(beside.witness, copied)) if beside.witness else None
-    newest = max(witnessed or (), default=0)
-    copy = (None, 0) if witnessed is None else (len(witnessed), sum(size > newest for size in notes))
+    seen = Audited(found, len(stamped), unchecked=len(stamped), cosigned=cosigned)
+    if witnessed is not None:
+        newest = max(witnessed, default=0)
+        seen = replace(seen, witnessed=len(witnessed), lacking=sum(size > newest for size in notes))
     if beside.trust is None:
-        return Audited(found, len(stamped), None, len(stamped), (), *copy)
+        return seen
     there, times = set(stamped), dict[int, dt.datetime]()
     async for one in kept.all():
         if one.size in there:
-            below = await store.ledger.before(one.size)
-            times[one.size] = check_stamp(one, notes, last_leaf(below, one.size), beside.trust)
+            times[one.size] = check_stamp(one, notes, time_of(await kept.last_leaf(one.size)), beside.trust)
     missed = gaps([pair for pair in await kept.times() if pair[0] in notes], times, beside.every, now)
-    return Audited(found, len(times), max(times.values(), default=None), 0, missed, *copy)
+    return replace(seen, stamps=len(times), stamped=max(times.values(), default=None), unchecked=0, gaps=missed)
+
+
+def _cosigned(notes: Mapping[int, str], keys: Keys, note: str) -> int:
+    """The size of the head that the signing witness knows, which this ledger has. Raises Altered."""
+    what = "the head that the witness signed"
+    head = read_checkpoint(note, keys, what)
+    _fits(notes, head, keys, what)
+    return head.size
 
 
 def _witnessed(notes: Mapping[int, str], keys: Keys, copy: Iterable[tuple[int, str]]) -> set[int]:

@@ -20,6 +20,8 @@ def lines(found: Audited) -> list[str]:
     if found.witnessed is not None:
         lacks = f"; it lacks the newest {found.lacking}" if found.lacking else ""
         said.append(f"{found.witnessed} heads in the witness's copy are this ledger's{lacks}")
+    if found.cosigned is not None:
+        said.append(f"the head of {found.cosigned} leaves that the signing witness knows is this ledger's")
     return said
 
 
@@ -42,6 +44,7 @@ def row(found: Audited) -> dict[str, Any]:
         ],
         "witnessed": found.witnessed,
         "witness_lacks": found.lacking,
+        "cosigned": found.cosigned,
     }
 
 

@@ -20,17 +20,15 @@ Ko bo potrdilo poteklo / when a certificate has expired since: add -attime SECON
 """
 
 
-async def under_stamp(
-    store: StampStore, places: Sequence[int], newest: SignedHead
-) -> tuple[SignedHead, dict[str, bytes]]:
-    """The head to prove these leaves by, and the files of its stamp.
+async def stamp_over(store: StampStore, places: Sequence[int]) -> tuple[SignedHead | None, dict[str, bytes]]:
+    """The first stamped head that all these leaves are under, to prove them by, and the files of its stamp.
 
-    It is the first stamped head that all of them are under; without one it is `newest`, and no files.
+    Without such a stamp None, and no files.
     """
     stamp = await store.first_over(max(places))
     head = await store.head(stamp.size) if stamp else None
     if stamp is None or head is None:
-        return newest, {}
+        return None, {}
     name = f"stamps/{stamp.size}"
     _, text = read_stamp(stamp.response, name)
     at = dt.datetime.strptime(text[:14] + "Z", "%Y%m%d%H%M%S%z")

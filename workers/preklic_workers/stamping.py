@@ -5,14 +5,12 @@ told by a metric and by `preklic ledger verify`, and never made good quietly: a 
 """
 
 import datetime as dt
-from importlib.metadata import version
 from typing import Final
-
-import aiohttp
 
 from preklic_shared import metrics, telemetry
 from preklic_shared.settings import SettingsError
 from preklic_shared.stamp_settings import Stamps
+from preklic_workers.exchange import SECONDS, Unanswered, exchange
 from preklic_workers.ledger.key_history import SignedHead
 from preklic_workers.ledger.stamps import (
     MOST_CHAIN,
@@ -32,7 +30,6 @@ AGAIN: Final = dt.timedelta(minutes=1)
 """After an authority that was away, or an answer that was refused."""
 STALE: Final = dt.timedelta(days=1)
 """An older head gets no stamp: it would say a time long after what it is of, as a ledger that was dated back does."""
-SECONDS: Final = 20.0
 
 log = telemetry.logger(__name__)
 
@@ -58,30 +55,12 @@ def trust_of(settings: Stamps) -> Trust:
 
 async def ask(url: str, body: bytes, seconds: float = SECONDS) -> bytes:
     """What the authority answers (RFC 3161, 3.4), at most one octet over the limit. Raises AuthorityAway."""
-    headers = {
-        "content-type": "application/timestamp-query",
-        "user-agent": f"Preklic/{version('preklic')}",
-        "accept-encoding": "identity",
-    }
-    timeout = aiohttp.ClientTimeout(total=seconds)
     try:
-        async with (
-            aiohttp.ClientSession(timeout=timeout, auto_decompress=False, trust_env=False) as session,
-            session.post(url, data=body, headers=headers, allow_redirects=False) as answer,
-        ):
-            if answer.status != 200:
-                raise AuthorityAway(str(answer.status))
-            return await _read(answer)
-    except TimeoutError:
-        raise AuthorityAway("timeout") from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise AuthorityAway(type(error).__name__) from None
-
-
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    octets = b""
-    while len(octets) <= MOST_OCTETS and (part := await answer.content.read(MOST_OCTETS + 1 - len(octets))):
-        octets += part
+        status, octets = await exchange(url, body, "application/timestamp-query", MOST_OCTETS, seconds)
+    except Unanswered as none:
+        raise AuthorityAway(none.why) from None
+    if status != 200:
+        raise AuthorityAway(str(status))
     return octets
 
 

@@ -8,7 +8,6 @@ from typing import Final
 import msgspec
 
 from preklic_workers.ledger.leaves import Leaf
-from preklic_workers.ledger.runs import Run
 from preklic_workers.ledger.stamps import SKEW, Refused, Trust, stamped_at
 from preklic_workers.ledger.verify import Altered
 from preklic_workers.moments import moment
@@ -32,11 +31,12 @@ class Gap:
     until: dt.datetime | None
 
 
-def last_leaf(run: Run | None, size: int) -> dt.datetime | None:
-    """The time of the last of so many leaves, which is in this run; None where it is not."""
-    if run is None or not run.start < size <= run.end:
+def time_of(leaf: bytes | None) -> dt.datetime | None:
+    """When this leaf says it was put on, None for one that is gone or in another form: that is found elsewhere."""
+    try:
+        return None if leaf is None else moment(_read(leaf).at)
+    except (msgspec.DecodeError, ValueError, OverflowError):
         return None
-    return moment(_read(run.leaves[size - 1 - run.start]).at)
 
 
 def check_stamp(stamp: Stamp, notes: Mapping[int, str], last_leaf: dt.datetime | None, trust: Trust) -> dt.datetime:

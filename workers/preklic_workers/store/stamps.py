@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from preklic_workers.ledger.key_history import SignedHead
+from preklic_workers.ledger.verify import Altered
 from preklic_workers.store.mongo import Doc, Duplicate, Mongo
 
 _PAGE: Final = 1000
@@ -32,11 +33,30 @@ class StampStore:
         self.now = mongo.now
         self._heads = mongo["checkpoints"]
         self._stamps = mongo["stamps"]
+        self._runs = mongo["ledger"]
 
     async def heads(self, after: int = 0, limit: int = 1) -> list[SignedHead]:
         """The heads of more than `after` leaves, the smallest first; `limit` 0: all of them."""
         found = await self._heads.find({"_id": {"$gt": after}}, sort=[("_id", 1)], limit=limit, majority=True)
         return [_head(doc) for doc in found]
+
+    async def next_head(self, after: int, most: int) -> SignedHead | None:
+        """The largest head of at most `most` leaves more than `after`, or the next one; from 0 on the newest of all."""
+        within: Doc = {"$gt": after} | ({"$lte": after + most} if after else {})
+        found = await self._heads.find({"_id": within}, sort=[("_id", -1)], limit=1, majority=True)
+        return _head(found[0]) if found else next(iter(await self.heads(after)), None)
+
+    async def edge_and_since(self, old: int, size: int) -> tuple[list[bytes], list[bytes]]:
+        """The edge of the tree of `old` leaves, a signed head's, and the hashes of the leaves from there to `size`."""
+        fields: Doc = {"hashes": 1, "edge": 1}
+        before = await self._runs.find({"_id": {"$lt": old}}, fields, sort=[("_id", -1)], limit=1, majority=True)
+        if not before or before[0]["_id"] + len(before[0]["hashes"]) // 32 != old:
+            raise Altered(f"the run before leaf {old}: missing")
+        since = await self._runs.find(
+            {"_id": {"$gte": old, "$lt": size}}, {"hashes": 1}, sort=[("_id", 1)], majority=True
+        )
+        joined = b"".join(bytes(doc["hashes"]) for doc in since)
+        return cut(bytes(before[0]["edge"])), cut(joined)[: size - old]
 
     async def newest_head(self) -> SignedHead | None:
         """The last signed head."""
@@ -66,6 +86,19 @@ class StampStore:
         """The sizes of the heads that have one, in order."""
         return [doc["_id"] for doc in await self._stamps.find({}, {"_id": 1}, sort=[("_id", 1)], majority=True)]
 
+    async def last_leaf(self, size: int) -> bytes | None:
+        """The last leaf under the head of so many leaves, None where it is gone."""
+        place: Doc = {"$subtract": [size - 1, "$_id"]}
+        stages: list[Doc] = [
+            {"$match": {"_id": {"$lt": size}}},
+            {"$sort": {"_id": -1}},
+            {"$limit": 1},
+            {"$project": {"leaf": {"$arrayElemAt": ["$leaves", place]}}},
+        ]
+        found = await self._runs.aggregate(stages)
+        leaf = found[0].get("leaf") if found else None
+        return bytes(leaf) if leaf is not None else None
+
     async def first_over(self, place: int) -> Stamp | None:
         """The first stamp of a head that the leaf at `place` is under."""
         found = await self._stamps.find({"_id": {"$gt": place}}, sort=[("_id", 1)], limit=1, majority=True)
@@ -87,6 +120,11 @@ class StampStore:
         except Duplicate:
             return False
         return True
+
+
+def cut(octets: bytes) -> list[bytes]:
+    """Hashes that stand side by side."""
+    return [octets[place : place + 32] for place in range(0, len(octets), 32)]
 
 
 def _head(doc: Doc) -> SignedHead:
