@@ -179,9 +179,8 @@ async def _claim(opened: Opened, deps: SendDeps, plan: Plan, route: Route) -> At
         route.processor.name,
         plan.provider,
     )
-    if await deps.store.handed(claim.id, answer.epoch):
-        return await replace(attempt, passed=True).in_doubt(EARLIER)
-    return attempt
+    handed_before = await deps.store.handed(claim.id, answer.epoch)
+    return await replace(attempt, passed=True).in_doubt(EARLIER) if handed_before else attempt
 
 
 async def _still_talking(message: str, plan: Plan, store: Store) -> RetryLater | None:
