@@ -1237,7 +1237,9 @@ const roles = [
      "collection": "standing"
     },
     "actions": [
-     "find"
+     "find",
+     "insert",
+     "update"
     ]
    },
    {

@@ -64,7 +64,7 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     | _STOPS
     | _HOLDS_KEYS
     | dict.fromkeys(("accounts", "campaigns", "dead", "feeds", "permissions", "plans", "requests", "wordings"), "riu")
-    | dict.fromkeys(("ages", "leases", "statistics", "webhooks"), "riu")
+    | dict.fromkeys(("ages", "leases", "standing", "statistics", "webhooks"), "riu")
     | {
         "acts": "ri",
         "batches": "ri",
