@@ -1298,7 +1298,9 @@ const roles = [
      "collection": "standing"
     },
     "actions": [
-     "find"
+     "find",
+     "insert",
+     "update"
     ]
    },
    {

@@ -48,8 +48,8 @@ PLANTS = (
             ),
             (
                 "workers/preklic_workers/send.py",
-                "if await deps.store.handed(claim.id, answer.epoch):",
-                "if False:",
+                "if handed_before else attempt",
+                "if False else attempt",
             ),
         ),
         "I2",

@@ -117,7 +117,7 @@ async def test_reports_are_recorded_once_however_often_and_in_whatever_order_the
         "delivered", "bounced", "complained",
     }  # fmt: skip
     doc = await desk.store.mongo["events"].find_one({})
-    assert set(doc) == {"_id", "message", "person", "kind", "verdict", "at", "rules", "recorded"}
+    assert set(doc) == {"_id", "message", "person", "kind", "verdict", "at", "rules", "recorded", "salt", "batch"}
 
 
 @pytest.mark.clause("U11", guard="preklic_workers.track:refusal")

@@ -12,6 +12,7 @@ from pymongo.errors import OperationFailure
 from commanding import Commands
 from deploying import tool
 from preklic_stack.mongo_users import forget_users, make_users
+from preklic_workers.duties import DUTIES
 from preklic_workers.store import rights
 from preklic_workers.store.validators import VALIDATORS
 
@@ -122,6 +123,7 @@ def test_what_nobody_may_do_at_all():
         if "u" in row.get(name, "")
     ] == []
     assert [role for role, row in everyone if "i" in row.get("ledger", "")] == ["ledger"]
+    assert [role for role in DUTIES if "u" not in rights.RIGHTS[role]["standing"]] == []  # all say what they go by
     assert {role for role, row in everyone if rights.KEYS in row} == {
         "send",
         "revoke",

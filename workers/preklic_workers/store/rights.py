@@ -66,7 +66,7 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     | _STOPS
     | _HOLDS_KEYS
     | dict.fromkeys(("accounts", "campaigns", "dead", "feeds", "permissions", "plans", "requests", "wordings"), "riu")
-    | dict.fromkeys(("ages", "leases", "operators", "statistics", "webhooks"), "riu")
+    | dict.fromkeys(("ages", "leases", "operators", "standing", "statistics", "webhooks"), "riu")
     | {
         "acts": "ri",
         "marks": "riud",
