@@ -14,7 +14,7 @@ from pymongo import UpdateMany
 
 from preklic_shared import telemetry
 from preklic_workers.envelope import GROUPS, Altered, DataKey
-from preklic_workers.ledger.leaves import SOURCES, Opening, Riding, Source
+from preklic_workers.ledger.leaves import SOURCES, Fresh, Opening, Riding, Source, canonical
 from preklic_workers.ledger.runs import Dated, Run, dated_doc, dated_of, doc_of, note_of, run_of
 from preklic_workers.ledger.verify import Altered as NotAsSigned
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Duplicate, Mongo, Unavailable
@@ -65,9 +65,9 @@ class LedgerStore:
 
     async def moved(self, ridings: Sequence[Riding]) -> None:
         """These are in the tree: they leave their documents. One statement for all that are the same."""
-        alike: dict[str, dict[str, tuple[Doc, list[str]]]] = {}
+        alike: dict[str, dict[bytes, tuple[Doc, list[str]]]] = {}
         for one in ridings:
-            same = alike.setdefault(one.source.collection, {}).setdefault(repr(one.entry), (dict(one.entry), []))
+            same = alike.setdefault(one.source.collection, {}).setdefault(canonical(one.entry), (dict(one.entry), []))
             same[1].append(one.record)
         for collection, groups in alike.items():
             ops = [
@@ -125,7 +125,7 @@ class LedgerStore:
             return False
         return True
 
-    async def seal(self, ridings: Sequence[Riding], openings: Sequence[Opening]) -> list[bytes]:
+    async def seal(self, ridings: Sequence[Riding], openings: Sequence[Fresh]) -> list[bytes]:
         """What opens each leaf, under its person's key of `evidence`. Of a person who was erased nothing is kept.
 
         An erasure says so on the person first and destroys keys then. A key is made here first and the person looked
@@ -199,7 +199,7 @@ def named(riding: Riding) -> str:
     return f"{riding.source.collection}:{riding.record}"
 
 
-def _sealed(riding: Riding, opening: Opening, keys: Mapping[Owner, DataKey]) -> bytes:
+def _sealed(riding: Riding, opening: Fresh, keys: Mapping[Owner, DataKey]) -> bytes:
     text = msgspec.json.encode(opening)
     if riding.person is None:
         return text
