@@ -4,18 +4,17 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from bench.contest import Pace, Sample
 from bench.ground import DoesNotRun, Ground
 from bench.house import House
 from bench.latency import shares
-from bench.ledger import KEYS
 from bench.life import stop
 from bench.watch import cost, look
 from preklic_stack.children import Child
 from preklic_workers.keydir import load_ring
 from preklic_workers.ledger.auditing import audit
+from preklic_workers.ledger.sequencing import origin_of
 from preklic_workers.store import Act, Store, open_store
 
 RATE = 1000  # records a second
@@ -48,9 +47,10 @@ class ToLedger:
         last = await store.ledger.last()
         groups = ground.services | {"worker": [worker.pid for worker in workers]}
         begin, asked = look(groups), dict[str, float]()
-        _, seen = await asyncio.gather(_write(store, persons, count, asked), _watch(store, last.end if last else 0, count))
+        start = last.end if last else 0
+        _, seen = await asyncio.gather(_write(store, persons, count, asked), _watch(store, start, count))
         end = look(groups)
-        weighed = await _weighed(store)
+        weighed = await _weighed(store, self.home)
         store.close()
         lags = [seen[name] - at for name, at in asked.items()]
         return Sample(count / (end.at - begin.at), count, cost(begin, end, count), more=shares(lags) | weighed)
@@ -84,3 +84,17 @@ async def _watch(store: Store, end: int, count: int) -> dict[str, float]:
             raise DoesNotRun(f"the ledger has {len(seen)} of {count} acts")
         await asyncio.sleep(_LOOK)
     return seen
+
+
+async def _weighed(store: Store, home: House) -> dict[str, float]:
+    """Stored octets of a leaf with what opens it, and microseconds to verify one, of all that the ledger holds."""
+    settings = home.settings("ledger")
+    key = load_ring(home.keys / "ledger", "ledger").ledger
+    assert key is not None
+    keys = {origin_of(settings): [key.public_key().public_bytes_raw()]}
+    last = await store.ledger.last()
+    assert last is not None
+    size: int = (await store.mongo.command({"collStats": "ledger"}))["size"]
+    began = time.process_time()
+    await audit(store.ledger.runs(), await store.ledger.checkpoints(), keys, dates=await store.ledger.dated())
+    return {"octets": size / last.end, "verify_us": (time.process_time() - began) / last.end * 1e6}
