@@ -11,8 +11,8 @@ from preklic_workers.ledger.bundle import MANIFEST, archive
 from preklic_workers.ledger.chart import Chart
 from preklic_workers.ledger.leaves import Opening, plain
 from preklic_workers.ledger.notes import proof_text
+from preklic_workers.ledger.runs import Run
 from preklic_workers.store import Store
-from preklic_workers.store.ledger import Run
 
 _EXPLANATION: Final = """\
 SL: Ta arhiv je dokazilo iz knjige, ki je nihče ne more neopazno spremeniti. Vsak zapis (leaves) je obveza do vsebine
