@@ -1,6 +1,7 @@
 """How long a record waits for its place in the ledger at a steady rate, and what a leaf costs and weighs."""
 
 import asyncio
+import datetime as dt
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +12,13 @@ from bench.house import House
 from bench.latency import shares
 from bench.life import stop
 from bench.watch import cost, look
+from preklic_shared.ids import new_id
 from preklic_stack.children import Child
 from preklic_workers.keydir import load_ring
 from preklic_workers.ledger.auditing import audit
 from preklic_workers.ledger.sequencing import origin_of
-from preklic_workers.store import Act, Store, open_store
+from preklic_workers.store import Store, open_store
+from preklic_workers.store.mongo import Bulk, Doc
 
 RATE = 1000  # records a second
 _TICK = 0.01
@@ -46,8 +49,11 @@ class ToLedger:
         count = pace.jobs or int(RATE * 2 * pace.seconds)
         last = await store.ledger.last()
         groups = ground.services | {"worker": [worker.pid for worker in workers]}
-        begin, asked = look(groups), dict[str, float]()
+        asked = dict[str, float]()
         start = last.end if last else 0
+        await asyncio.gather(_write(store, persons, 1, asked), _watch(store, start, 1))  # it is there and at work
+        start, asked = start + 1, dict[str, float]()
+        begin = look(groups)
         _, seen = await asyncio.gather(_write(store, persons, count, asked), _watch(store, start, count))
         end = look(groups)
         weighed = await _weighed(store, self.home)
@@ -57,20 +63,21 @@ class ToLedger:
 
 
 async def _write(store: Store, persons: list[str], count: int, asked: dict[str, float]) -> None:
-    """`asked` gets the moment of each, by the name of its record."""
-
-    async def one(act: Act) -> None:
-        asked[f"acts:{act.id}"] = time.monotonic()
-        await store.acts.record(act)
-
-    began, writing = time.monotonic(), list[asyncio.Task[None]]()
-    while len(writing) < count:
+    """Acts as the store records them, some at a time; `asked` gets the moment of each, by the name of its record."""
+    began, writing = time.monotonic(), list[asyncio.Task[Bulk]]()
+    while len(asked) < count:
         due = min(count, int((time.monotonic() - began) * RATE) + 1)
-        for number in range(len(writing), due):
-            act = Act("bench", "me", "x", person=persons[number % len(persons)])
-            writing.append(asyncio.create_task(one(act)))
+        docs = [_act(persons[n % len(persons)], store.mongo.now()) for n in range(len(asked), due)]
+        asked |= dict.fromkeys((f"acts:{doc['_id']}" for doc in docs), time.monotonic())
+        if docs:
+            writing.append(asyncio.create_task(store.mongo["acts"].insert_many(docs)))
         await asyncio.sleep(_TICK)
-    await asyncio.gather(*writing)
+    assert not any(done.failed for done in await asyncio.gather(*writing))
+
+
+def _act(person: str, now: dt.datetime) -> Doc:
+    said = {"_id": new_id(), "kind": "bench", "at": now, "by": "me", "why": "x", "person": person}
+    return said | {"leaves": [{"at": now, "what": "bench"}]}
 
 
 async def _watch(store: Store, end: int, count: int) -> dict[str, float]:

@@ -23,6 +23,7 @@ from preklic_workers.store.vault import Owner, Vault
 MOST: Final = 5000  # leaves of one run
 _PAGE: Final = 5
 _PLACE: Final = "ledger"
+_ANY: Final = dt.datetime.min.replace(tzinfo=dt.UTC)
 log = telemetry.logger(__name__)
 _GONE: Final = b""  # what opens a leaf about a person who was erased before it got its place
 
@@ -36,9 +37,9 @@ class LedgerStore:
         self._checkpoints = mongo["checkpoints"]
         self._vault = vault
 
-    async def riding(self, limit: int = MOST) -> list[Riding]:
-        """Entries that wait on their documents, as a majority has them."""
-        where: Doc = {"leaves.at": {"$gt": dt.datetime.min.replace(tzinfo=dt.UTC)}}
+    async def riding(self, limit: int = MOST, since: dt.datetime | None = None) -> list[Riding]:
+        """Entries that wait on their documents, as a majority has them; of any time, or those written `since`."""
+        where: Doc = {"leaves.at": {"$gt": _ANY if since is None else since}}
         found: list[Riding] = []
         for source in SOURCES:
             if len(found) < limit:
