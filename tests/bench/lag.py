@@ -3,7 +3,8 @@
 import asyncio
 import datetime as dt
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from bench.contest import Pace, Sample
@@ -38,28 +39,46 @@ class ToLedger:
         self.home.people(RATE)
         workers = self.start()
         try:
+            at_work(self.home)
             return asyncio.run(self._timed(ground, pace, workers))
         finally:
             for worker in workers:
                 stop(ground, worker)
 
     async def _timed(self, ground: Ground, pace: Pace, workers: list[Child]) -> Sample:
-        store = await open_store(self.home.settings("upkeep"), load_ring(self.home.keys / "upkeep", "upkeep"))
-        persons = [doc["_id"] for doc in await store.mongo["persons"].find({}, {"_id": 1}, limit=RATE)]
         count = pace.jobs or int(RATE * 2 * pace.seconds)
-        last = await store.ledger.last()
         groups = ground.services | {"worker": [worker.pid for worker in workers]}
-        asked = dict[str, float]()
-        start = last.end if last else 0
-        await asyncio.gather(_write(store, persons, 1, asked), _watch(store, start, 1))  # it is there and at work
-        start, asked = start + 1, dict[str, float]()
-        begin = look(groups)
-        _, seen = await asyncio.gather(_write(store, persons, count, asked), _watch(store, start, count))
-        end = look(groups)
-        weighed = await _weighed(store, self.home)
-        store.close()
+        async with _opened(self.home) as store:
+            persons = [doc["_id"] for doc in await store.mongo["persons"].find({}, {"_id": 1}, limit=RATE)]
+            last, asked = await store.ledger.last(), dict[str, float]()
+            assert last is not None
+            begin = look(groups)
+            _, seen = await asyncio.gather(_write(store, persons, count, asked), _watch(store, last.end, count))
+            end = look(groups)
+            weighed = await _weighed(store, self.home)
         lags = [seen[name] - at for name, at in asked.items()]
         return Sample(count / (end.at - begin.at), count, cost(begin, end, count), more=shares(lags) | weighed)
+
+
+def at_work(home: House) -> None:
+    """Wait until the role `ledger` of this house takes entries."""
+
+    async def work() -> None:
+        async with _opened(home) as store:
+            last = await store.ledger.last()
+            person = await store.mongo["persons"].find_one({}, {"_id": 1})
+            assert person is not None
+            start, asked = last.end if last else 0, dict[str, float]()
+            await asyncio.gather(_write(store, [person["_id"]], 1, asked), _watch(store, start, 1))
+
+    asyncio.run(work())
+
+
+@asynccontextmanager
+async def _opened(home: House) -> AsyncIterator[Store]:
+    store = await open_store(home.settings("upkeep"), load_ring(home.keys / "upkeep", "upkeep"))
+    yield store
+    store.close()
 
 
 async def _write(store: Store, persons: list[str], count: int, asked: dict[str, float]) -> None:

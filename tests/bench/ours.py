@@ -8,7 +8,7 @@ from bench.contest import Consumers, Sprint
 from bench.ground import OUR_DATABASE, Ground, ours, ours_environment
 from bench.growth import Grown
 from bench.house import House, house
-from bench.lag import ToLedger
+from bench.lag import ToLedger, at_work
 from bench.latency import ToData, ToRecord
 from bench.life import Endurance, Idle
 from bench.site import Site
@@ -103,7 +103,9 @@ def recorded_in_ledger(ground: Ground, processes: int) -> Consumers:
     ledger = ground.raw(LEDGER_DATABASE).ledger
 
     def start() -> list[Child]:
-        return [*workers(home, "send", processes), *workers(home, "ledger", 1)]
+        sequencer = workers(home, "ledger", 1)
+        at_work(home)  # what its start costs is no mail's cost
+        return [*workers(home, "send", processes), *sequencer]
 
     def gauge() -> int:
         last = ledger.find_one({}, {"records": 1}, sort=[("_id", -1)])

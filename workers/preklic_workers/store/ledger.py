@@ -181,13 +181,17 @@ class LedgerStore:
 
     async def checkpoints(self) -> list[tuple[int, str]]:
         """The signed heads in order: the size that each is kept under, and it. Raises `verify.Altered`."""
-        docs = await self._checkpoints.find({}, sort=[("_id", 1)], majority=True)
-        return [note_of(doc) for doc in docs]
+        return [note_of(doc) for doc in await self._heads({})]
 
     async def dated(self) -> list[Dated]:
         """When each of them was signed. Raises `verify.Altered`."""
-        docs = await self._checkpoints.find({}, {"note": 0}, sort=[("_id", 1)], majority=True)
-        return [dated_of(doc) for doc in docs]
+        return [dated_of(doc) for doc in await self._heads({"note": 0})]
+
+    async def _heads(self, fields: Doc) -> list[Doc]:
+        try:
+            return await self._checkpoints.find({}, fields, sort=[("_id", 1)], majority=True)
+        except InvalidBSON:
+            raise NotAsSigned("a checkpoint: not in its form") from None
 
 
 def _behind(after: Doc | None) -> str:
