@@ -8,12 +8,14 @@ from bench.contest import Consumers, Sprint
 from bench.ground import OUR_DATABASE, Ground, ours, ours_environment
 from bench.growth import Grown
 from bench.house import House, house
+from bench.lag import ToLedger, at_work
 from bench.latency import ToData, ToRecord
 from bench.life import Endurance, Idle
 from bench.site import Site
 from bench.theirs import SEALED_JOB
 from preklic_stack.children import Child
 
+LEDGER_DATABASE = f"{OUR_DATABASE}_ledger"
 PREKLIC = [sys.executable, "-c", "import sys; from preklic_shared.cli import main; sys.exit(main())"]
 
 
@@ -93,6 +95,41 @@ def ungated(ground: Ground, processes: int) -> Consumers:
         return [ground.start(name, ours("ungated_worker"), env) for _ in range(processes)]
 
     return Consumers(name, "send.bulk", 3500, processes, house(ground).send_jobs, start, ground.accepted, polite=True)
+
+
+def recorded_in_ledger(ground: Ground, processes: int) -> Consumers:
+    """The send role beside the role `ledger`: a mail counts when what became of it has its place there."""
+    home = house(ground, LEDGER_DATABASE)
+    ledger = ground.raw(LEDGER_DATABASE).ledger
+
+    def start() -> list[Child]:
+        sequencer = workers(home, "ledger", 1)
+        at_work(home)  # what its start costs is no mail's cost
+        return [*workers(home, "send", processes), *sequencer]
+
+    def gauge() -> int:
+        last = ledger.find_one({}, {"records": 1}, sort=[("_id", -1)])
+        return last["_id"] + len(last["records"]) if last else 0
+
+    name = f"preklic-ledger-{processes}"
+    return Consumers(name, "send.bulk", 2500, processes, home.send_jobs, start, gauge, polite=True)
+
+
+def leafless(ground: Ground, processes: int) -> Consumers:
+    """The send role whose settlements tell the ledger nothing, and no role `ledger`."""
+    home = house(ground, LEDGER_DATABASE)
+    name = f"preklic-leafless-{processes}"
+
+    def start() -> list[Child]:
+        return [ground.start(name, ours("leafless_worker"), home.environment("send")) for _ in range(processes)]
+
+    return Consumers(name, "send.bulk", 2500, processes, home.send_jobs, start, ground.accepted, polite=True)
+
+
+def lag(ground: Ground) -> ToLedger:
+    """Records to their places in the ledger."""
+    home = house(ground, LEDGER_DATABASE)
+    return ToLedger("preklic-lag", home, lambda: workers(home, "ledger", 1))
 
 
 def track(ground: Ground, processes: int) -> Consumers:

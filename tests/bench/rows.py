@@ -7,11 +7,12 @@ from bench import ours, theirs
 from bench.contest import Contender
 from bench.ground import Ground
 from bench.growth import Grown
+from bench.lag import ToLedger
 from bench.latency import ToData, ToRecord
 from bench.life import Endurance, Idle
 from bench.report import Limit, Row
 
-Factory = Callable[[Ground], Contender | Endurance | Idle | ToData | ToRecord | Grown]
+Factory = Callable[[Ground], Contender | Endurance | Idle | ToData | ToRecord | ToLedger | Grown]
 
 # In the order of their turns; `guess` is in jobs a second and bounds how many jobs are laid ready.
 GROUPS: Mapping[str, Mapping[str, Factory]] = {
@@ -53,6 +54,11 @@ GROUPS: Mapping[str, Mapping[str, Factory]] = {
     "growth": {
         "preklic, 1,000 messages": lambda ground: ours.grown(ground, 1000),
         "preklic, many messages": lambda ground: ours.grown(ground, None),
+    },
+    "ledger": {
+        "preklic, in its ledger": lambda ground: ours.recorded_in_ledger(ground, 2),
+        "preklic, no ledger": lambda ground: ours.leafless(ground, 2),
+        "preklic, lag": ours.lag,
     },
     "latency": {
         "preklic payment": ours.payment,
@@ -105,6 +111,15 @@ ROWS = (
         1.1,
     ),
     Row(
+        "what the ledger costs a mail",
+        "ledger",
+        "preklic, in its ledger",
+        "preklic, no ledger",
+        "cost",
+        1.2,
+        1.1,
+    ),
+    Row(
         "gated send as a share of a raw aiosmtplib pool",
         "share",
         "preklic 1 process",
@@ -121,6 +136,9 @@ ROWS = (
 LIMITS = (
     Limit("a payment mail behind bulk mail, to DATA, p99 in ms", "latency", "preklic payment", "p99", 1000, 1000),
     Limit("a click among very many, to its record, p99 in ms", "latency", "preklic click", "p99", 2000, 2000),
+    Limit("1,000 records a second, to their places in the ledger, p99 ms", "ledger", "preklic, lag", "p99", 1000, 1000),
+    Limit("octets of the ledger for a record", "ledger", "preklic, lag", "octets", 1000, 800),
+    Limit("us of CPU to verify a leaf", "ledger", "preklic, lag", "verify_us", 4, 3),
     Limit("memory of a worker after 1,000,000 jobs, MB", "life", "preklic, long run", "all_mb", 120, 90),
     Limit("its growth since the first tenth of them, %", "life", "preklic, long run", "growth", 10, 5),
     Limit("an idle worker, % of a core", "life", "preklic, idle", "percent", 2, 0.5),

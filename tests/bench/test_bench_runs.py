@@ -27,6 +27,7 @@ SOME = {
     "track": ("preklic 2 processes", "pika, insert_many"),
     "click": ("preklic gateway", "starlette, empty"),
     "growth": ("preklic, 1,000 messages", "preklic, many messages"),
+    "ledger": ("preklic, lag",),
     "latency": ("preklic payment", "preklic click"),
     "life": ("preklic, idle", "preklic, long run"),
 }

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 
 from ledgering import sequencer_of
 from preklic_workers.keyring import KeyRing
@@ -78,7 +79,7 @@ class Killing:
                 self._end(process)
 
     @staticmethod
-    def _end(process: multiprocessing.process.BaseProcess) -> None:
+    def _end(process: BaseProcess) -> None:
         assert process.is_alive(), process.exitcode  # it ends by our hand alone
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)

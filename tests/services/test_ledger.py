@@ -136,6 +136,18 @@ async def test_an_erasure_in_the_moment_when_an_opening_is_sealed_wins(emptied_s
     assert (run.end, set((await store.ledger.opened(run, range(run.end))).values())) == (1, {None})
 
 
+async def test_an_entry_that_says_an_earlier_time_is_found_a_little_later(emptied_store, monkeypatch):
+    store = emptied_store
+    sequencer = sequencer_of(store)
+    assert await sequencer.once() == 0
+    early = now() - HOUR
+    act = {"_id": new_id(), "kind": "looked", "at": early, "by": "mojca", "why": "x"}
+    await store.mongo["acts"].insert(act | {"leaves": [{"at": early, "what": "looked"}]})
+    assert await sequencer.once() == 0
+    monkeypatch.setattr(store.mongo, "ahead", store.mongo.ahead + dt.timedelta(seconds=11))
+    assert await sequencer.once() == 1
+
+
 class Dying:
     """A ledger that stops at the n-th of its writes: before it, or after it with the answer lost."""
 

@@ -28,7 +28,7 @@ from preklic_workers.ledger.verify import Altered
 from preklic_workers.store import Act
 from storing import REGISTRY, claimed, gated, grant, open_test_store, subject, withdraw
 
-CHANGES = int(os.environ.get("LEDGER_CHANGES", "300"))
+CHANGES = int(os.environ.get("LEDGER_CHANGES", "200"))
 OPTIONS = CodecOptions(tz_aware=True, tzinfo=dt.UTC)
 WIDTHS = {"hashes": 32, "sums": 4}
 

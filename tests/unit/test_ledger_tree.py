@@ -112,6 +112,15 @@ def test_an_edge_goes_on_where_it_was_stored(size):
     assert edge.root() == TREE.roots[min(MOST, size + 9)]
 
 
+@given(st.lists(st.integers(0, 70), max_size=8))
+def test_leaves_put_on_by_runs_of_any_length_give_the_same_tree(runs):
+    edge = Edge()
+    for count in runs:
+        edge.extend(map(leaf_hash, TREE.leaves[edge.size : edge.size + count]))
+        assert edge.root() == TREE.roots[edge.size]
+        assert edge.hashes == Edge.of(edge.size, TREE.hashes).hashes
+
+
 def test_places_that_are_not_there_are_refused():
     with pytest.raises(ValueError, match="no place"):
         inclusion(5, 5, TREE.hashes)

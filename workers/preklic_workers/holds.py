@@ -75,9 +75,9 @@ async def complete(store: Store, person: str, *, by: str, reason: str) -> frozen
     if not owed:
         return owed
     await store.acts.record(Act("erasure_completed", by, reason, person, {"groups": " ".join(sorted(owed))}))
-    emptied = await store.holds.complete(person)
-    await store.erasures.finish(person)  # proofs, events and dead letters that stayed for the hold
-    return emptied
+    # Proofs, events and dead letters that stayed for the hold: first, for what is owed is what brings us here again.
+    await store.erasures.finish(person)
+    return await store.holds.complete(person)
 
 
 async def round_of(store: Store, now: dt.datetime) -> int:

@@ -5,15 +5,8 @@ Without the library slow (some milliseconds) and not in constant time: it checks
 
 import functools
 import hashlib
-from typing import Final
-
-try:
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-except ImportError:  # a bare machine
-    _LIBRARY = False
-else:
-    _LIBRARY = True
+import importlib
+from typing import Any, Final
 
 _P: Final = 2**255 - 19
 _Q: Final = 2**252 + 27742317777372353535851937790883648493
@@ -27,15 +20,25 @@ def ed25519(public: bytes, message: bytes, signature: bytes) -> bool:
     """Whether the key (32 octets) signed the message."""
     if len(public) != 32 or len(signature) != 64:
         return False
-    return _by_library(public, message, signature) if _LIBRARY else pure(public, message, signature)
+    return pure(public, message, signature) if _LIBRARY is None else _by_library(*_LIBRARY, public, message, signature)
 
 
-def _by_library(public: bytes, message: bytes, signature: bytes) -> bool:
+def _by_library(key: Any, wrong: type[Exception], public: bytes, message: bytes, signature: bytes) -> bool:
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
-    except (InvalidSignature, ValueError):
+        key.from_public_bytes(public).verify(signature, message)
+    except (wrong, ValueError):
         return False
     return True
+
+
+def _library() -> tuple[Any, type[Exception]] | None:
+    """`cryptography`'s public key and its error, where it is there."""
+    try:
+        keys = importlib.import_module("cryptography.hazmat.primitives.asymmetric.ed25519")
+        errors = importlib.import_module("cryptography.exceptions")
+    except ImportError:  # a bare machine
+        return None
+    return keys.Ed25519PublicKey, errors.InvalidSignature
 
 
 def pure(public: bytes, message: bytes, signature: bytes) -> bool:
@@ -81,3 +84,4 @@ def _point(octets: bytes) -> _Point | None:
 
 
 _BASE: Final = _point((4 * pow(5, _P - 2, _P) % _P).to_bytes(32, "little")) or (0, 1, 1, 0)
+_LIBRARY: Final = _library()

@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -40,8 +40,7 @@ SOURCES: Final = (
 """Only fields that never change once they are there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Riding:
+class Riding(NamedTuple):
     """An entry that waits on its document. `person` is the suppression hash, None where it is about nobody."""
 
     source: Source
@@ -53,13 +52,13 @@ class Riding:
     @property
     def id(self) -> str:
         """The same for the same entry, however often it is found: 32 hex digits."""
-        named = {"in": self.source.collection, "of": self.record, "entry": plain(self.entry)}
+        named = {"in": self.source.collection, "of": self.record, "entry": self.entry}
         return hashlib.sha256(canonical(named)).hexdigest()[:32]
 
     def content(self) -> dict[str, Any]:
-        """What the leaf commits to."""
-        said: dict[str, Any] = {"in": self.source.collection, "of": self.record, "entry": plain(self.entry)}
-        said["record"] = plain(self.shown)
+        """What the leaf commits to: as JSON, moments are texts in UTC and octets base64."""
+        said: dict[str, Any] = {"in": self.source.collection, "of": self.record, "entry": self.entry}
+        said["record"] = self.shown
         return said if self.person is None else said | {"person": self.person}
 
     @property
@@ -75,6 +74,13 @@ class Opening(msgspec.Struct, frozen=True):
     content: dict[str, Any]
 
 
+class Fresh(msgspec.Struct, frozen=True):
+    """An opening as it is made: its content is encoded once, for the commitment and for what is kept."""
+
+    salt: bytes
+    content: msgspec.Raw
+
+
 class Leaf(msgspec.Struct, frozen=True):
     """A leaf as it stands in the tree: canonical JSON. `at` (milliseconds since 1970) is when it got its place."""
 
@@ -85,12 +91,12 @@ class Leaf(msgspec.Struct, frozen=True):
     v: int
 
 
-def opening_of(riding: Riding) -> Opening:
+def opening_of(riding: Riding) -> Fresh:
     """A fresh opening: the salt keeps anybody from trying what the content might be."""
-    return Opening(os.urandom(SALT_BYTES), riding.content())
+    return Fresh(os.urandom(SALT_BYTES), msgspec.Raw(canonical(riding.content())))
 
 
-def leaf(named: str, kind: str, opening: Opening, at: int) -> bytes:
+def leaf(named: str, kind: str, opening: Opening | Fresh, at: int) -> bytes:
     """The octets of a leaf; `named` is its id."""
     digest = hashlib.sha256(opening.salt + canonical(opening.content)).digest()
     return canonical(Leaf(at, base64.b64encode(digest).decode(), named, kind, 1))

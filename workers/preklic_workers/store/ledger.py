@@ -14,7 +14,7 @@ from pymongo import UpdateMany
 
 from preklic_shared import telemetry
 from preklic_workers.envelope import GROUPS, Altered, DataKey
-from preklic_workers.ledger.leaves import SOURCES, Opening, Riding, Source
+from preklic_workers.ledger.leaves import SOURCES, Fresh, Opening, Riding, Source, canonical
 from preklic_workers.ledger.runs import Dated, Run, dated_doc, dated_of, doc_of, note_of, run_of
 from preklic_workers.ledger.verify import Altered as NotAsSigned
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Duplicate, Mongo, Unavailable
@@ -24,6 +24,7 @@ from preklic_workers.store.vault import Owner, Vault
 MOST: Final = 5000  # leaves of one run
 _PAGE: Final = 5
 _PLACE: Final = "ledger"
+_ANY: Final = dt.datetime.min.replace(tzinfo=dt.UTC)
 log = telemetry.logger(__name__)
 _GONE: Final = b""  # what opens a leaf about a person who was erased before it got its place
 
@@ -38,9 +39,9 @@ class LedgerStore:
         self.stamps = StampStore(mongo)
         self._vault = vault
 
-    async def riding(self, limit: int = MOST) -> list[Riding]:
-        """Entries that wait on their documents, as a majority has them."""
-        where: Doc = {"leaves.at": {"$gt": dt.datetime.min.replace(tzinfo=dt.UTC)}}
+    async def riding(self, limit: int = MOST, since: dt.datetime | None = None) -> list[Riding]:
+        """Entries that wait on their documents, as a majority has them; of any time, or those written `since`."""
+        where: Doc = {"leaves.at": {"$gt": _ANY if since is None else since}}
         found: list[Riding] = []
         for source in SOURCES:
             if len(found) < limit:
@@ -67,9 +68,9 @@ class LedgerStore:
 
     async def moved(self, ridings: Sequence[Riding]) -> None:
         """These are in the tree: they leave their documents. One statement for all that are the same."""
-        alike: dict[str, dict[str, tuple[Doc, list[str]]]] = {}
+        alike: dict[str, dict[bytes, tuple[Doc, list[str]]]] = {}
         for one in ridings:
-            same = alike.setdefault(one.source.collection, {}).setdefault(repr(one.entry), (dict(one.entry), []))
+            same = alike.setdefault(one.source.collection, {}).setdefault(canonical(one.entry), (dict(one.entry), []))
             same[1].append(one.record)
         for collection, groups in alike.items():
             ops = [
@@ -127,7 +128,7 @@ class LedgerStore:
             return False
         return True
 
-    async def seal(self, ridings: Sequence[Riding], openings: Sequence[Opening]) -> list[bytes]:
+    async def seal(self, ridings: Sequence[Riding], openings: Sequence[Fresh]) -> list[bytes]:
         """What opens each leaf, under its person's key of `evidence`. Of a person who was erased nothing is kept.
 
         An erasure says so on the person first and destroys keys then. A key is made here first and the person looked
@@ -182,13 +183,17 @@ class LedgerStore:
 
     async def checkpoints(self) -> list[tuple[int, str]]:
         """The signed heads in order: the size that each is kept under, and it. Raises `verify.Altered`."""
-        docs = await self._checkpoints.find({}, sort=[("_id", 1)], majority=True)
-        return [note_of(doc) for doc in docs]
+        return [note_of(doc) for doc in await self._heads({})]
 
     async def dated(self) -> list[Dated]:
         """When each of them was signed. Raises `verify.Altered`."""
-        docs = await self._checkpoints.find({}, {"note": 0}, sort=[("_id", 1)], majority=True)
-        return [dated_of(doc) for doc in docs]
+        return [dated_of(doc) for doc in await self._heads({"note": 0})]
+
+    async def _heads(self, fields: Doc) -> list[Doc]:
+        try:
+            return await self._checkpoints.find({}, fields, sort=[("_id", 1)], majority=True)
+        except InvalidBSON:
+            raise NotAsSigned("a checkpoint: not in its form") from None
 
 
 def _behind(after: Doc | None) -> str:
@@ -201,7 +206,7 @@ def named(riding: Riding) -> str:
     return f"{riding.source.collection}:{riding.record}"
 
 
-def _sealed(riding: Riding, opening: Opening, keys: Mapping[Owner, DataKey]) -> bytes:
+def _sealed(riding: Riding, opening: Fresh, keys: Mapping[Owner, DataKey]) -> bytes:
     text = msgspec.json.encode(opening)
     if riding.person is None:
         return text
