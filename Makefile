@@ -62,6 +62,10 @@ faults-rolling: broker ## Restart every worker ten times under full load, then l
 faults-campaign: broker ## One campaign to 1,000,000 people, its fan-out killed ten times (minutes with --drain, as here)
 	@PYTHONPATH=tests $(BIN)/python -m faults.campaign_run --drain
 
+.PHONY: ledger-changes
+ledger-changes: broker ## Change 10,000 bits of the ledger and of bundles, kill 100 sequencers: all found, nothing lost (minutes)
+	@LEDGER_CHANGES=10000 SEQUENCER_KILLS=100 $(PYTEST) tests/services/test_ledger_changes.py tests/faults/test_sequencer_kills.py
+
 .PHONY: faults-selftest
 faults-selftest: broker ## Plant bugs in scratch copies and see the fault runs find each
 	@PYTHONPATH=tests $(BIN)/python -m faults.selftest

@@ -62,7 +62,7 @@ async def mail(store):
     return message
 
 
-@pytest.mark.clause("U13", guard="preklic_workers.ledger.bundle:read_archive")
+@pytest.mark.clause("U13", guard="preklic_workers.ledger.archive:read_archive")
 async def test_a_bundle_is_believed_on_a_bare_machine_and_one_changed_octet_is_not(store, mail, bare, tmp_path):
     octets = await bundle_of(store, About(record=mail))
     verdict = check(octets, [PUBLIC])

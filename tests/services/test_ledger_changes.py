@@ -185,7 +185,7 @@ def parts_of(octets):
     return found + ["its directory"] * (len(octets) - len(found))
 
 
-@pytest.mark.attack(63, guard="preklic_workers.ledger.bundle:read_archive")
+@pytest.mark.attack(63, guard="preklic_workers.ledger.archive:read_archive")
 async def test_any_changed_bit_of_a_bundle_is_found_and_its_file_named(store):
     message = await written(store)
     await sequencer_of(store).checkpoint()
