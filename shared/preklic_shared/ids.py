@@ -1,8 +1,9 @@
 """Job ids, chosen before anything is published (law 2)."""
 
-import os
 import time
 import uuid
+
+from preklic_shared.randomness import random_octets
 
 _JOBS = uuid.UUID("5e0f54a5-9d5c-5b7e-8a38-6d2b9f1c7a10")
 
@@ -10,7 +11,7 @@ _JOBS = uuid.UUID("5e0f54a5-9d5c-5b7e-8a38-6d2b9f1c7a10")
 def new_id() -> str:
     """A fresh UUIDv7 (RFC 9562, section 5.7) as text: 48 bits of Unix milliseconds, then random bits."""
     millis = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
+    random = int.from_bytes(random_octets(10), "big")
     value = (millis & (1 << 48) - 1) << 80 | 7 << 76 | (random >> 68) << 64 | 2 << 62 | random & (1 << 62) - 1
     return text_of(value.to_bytes(16, "big"))
 

@@ -16,7 +16,6 @@ named `<key id>.x25519` in a role's key directory.
 
 import base64
 import binascii
-import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -30,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from preklic_shared.randomness import random_octets
 from preklic_shared.wire import strict_json
 
 _SUITE = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
@@ -84,7 +84,7 @@ class _ContentKey:
         """None when it has served its time."""
         if time.monotonic() > self.until or next(self.uses, None) is None:
             return None
-        nonce = os.urandom(_NONCE)
+        nonce = random_octets(_NONCE)
         return self.wrapped + nonce + self.cipher.encrypt(nonce, plain, header)
 
 

@@ -4,7 +4,6 @@ Every ciphertext is AES-256-GCM bound to `person | collection | field`, and ever
 epoch`: moved to another place, edited or cut, it does not open. Layout of both: nonce (12) | ciphertext | tag (16).
 """
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from preklic_shared.randomness import random_octets
 
 KEY_BYTES: Final = 32
 GROUPS: Final = ("contact", "profile", "service", "payments", "recovery", "court", "evidence")
@@ -45,7 +46,7 @@ class DataKey:
 
     def encrypt(self, plain: bytes, person: str, collection: str, field: str) -> bytes:
         """`plain` as a ciphertext for this place alone."""
-        nonce = os.urandom(_NONCE)
+        nonce = random_octets(_NONCE)
         return nonce + AESGCM(self.raw).encrypt(nonce, plain, bound_to(person, collection, field))
 
     def decrypt(self, stored: bytes, person: str, collection: str, field: str) -> bytes:
@@ -80,13 +81,13 @@ class Epochs:
 
     def new_key(self, person: str, group: str) -> tuple[DataKey, WrappedKey]:
         """A fresh key for the person and its wrapping under the current epoch. Raises `NoKey`."""
-        octets = os.urandom(KEY_BYTES + _NONCE)  # one call to the system: for a list of people the second one shows
+        octets = random_octets(KEY_BYTES + _NONCE)  # one call to the system: for a list of people the second one shows
         key = DataKey(octets[:KEY_BYTES])
         return key, self._wrapped(key, person, group, octets[KEY_BYTES:])
 
     def wrap(self, key: DataKey, person: str, group: str) -> WrappedKey:
         """The key under the group's current epoch. Raises `NoKey` when this role does not hold the group."""
-        return self._wrapped(key, person, group, os.urandom(_NONCE))
+        return self._wrapped(key, person, group, random_octets(_NONCE))
 
     def _wrapped(self, key: DataKey, person: str, group: str, nonce: bytes) -> WrappedKey:
         epoch = self.current(group)

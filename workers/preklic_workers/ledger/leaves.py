@@ -7,12 +7,13 @@ write, so that neither is there without the other; the sequencer moves entries f
 import base64
 import datetime as dt
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import msgspec
+
+from preklic_shared.randomness import random_octets
 
 SALT_BYTES: Final = 32
 Fields = Mapping[str, Any]
@@ -93,7 +94,7 @@ class Leaf(msgspec.Struct, frozen=True):
 
 def opening_of(riding: Riding) -> Fresh:
     """A fresh opening: the salt keeps anybody from trying what the content might be."""
-    return Fresh(os.urandom(SALT_BYTES), msgspec.Raw(canonical(riding.content())))
+    return Fresh(random_octets(SALT_BYTES), msgspec.Raw(canonical(riding.content())))
 
 
 def leaf(named: str, kind: str, opening: Opening | Fresh, at: int) -> bytes:

@@ -5,13 +5,13 @@ and runs again finds it and goes on. Every write to a person is conditional on w
 """
 
 import asyncio
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from pymongo import UpdateOne
 
+from preklic_shared.randomness import random_octets
 from preklic_shared.registry import Purpose
 from preklic_shared.tokens import PID_BYTES
 from preklic_workers.blind import Blind
@@ -126,7 +126,7 @@ class Imports:
     def _new(self, grant: ListGrant, answers: Answers, chunk: _Chunk) -> Doc:
         """A new person's document."""
         said = {"seq": 1, "permissions": permissions_of(grant, answers, 1)}
-        return fresh(grant.subject, os.urandom(PID_BYTES)) | self._contact(grant, chunk) | said
+        return fresh(grant.subject, random_octets(PID_BYTES)) | self._contact(grant, chunk) | said
 
     def _changed(self, grant: ListGrant, doc: Doc, answers: Answers, chunk: _Chunk) -> Doc:
         """What a known person's document gets: never another address, and never another website's name for one."""

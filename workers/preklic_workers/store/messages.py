@@ -1,13 +1,13 @@
 """Messages: one document for each job, claimed before anything is done and settled when it is over."""
 
 import datetime as dt
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pymongo import UpdateOne
 
+from preklic_shared.randomness import random_octets
 from preklic_workers.store.claims import (
     Claim,
     ClaimAnswer,
@@ -213,7 +213,7 @@ class Messages:
         return answers
 
     async def _take_over(self, claims: list[Claim]) -> list[ClaimAnswer]:
-        marks = [os.urandom(8) for _ in claims]
+        marks = [random_octets(8) for _ in claims]
         await self._bulk([takeover(c.id, fixed_fields(c), by) for c, by in zip(claims, marks, strict=True)])
         docs = await self._messages.find({"_id": {"$in": [claim.id for claim in claims]}}, _VIEW)
         by_id = {doc["_id"]: doc for doc in docs}

@@ -1,7 +1,6 @@
 """Persons: one document for each address, unique by its suppression hash; read, found, joined and emptied here."""
 
 import datetime as dt
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -9,6 +8,7 @@ import msgspec
 
 from preklic_shared.addresses import Address
 from preklic_shared.providers import provider_of
+from preklic_shared.randomness import random_octets
 from preklic_shared.registry import Purpose
 from preklic_shared.tokens import PID_BYTES
 from preklic_workers.blind import Blind
@@ -229,7 +229,7 @@ class Persons:
 
     async def _create(self, subject: str) -> None:
         try:
-            await self._persons.insert(fresh(subject, os.urandom(PID_BYTES)))
+            await self._persons.insert(fresh(subject, random_octets(PID_BYTES)))
         except Duplicate:
             return
 

@@ -6,13 +6,13 @@ time share their round trips, as gates do: each is still one atomic write of its
 """
 
 import datetime as dt
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from pymongo import UpdateOne
 
+from preklic_shared.randomness import random_octets
 from preklic_shared.tokens import PID_BYTES
 from preklic_workers.moments import millis
 from preklic_workers.permission import CLOCK_DOUBT, Suppression
@@ -202,7 +202,7 @@ def closing(no: Withdraw) -> list[Doc]:
     }
     kept = {"$concatArrays": [{"$ifNull": ["$withdrawals", []]}, [entry]]}
     fields: Doc = {name: {"$ifNull": [f"${name}", empty]} for name, empty in _EMPTY.items()}
-    fields |= {"pid": {"$ifNull": ["$pid", os.urandom(PID_BYTES)]}, "erased": {"$ifNull": ["$erased", False]}}
+    fields |= {"pid": {"$ifNull": ["$pid", random_octets(PID_BYTES)]}, "erased": {"$ifNull": ["$erased", False]}}
     fields |= {"seq": NEXT_SEQ, "withdrawals": {"$slice": [kept, -KEPT]}}
     said = {f"permissions.{place(purpose)}": _said(no, purpose) for purpose in no.purposes}
     if no.suppress is not None:
