@@ -44,7 +44,7 @@ def test_after_a_bad_template_the_runbook_sends_what_may_be_sent_once_and_nothin
 
 
 def test_what_a_dead_relay_had_is_resolved_from_its_log_and_the_other_one_carries_on(field: Field) -> None:
-    report = game_relay.play(field, game_relay.Size(mails=60, minimum=5, after=0, seconds=60))
+    report = game_relay.play(field, game_relay.Size(mails=60, minimum=5, after=0, slow=1.5, seconds=60))
     assert report.wrong == []
     assert report.figures["resolved from its log"] >= 5
 
