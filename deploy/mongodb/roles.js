@@ -951,6 +951,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "operators"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "permissions"
     },
     "actions": [

@@ -172,7 +172,8 @@ LEDGER_LAG: Final = Gauge(
 )
 STAMPS: Final = Counter(
     "preklic_stamps",
-    "Answers of the time-stamping authority by outcome: kept, away, or why it was refused.",
+    "Answers of the time-stamping authority by outcome: kept, away, or why it was refused. Page when it refuses again "
+    "and again.",
     ("outcome",),
     registry=REGISTRY,
 )
@@ -189,7 +190,8 @@ WITNESS_BEHIND: Final = Gauge(
 )
 COSIGNATURES: Final = Counter(
     "preklic_cosignatures",
-    "Heads of the ledger submitted to a witness that signs them, by outcome: kept, away, refused, unsigned.",
+    "Heads of the ledger submitted to a witness that signs them, by outcome: kept, away, refused, unsigned. "
+    "Page when refused grows: the witness knows another ledger.",
     ("outcome",),
     registry=REGISTRY,
 )

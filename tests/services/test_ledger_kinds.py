@@ -20,6 +20,7 @@ from preklic_workers.keyring import KeyRing
 from preklic_workers.ledger.leaves import SOURCES, canonical, hash_of, plain
 from preklic_workers.ledger.verify import read_canonical
 from preklic_workers.officers import Denied
+from preklic_workers.operating import admit
 from preklic_workers.outcomes import Done, Refused, RetryLater
 from preklic_workers.replay_plan import Source, make_plan
 from preklic_workers.replay_run import run_plan
@@ -192,7 +193,7 @@ async def test_an_erasures_steps_are_leaves_that_its_receipt_proves_and_nothing_
     assert await store.erasures.erase(job, subject(ANA), now(), lambda _person: frozenset())
     found = {leaf["kind"]: (leaf, content) for leaf, content in await leaves(store)}
     receipt = (await store.withdrawals.receipt(job))["erased"][0]
-    entry = plain({"at": receipt["at"], "what": "erased", "about": receipt["person"]})
+    entry = {"at": receipt["at"], "what": "erased", "about": receipt["person"]}
     named = canonical({"in": "withdrawals", "of": job, "entry": entry})
     ended, content = found["withdrawal.erased"]
     assert (ended["id"], content) == (hashlib.sha256(named).hexdigest()[:32], None)
@@ -200,6 +201,7 @@ async def test_an_erasures_steps_are_leaves_that_its_receipt_proves_and_nothing_
 
 
 async def test_every_turn_of_a_switch_is_in_the_ledger_whoever_turned_it(store):
+    await admit(store, None, "stop")
     await switching.turn(store, ["purpose:newsletter"], "a wrong list", on=True)
     await switching.turn(store, ["purpose:newsletter"], "mended", on=False)
     await store.controls.stop("relay:main", reason="too many refusals", by="upkeep", until=now() + HOUR)
@@ -242,6 +244,7 @@ async def test_what_the_law_lets_people_do_and_what_it_denies_them_is_in_the_led
 
 
 async def test_what_operators_do_is_in_the_ledger(store, url):
+    await admit(store, None, "law")
     await grant(store, ANA)
     config = SimpleNamespace(amqp_url=url, registry=None, template_dir=None, producer="website")
     job = track()

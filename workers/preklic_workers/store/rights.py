@@ -60,7 +60,7 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     "ledger": _HOLDS_KEYS
     | dict.fromkeys(("messages", "permissions", "withdrawals", "copies", "batches", "controls"), "ru")
     | dict.fromkeys(("ledger", "checkpoints", "stamps"), "ri")
-    | {"acts": "riu", "standing": "riu", "persons": "r", "versions": "r", KEYS: "rid"},
+    | {"acts": "riu", "standing": "riu", "operators": "r", "persons": "r", "versions": "r", KEYS: "rid"},
     "upkeep": _ALL_BUT_KEYS
     | _WITHDRAWS
     | _STOPS
