@@ -101,11 +101,16 @@ class System:
         )
         (self.folder / "preklic.toml").write_text(text)
 
-    def run(self, *arguments: str, role: str = "", expect: int | None = 0, seconds: float = 60) -> str:
-        """Run `preklic ...` to its end; its standard output. Raises `CommandFailed` unless it ends with `expect`."""
+    def run(
+        self, *arguments: str, role: str = "", keys: Path | None = None, expect: int | None = 0, seconds: float = 60
+    ) -> str:
+        """Run `preklic ...` to its end; its standard output. Raises `CommandFailed` unless it ends with `expect`.
+
+        `keys` is another key directory than the role's own.
+        """
         done = subprocess.run(
             [*PREKLIC, *arguments],
-            env=self.environment(role),
+            env=self.environment(role) | ({"PREKLIC_KEY_DIR": str(keys)} if keys else {}),
             capture_output=True,
             text=True,
             timeout=seconds,
