@@ -14,6 +14,7 @@ from preklic_workers import holds
 from preklic_workers.compose.dkim import Signers
 from preklic_workers.envelope import GROUPS
 from preklic_workers.evidence_scope import About
+from preklic_workers.exporting import export_of
 from preklic_workers.holds import Wanted
 from preklic_workers.keyfiles import make_dkim
 from preklic_workers.ledger.archive import read_archive
@@ -21,7 +22,7 @@ from preklic_workers.ledger.bundle import ALTERED, INCOMPLETE, TRUE, check, repo
 from preklic_workers.officers import Denied
 from preklic_workers.outcomes import Done, RetryLater
 from preklic_workers.store import Act
-from sending import composer, open_desk, route, send_job
+from sending import REGISTRY, composer, open_desk, route, send_job
 from storing import lease_passes, now
 
 ANA, BORIS = "ana@primer.si", "boris@primer.si"
@@ -53,6 +54,9 @@ async def test_what_left_under_a_hold_is_in_the_bundle_octet_for_octet_and_nothi
     deps = {"composer": composer(Signers([key]))}
     assert await desk.send(job, ANA, deps=deps) == await desk.send(other, BORIS, deps=deps) == Done()
     assert await desk.store.mongo["copies"].count({}) == 1  # of Boris nothing is held
+    whole = await desk.store.exports.whole(desk.subject(ANA), lambda _done, _of: None)
+    (copy,) = export_of(whole, REGISTRY, now())["copies"]
+    assert set(copy) == {"mail", "epoch", "at", "sha256", "size"}
     octets = await signed_bundle(desk, About(record=job.id), key)
     verdict, files = check(octets, [PUBLIC]), read_archive(octets)
     assert verdict.code == TRUE

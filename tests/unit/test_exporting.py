@@ -33,6 +33,7 @@ def person(**more):
         "events": [{"_id": "m|clicked|1|0", "message": "m", "person": "S" * 43, "kind": "clicked", "at": NOW}],
         "withdrawals": [],
         "dead": [],
+        "copies": [],
         "acts": [
             {"_id": "a", "kind": "exported", "by": "mojca", "why": "asked", "at": NOW},
             {"_id": "b", "kind": "breakglass_read", "by": "mojca", "why": "case 7", "at": NOW},

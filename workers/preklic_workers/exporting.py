@@ -36,6 +36,7 @@ SECTIONS: Final[Mapping[str, tuple[str, str]]] = {
     "received": ("Kdo je prejel naslov: obdelovalci", "Who received the address: processors"),
     "acts": ("Razkritja in drugi posegi", "Disclosures and other acts"),
     "holds": ("Pravna zadržanja", "Legal holds"),
+    "copies": ("Sporočila, katerih kopija se hrani zaradi zadržanja", "Messages of which a hold keeps a copy"),
     "dead_letters": ("Neuspela opravila", "Failed jobs"),
 }
 
@@ -58,6 +59,7 @@ def export_of(whole: Whole, registry: Registry, now: dt.datetime) -> dict[str, A
         "received": received(whole.mails),
         "acts": [_act(act) for act in whole.acts],
         "holds": [{name: hold[name] for name in ("groups", "from", "until") if name in hold} for hold in held(person)],
+        "copies": [_plain(copy) for copy in whole.copies],
         "dead_letters": [_plain(letter) for letter in whole.dead],
     }
 

@@ -19,7 +19,14 @@ from preklic_workers.store.vault import COLLECTION, Vault
 # A mail is found by its time: an index by person would have to be written with each of them.
 WINDOW: Final = dt.timedelta(days=30)
 # Collections whose documents name the person, each with its time.
-_BY_PERSON: Final = {"permissions": "at", "events": "at", "withdrawals": "accepted", "dead": "first", "acts": "at"}
+_BY_PERSON: Final = {
+    "permissions": "at",
+    "events": "at",
+    "withdrawals": "accepted",
+    "dead": "first",
+    "acts": "at",
+    "copies": "at",
+}
 Tick = Callable[[int, int], None]
 
 
@@ -40,6 +47,7 @@ class Whole:
     withdrawals: list[Doc]
     dead: list[Doc]
     acts: list[Doc]
+    copies: list[Doc]
 
 
 class Exports:
@@ -70,7 +78,7 @@ class Exports:
         )
 
     async def _rows(self, collection: str, subject: str, by: str) -> list[Doc]:
-        return await self._mongo[collection].find({"person": subject}, {"body": 0}, sort=[(by, 1)])
+        return await self._mongo[collection].find({"person": subject}, {"body": 0, "octets": 0}, sort=[(by, 1)])
 
     async def _address(self, subject: str) -> str | None:
         try:
