@@ -12,15 +12,24 @@ import dns.rcode
 import dns.rrset
 
 
+def _both():
+    """A UDP and a TCP socket of one number: one that is free for UDP may be somebody's for TCP."""
+    while True:
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        udp.bind(("127.0.0.1", 0))
+        try:
+            return udp, socket.create_server(udp.getsockname())
+        except OSError:
+            udp.close()
+
+
 class NameServer:
     """`records` maps (name, type) to values as in a zone file. `asked` are the questions that came, `place` its own."""
 
     def __init__(self, records, *, silent=False, small=False):
         self.records, self.silent, self.small = records, silent, small
         self.asked = []
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
-        self._tcp = socket.create_server(self._udp.getsockname())
+        self._udp, self._tcp = _both()
         self.place = f"127.0.0.1:{self._udp.getsockname()[1]}"
 
     def __enter__(self):

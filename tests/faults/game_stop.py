@@ -2,10 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from faults.beside import beside
 from faults.field import Field, Report, nanoseconds
 from waiting import until
 
@@ -32,28 +32,11 @@ class Load:
     played: Field
     jobs: list[str] = field(default_factory=list)
 
-    @contextmanager
-    def flowing(self) -> Iterator[None]:
-        """Publish in a thread meanwhile; pass on what went wrong there."""
-        over, failed = threading.Event(), list[Exception]()
-
-        def publish() -> None:
-            try:
-                while not over.wait(0.2):
-                    people = self.played.people.make(10)
-                    self.jobs += self.played.publish(people[:5]) + self.played.publish(people[5:], "payment")
-            except Exception as error:  # noqa: BLE001 - passed on below, on the main thread
-                failed.append(error)
-
-        thread = threading.Thread(target=publish)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
-        if failed:
-            raise failed[0]
+    def publish(self, over: threading.Event) -> None:
+        """Until it is over."""
+        while not over.wait(0.2):
+            people = self.played.people.make(10)
+            self.jobs += self.played.publish(people[:5]) + self.played.publish(people[5:], "payment")
 
 
 def play(played: Field, size: Size) -> Report:
@@ -65,7 +48,7 @@ def play(played: Field, size: Size) -> Report:
     for sink in played.relays:
         sink.pace(size.pace)  # so that many are under way when somebody stops
     before = len(played.bodies(load.jobs))
-    with load.flowing():
+    with beside(load.publish):
         until(lambda: len(played.bodies(load.jobs)) > before + size.mails // 20, 60, "mail flows")
         regretted: list[str] = []
         operator = played.operator(_waiting(played, size, report, regretted))

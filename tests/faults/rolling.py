@@ -13,8 +13,8 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,6 +24,7 @@ import msgspec
 from pymongo import MongoClient
 
 from faults.audit import ENDS, at_rest, evidence, violations
+from faults.beside import beside
 from faults.kill_run import say, unacked_in
 from faults.witnesses import made
 from preklic_producers import Producer, Proof
@@ -139,31 +140,18 @@ def _restarted(system: System, old: Child, plan: Plan, report: Report) -> Child:
     return new
 
 
-@contextmanager
-def _loading(system: System, plan: Plan, report: Report) -> Iterator[None]:
-    """Keep mails waiting while the block runs; pass on what went wrong with that."""
-    over, failed = threading.Event(), list[Exception]()
+def _loading(system: System, plan: Plan, report: Report) -> AbstractContextManager[None]:
+    """Keep mails waiting while the block runs."""
+    url = system.rabbit.amqp_url(system.vhost)
 
-    def publish() -> None:
-        url = system.rabbit.amqp_url(system.vhost)
-        try:
-            with Producer(load_settings(system.environment()), deadline=30) as producer:
-                while not over.is_set():
-                    if joblog.depths(url)[LANE] < plan.waiting:
-                        _publish(producer, plan, report)
-                    over.wait(plan.pause)
-        except Exception as error:  # noqa: BLE001 - passed on below, on the main thread
-            failed.append(error)
+    def publish(over: threading.Event) -> None:
+        with Producer(load_settings(system.environment()), deadline=30) as producer:
+            while not over.is_set():
+                if joblog.depths(url)[LANE] < plan.waiting:
+                    _publish(producer, plan, report)
+                over.wait(plan.pause)
 
-    thread = threading.Thread(target=publish)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-    if failed:
-        raise failed[0]
+    return beside(publish)
 
 
 def _publish(producer: Producer, plan: Plan, report: Report) -> None:
