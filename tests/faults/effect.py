@@ -244,7 +244,7 @@ def gateway_cut_off(house: House) -> None:
         cut = time.time()
         person, _ = house.post()
         closed_after = _last_data(system, MARGIN_SECONDS, plan.closes_after + 60) - cut
-        house.expect(load.busy(), "the load ran dry")
+        house.expect(load.left(), "no mail was left that could have been sent")
         house.expect(house.receipt(person) is None, "applied without a way to the broker")
         house.pay()
         house.wire.mend()

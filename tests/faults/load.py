@@ -10,6 +10,7 @@ from preklic_shared.broker import PreklicBroker
 from preklic_shared.ids import new_id
 from preklic_shared.jobs import TrackJob
 from preklic_shared.publication import Publication
+from preklic_shared.topology import TIERS, tier_queue
 from preklic_shared.wire import encode
 from preklic_stack.system import System
 from preklic_workers import joblog
@@ -50,6 +51,11 @@ class Load:
     def busy(self) -> bool:
         """Whether mails wait."""
         return queues_of(self._system)[BULK] > 0
+
+    def left(self) -> bool:
+        """Whether mails wait, be it in a tier: that is where they are put while bulk mail is closed."""
+        depths = queues_of(self._system)
+        return depths[BULK] > 0 or any(depths[tier_queue(tier)] > 0 for tier in TIERS)
 
     def _publish(self) -> None:
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
-SIZES = {"samples": 10, "senders": 100, "tracks": 20_000, "sends": 4_000, "down": 3, "closes-after": 6}
+SIZES = {"samples": 10, "senders": 100, "tracks": 40_000, "sends": 4_000, "down": 3, "closes-after": 6}
 SMALL = [word for name, size in SIZES.items() for word in (f"--{name}", str(size))]
 
 
