@@ -52,7 +52,7 @@ async def measure(store: Store, leaves: int, database: int) -> dict[str, float]:
     await audit(ledger.runs(), await ledger.checkpoints(), KEYS, dates=await ledger.dated())
     one = time.perf_counter()
     own, theirs = (spent(pid) - used for pid, used in zip((os.getpid(), database), before, strict=True))
-    await audit_parts(ledger, KEYS)
+    await audit_parts(ledger, await ledger.checkpoints(), KEYS)
     return {
         "by one process, a second": leaves / (one - began),
         "by all processes, a second": leaves / (time.perf_counter() - one),

@@ -150,7 +150,8 @@ async def test_parts_that_are_verified_by_many_find_what_one_walk_finds(store, m
     chance, counted = random.Random(66), []
 
     async def by_parts():
-        return await audit_parts(store.ledger, KEYS, counted.append, size=8, pool_of=lambda: ThreadPoolExecutor(2))
+        heads, pool = await store.ledger.checkpoints(), lambda: ThreadPoolExecutor(2)
+        return await audit_parts(store.ledger, heads, KEYS, counted.append, size=8, pool_of=pool)
 
     assert await by_parts() == await audited(store)
     assert counted == [8, 8, 8, 8]

@@ -9,7 +9,6 @@ from preklic_shared.registry import Registry
 from preklic_workers import dkim_keys
 from preklic_workers.compose.verify import split_header
 from preklic_workers.dkim_keys import DkimKey
-from preklic_workers.envelope import NoKey
 from preklic_workers.evidence_scope import Scope
 from preklic_workers.ledger.verify import canonical
 from preklic_workers.opening import EVIDENCE
@@ -26,10 +25,7 @@ async def octets_of(store: Store, scope: Scope, registry: Registry) -> dict[str,
     """
     if not registry.may_open("contact", EVIDENCE):
         return {}
-    try:
-        found = await store.holds.copies.of(scope.persons, scope.mails)
-    except NoKey:  # the last hold ended in this moment
-        return {}
+    found = await store.holds.copies.of(scope.persons, scope.mails)
     return {f"mails/{one.mail}.{one.epoch}.eml": one.octets for one in found}
 
 

@@ -54,8 +54,9 @@ async def audit_all(store: Store, keys: Keys, beside: Beside, progress: Callable
     kept = store.ledger.stamps
     # What is made of heads is looked at before the heads: what comes in meanwhile is for the next time.
     now, stamped, copied = kept.now(), await kept.sizes(), beside.witness.stat().st_size if beside.witness else 0
-    notes = dict(await store.ledger.checkpoints())
-    found = await audit_parts(store.ledger, keys, progress)
+    heads = await store.ledger.checkpoints()
+    notes = dict(heads)
+    found = await audit_parts(store.ledger, heads, keys, progress)
     for path, head in beside.kept:
         _fits(notes, head, keys, str(path))
     cosigned = _cosigned(notes, keys, beside.cosigned) if beside.cosigned else None

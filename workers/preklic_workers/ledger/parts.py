@@ -41,6 +41,7 @@ def processes() -> Executor:
 
 async def audit_parts(
     ledger: LedgerStore,
+    checkpoints: Sequence[tuple[int, str]],
     keys: Mapping[str, Sequence[bytes]],
     progress: Callable[[int], None] = lambda _: None,
     *,
@@ -48,7 +49,7 @@ async def audit_parts(
     pool_of: Callable[[], Executor] = processes,
 ) -> Head | None:
     """What `audit` finds, by parts of this size where there is more than one. Raises `Altered`, `Unavailable`."""
-    checkpoints, dates = await ledger.checkpoints(), await ledger.dated()
+    dates = await ledger.dated()
     places = _places(await ledger.begin_at([head for head, _ in checkpoints]), size)
     if not places:
         return await audit(ledger.runs(), checkpoints, keys, progress, dates)

@@ -117,7 +117,7 @@ def run_of(doc: Mapping[str, Any]) -> Run:
     if not _in_form(doc):
         raise Altered(f"the run at leaf {doc['_id']}: not in its form")
     return Run(
-        doc["_id"], doc["leaves"], _cut(doc["hashes"]), _cut(doc["edge"]), doc["at"], doc["records"], doc["persons"],
+        doc["_id"], doc["leaves"], cut(doc["hashes"]), cut(doc["edge"]), doc["at"], doc["records"], doc["persons"],
         doc["openings"], doc["sums"], doc["seal"],
     )  # fmt: skip
 
@@ -177,5 +177,6 @@ def _octets(text: str) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _cut(octets: bytes) -> list[bytes]:
+def cut(octets: bytes) -> list[bytes]:
+    """Hashes that stand side by side. Pure."""
     return [octets[place : place + 32] for place in range(0, len(octets), 32)]

@@ -13,6 +13,7 @@ from typing import Final
 
 from pymongo import DeleteMany
 
+from preklic_workers.envelope import Altered, DataKey
 from preklic_workers.store.mongo import Doc, Mongo, Unavailable
 from preklic_workers.store.vault import Vault
 
@@ -48,13 +49,21 @@ class Copies:
         await self._copies.insert(doc | {"leaves": [{"at": now, "what": "kept"}]})
 
     async def of(self, persons: Collection[str], mails: Collection[str] | None) -> list[Copy]:
-        """The copies that are kept of these persons, or of these of their mails. Raises `NoKey` or `Altered`."""
+        """The copies that are kept of these persons, or of these of their mails. Raises `Altered`.
+
+        Of somebody whose last hold ended in this moment there are none: the key is gone.
+        """
         where: Doc = {"person": {"$in": list(persons)}} | ({} if mails is None else {"mail": {"$in": list(mails)}})
+        docs = await self._copies.find(where, sort=[("_id", 1)])
+        keys = await self._vault.keys_of([(person, "contact") for person in sorted({doc["person"] for doc in docs})])
         found: list[Copy] = []
-        for doc in await self._copies.find(where, sort=[("_id", 1)]):
-            key = await self._vault.key(doc["person"], "contact")
-            octets = key.decrypt(bytes(doc["octets"]), doc["person"], _COLLECTION, doc["_id"])
-            found.append(Copy(doc["mail"], doc["epoch"], octets))
+        for doc in docs:
+            key = keys.get((doc["person"], "contact"))
+            if isinstance(key, Altered):
+                raise key
+            if isinstance(key, DataKey):
+                octets = key.decrypt(bytes(doc["octets"]), doc["person"], _COLLECTION, doc["_id"])
+                found.append(Copy(doc["mail"], doc["epoch"], octets))
         return found
 
     async def since(self, person: str, at: dt.datetime) -> set[str]:

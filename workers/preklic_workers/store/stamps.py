@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from preklic_workers.ledger.key_history import SignedHead
+from preklic_workers.ledger.runs import cut
 from preklic_workers.ledger.verify import Altered
 from preklic_workers.store.mongo import Doc, Duplicate, Mongo
 
@@ -120,11 +121,6 @@ class StampStore:
         except Duplicate:
             return False
         return True
-
-
-def cut(octets: bytes) -> list[bytes]:
-    """Hashes that stand side by side."""
-    return [octets[place : place + 32] for place in range(0, len(octets), 32)]
 
 
 def _head(doc: Doc) -> SignedHead:
