@@ -1,14 +1,13 @@
 """A time-stamping authority (RFC 3161) made with `openssl ts`, over HTTP on loopback, that can be told to misbehave."""
 
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from deploying import tool
+from loopback import served
 from preklic_workers.ledger.stamped import _TST_INFO, content_of, elements, inside, signed_data
 
 CONFIG = """\
@@ -99,37 +98,16 @@ class Authority:
         return sound if self.twist is None else self.twist(query, sound)
 
 
-def serve(authority: Authority) -> ThreadingHTTPServer:
-    """Start it; shut the server down at the end."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            said = authority.answer(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(said if isinstance(said, int) else 200)
-            body = b"" if isinstance(said, int) else said
-            self.send_header("content-type", "application/timestamp-reply")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    authority.url = f"http://127.0.0.1:{server.server_address[1]}/tsa"
-    return server
-
-
 @contextmanager
 def authority_in(folder: Path) -> Iterator[Authority]:
     """A sound authority of its own, until the end."""
     make_authority(folder)
     made = Authority(folder)
-    server = serve(made)
-    try:
+
+    def answer(_path: str, query: bytes | None) -> tuple[int, bytes]:
+        said = made.answer(query or b"")
+        return (said, b"") if isinstance(said, int) else (200, said)
+
+    with served(answer, "application/timestamp-reply") as address:
+        made.url = f"{address}/tsa"
         yield made
-    finally:
-        server.shutdown()
-        server.server_close()

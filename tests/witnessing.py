@@ -2,15 +2,14 @@
 
 import base64
 import hashlib
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from loopback import served
 from preklic_workers.ledger.verify import Altered, Head, check_consistency, read_checkpoint
 
 NAME = "witness.example/w1"
@@ -89,29 +88,9 @@ def witness_of(keys: dict[str, list[bytes]]) -> Iterator[SigningWitness]:
     """A witness of its own, until the end."""
     made = SigningWitness(keys)
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"])).decode()
-            self.say(*(made.forced or made.add(body)))
+    def answer(path: str, body: bytes | None) -> Answer:
+        return made.forced or (made.last(path.split("/")[-2]) if body is None else made.add(body.decode()))
 
-        def do_GET(self):
-            self.say(*(made.forced or made.last(self.path.split("/")[-2])))
-
-        def say(self, status, octets):
-            self.send_response(status)
-            self.send_header("content-length", str(len(octets)))
-            self.end_headers()
-            self.wfile.write(octets)
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    made.url = f"http://127.0.0.1:{server.server_address[1]}/w"
-    try:
+    with served(answer) as address:
+        made.url = f"{address}/w"
         yield made
-    finally:
-        server.shutdown()
-        server.server_close()
