@@ -108,8 +108,9 @@ def recorded_in_ledger(ground: Ground, processes: int) -> Consumers:
         return [*workers(home, "send", processes), *sequencer]
 
     def gauge() -> int:
-        last = ledger.find_one({}, {"records": 1}, sort=[("_id", -1)])
-        return last["_id"] + len(last["records"]) if last else 0
+        # MongoDB counts: to read the records fifty times a second would cost what is measured here.
+        last = ledger.find_one({}, {"count": {"$size": "$records"}}, sort=[("_id", -1)])
+        return last["_id"] + last["count"] if last else 0
 
     name = f"preklic-ledger-{processes}"
     return Consumers(name, "send.bulk", 2500, processes, home.send_jobs, start, gauge, polite=True)

@@ -22,7 +22,7 @@ from preklic_workers.moments import millis
 from preklic_workers.store.ledger import MOST, LedgerStore, named
 from preklic_workers.store.mongo import Mongo
 
-EVERY: Final = 0.3  # seconds between looks
+EVERY: Final = 0.5  # seconds between looks: each costs as much as some hundred leaves
 CHECKPOINT_EVERY: Final = dt.timedelta(minutes=1)
 # An index keeps what was taken out of it for five minutes, and a look from its beginning walks past all of that.
 _LATELY: Final = dt.timedelta(seconds=10)

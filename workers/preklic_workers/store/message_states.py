@@ -82,7 +82,8 @@ def settling(settlements: Sequence[Settlement], at: dt.datetime) -> list[UpdateM
         own_doubt = mine | {"state": {"$in": list(DOUBTS)}, "again": {"$ne": True}}
         late = "failed" if one.state == "deferred" else one.state
         found.append((own_doubt, _update(one, late, at, doubted=False)))
-    return [UpdateMany(where, update) for where, update in found]
+    # Without the hint MongoDB tries the index of what is under way beside it, for each statement: twice the cost.
+    return [UpdateMany(where, update, hint="_id_") for where, update in found]
 
 
 def ending(doc: Doc, state: str, reason: str, at: dt.datetime) -> UpdateOne:
