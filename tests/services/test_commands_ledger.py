@@ -195,7 +195,9 @@ def test_a_stamp_is_asked_for_and_checked_and_a_gap_and_the_witness_are_told(des
         monkeypatch.setenv("PREKLIC_COSIGNER__KEY", witness.vkey)
         named = Cosigner(url=witness.url, key=witness.vkey)
         desk.store(lambda store: Submitter(store.ledger.stamps, named, cosigner_key(named)).once())
-        assert "the head of 4 leaves that the signing witness knows is this ledger's" in desk("ledger", "verify")[1]
+        out = desk("ledger", "verify")[1]
+        assert "the head of 4 leaves that the signing witness knows is this ledger's" in out
+        assert "1 cosignatures are of these heads" in out
     code, _, err = desk("ledger", "verify")
     assert (code, "the signing witness did not answer, and was not compared" in err) == (0, True)
     monkeypatch.setenv("PREKLIC_WITNESS", str(tmp_path / "nothing.jsonl"))

@@ -3,9 +3,6 @@
 import contextlib
 import io
 import random
-import resource
-import subprocess
-import venv
 import zipfile
 
 import pytest
@@ -13,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evidencing import bundle_of, listed
+from evidencing import bare_in, bundle_of, listed
 from ledgering import KEY, NAME, PUBLIC, sequencer_of
 from preklic_workers.evidence import Issuer, Unproven, export
 from preklic_workers.evidence_scope import About
@@ -33,19 +30,7 @@ def store(emptied_store):
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory):
-    """`bare(script, *given)` runs a script in an empty virtual environment; it takes at most a second of its CPU."""
-    folder = tmp_path_factory.mktemp("empty")
-    venv.create(folder, with_pip=False, symlinks=True)
-
-    def run(script, *given):
-        argv = [str(folder / "bin" / "python"), "-I", str(script), *map(str, given)]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, cwd=script.parent, check=False)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
-        return done
-
-    return run
+    return bare_in(tmp_path_factory.mktemp("empty"))
 
 
 @pytest.fixture

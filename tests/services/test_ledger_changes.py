@@ -25,8 +25,10 @@ from preklic_workers.ledger.bundle import ALTERED, report
 from preklic_workers.ledger.parts import audit_parts
 from preklic_workers.ledger.runs import dated_of, note_of, run_of
 from preklic_workers.ledger.verify import Altered
-from preklic_workers.store import Act
-from storing import REGISTRY, claimed, gated, grant, open_test_store, subject, withdraw
+from preklic_workers.store import Act, Event
+from preklic_workers.store.cosignatures import Kept
+from storing import REGISTRY, claimed, gated, grant, now, open_test_store, subject, withdraw
+from witnessing import SigningWitness
 
 CHANGES = int(os.environ.get("LEDGER_CHANGES", "200"))
 OPTIONS = CodecOptions(tz_aware=True, tzinfo=dt.UTC)
@@ -188,10 +190,17 @@ def parts_of(octets):
 
 @pytest.mark.attack(63, guard="preklic_workers.ledger.archive:read_archive")
 async def test_any_changed_bit_of_a_bundle_is_found_and_its_file_named(store):
-    message = await written(store)
+    message, ana = await written(store), subject("ana3@primer.example")
+    kinds = ("opened", "clicked")
+    await store.events.record([Event(f"{message}|{kind}", message, ana, kind, "human", now()) for kind in kinds])
+    await sequencer_of(store).once()
     await sequencer_of(store).checkpoint()
+    head, witness = await store.ledger.stamps.newest_head(), SigningWitness(KEYS)
+    line = witness.line(head.note).strip()
+    await store.ledger.stamps.cosignatures.keep(Kept(head.size, line, witness.vkey, now()))
     octets = await export(store, About(record=message), Issuer(NAME, KEY, REGISTRY), "mojca", "II P 12/2026")
     parts, chance = parts_of(octets), random.Random(64)
+    assert {part.partition("/")[0] for part in parts} >= {"records", "batches", "cosignatures"}
     # As many in what describes the files as in the files: it is the smaller part.
     described = [place for place, part in enumerate(parts) if part == "its directory"]
     for turn in range(CHANGES):

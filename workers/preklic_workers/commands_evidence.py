@@ -25,6 +25,7 @@ from preklic_workers.keydir import KeyDirError
 from preklic_workers.ledger.bundle import check
 from preklic_workers.ledger.bundle import report as reported
 from preklic_workers.ledger.sequencing import origin_of
+from preklic_workers.ledger.witnessed import key_of
 from preklic_workers.operating import operator
 from preklic_workers.private_files import NotWritten, private_file
 from preklic_workers.rings import ring_of
@@ -81,7 +82,7 @@ def export(
         octets = _written(config, asked, issuer)
         verdict = check(octets, issuer.publics())  # nothing is written that would not be believed
         file.write(octets if asked.receiver is None else sealed_file.sealed(KIND, new_id(), asked.receiver, octets))
-    counts = {"records": len(verdict.shown), "mails": len(verdict.mails), "gaps": len(verdict.gaps)}
+    counts = {"records": verdict.records, "mails": len(verdict.mails), "gaps": len(verdict.gaps)}
     if as_json:
         show_json({"file": str(out)} | counts)
         return
@@ -136,13 +137,24 @@ def _written(config: Settings, asked: _Asked, issuer: Issuer) -> bytes:
 
 
 @evidence.command()
-def verify(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)], *, key: PublicKey = None) -> None:
+def verify(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    *,
+    key: PublicKey = None,
+    witness: Annotated[
+        list[str] | None, typer.Option(help="The vkey of a witness who must have signed a head in it; may repeat.")
+    ] = None,
+) -> None:
     """Check a bundle: 0 true, 1 altered, 2 incomplete, 3 without a key from elsewhere. Its own verify.py says the same.
 
-    Example: `preklic evidence verify mail.zip --key 9f2c...`
+    Example: `preklic evidence verify mail.zip --key 9f2c... --witness witness.example/w1+5a1c6c3f+BE...`
     """
     anchors = [public_key(Settings(), key)] if key is not None else []
-    code, lines = reported(file.read_bytes(), anchors)
+    try:
+        witnesses = [key_of(vkey) for vkey in witness or ()]
+    except ValueError as wrong:
+        raise Stop(Code.USAGE, str(wrong)) from None
+    code, lines = reported(file.read_bytes(), anchors, witnesses)
     typer.echo("\n".join(lines))
     raise typer.Exit(code)
 

@@ -15,7 +15,7 @@ from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show_
 from preklic_shared.settings import Settings
 from preklic_workers import ledger_showing, looking, stamping, store
 from preklic_workers.commands_erasure import checked
-from preklic_workers.cosigned import last_cosigned
+from preklic_workers.cosigned import cosigner_key, last_cosigned
 from preklic_workers.exchange import Unanswered
 from preklic_workers.keydir import KeyDirError
 from preklic_workers.keyring import KeyRing
@@ -65,7 +65,7 @@ def verify(
     """Read the whole ledger and name the first record that is not what was signed; ends with 1 then.
 
     A head that you kept elsewhere, or the witness's copy of all heads, shows a ledger that was written anew by somebody
-    who has the key. Time stamps are checked, and it says from when to when there was none.
+    who has the key. Time stamps and cosignatures are checked, and it says from when to when there was no stamp.
 
     Example: `preklic ledger verify --checkpoint 2026-11-01.note --witness /mnt/witness/heads.jsonl`
     """
@@ -73,7 +73,8 @@ def verify(
     keys = {origin_of(config): [public_key(config, key)]}
     kept = [(path, read_checkpoint(_note(path), keys, str(path))) for path in checkpoint or ()]
     every = dt.timedelta(seconds=config.stamps.every if config.stamps else 3600)
-    beside = Beside(kept, witness or _copy(config), _trust(config, ca), every)
+    cosigners = [cosigner_key(config.cosigner)] if config.cosigner else []
+    beside = Beside(kept, witness or _copy(config), _trust(config, ca), every, cosigners=cosigners)
 
     found = looking.with_store("read", lambda opened, _: _audited(opened, keys, beside))
     show_json(ledger_showing.row(found)) if as_json else say("\n".join(ledger_showing.lines(found)))

@@ -5,7 +5,7 @@
 """
 
 import datetime as dt
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -83,9 +83,14 @@ class LedgerStore:
         found = await self._runs.find({}, sort=[("_id", -1)], limit=1, majority=True)
         return run_of(found[0]) if found else None
 
-    async def runs(self, person: str | None = None) -> AsyncIterator[Run]:
-        """All runs in order, or those with a leaf about this person. Raises `verify.Altered`."""
-        async for run in self._read({} if person is None else {"persons": person}):
+    async def runs(self, person: str | None = None, records: Collection[str] = ()) -> AsyncIterator[Run]:
+        """All runs in order, or those with a leaf about this person or of these `records` (as a run names them).
+
+        Raises `verify.Altered`. Only persons have an index: for records every run is looked at where it lies.
+        """
+        whose: Doc = {} if person is None else {"persons": person}
+        named: Doc = {"$or": [whose, {"records": {"$in": list(records)}}]} if whose and records else whose
+        async for run in self._read(named):
             yield run
 
     async def runs_between(self, start: int, end: int) -> AsyncIterator[Run]:

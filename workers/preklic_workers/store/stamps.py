@@ -8,6 +8,7 @@ from typing import Final
 from preklic_workers.ledger.key_history import SignedHead
 from preklic_workers.ledger.runs import cut
 from preklic_workers.ledger.verify import Altered
+from preklic_workers.store.cosignatures import Cosignatures
 from preklic_workers.store.mongo import Doc, Duplicate, Mongo
 
 _PAGE: Final = 1000
@@ -28,10 +29,11 @@ class Stamp:
 
 
 class StampStore:
-    """The stamps, and the heads that they are of. All methods raise `Unavailable`."""
+    """The stamps, and the heads that they are of, which witnesses sign, too. All methods raise `Unavailable`."""
 
     def __init__(self, mongo: Mongo) -> None:
         self.now = mongo.now
+        self.cosignatures = Cosignatures(mongo)
         self._heads = mongo["checkpoints"]
         self._stamps = mongo["stamps"]
         self._runs = mongo["ledger"]
