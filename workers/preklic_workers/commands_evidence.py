@@ -15,7 +15,7 @@ from preklic_shared.sealing import Tampered
 from preklic_shared.settings import Settings
 from preklic_workers import looking, receivers, sealed_file, store
 from preklic_workers.commands_erasure import checked
-from preklic_workers.commands_ledger import PublicKey, public_key
+from preklic_workers.commands_ledger import PublicKey, public_key, witness_keys
 from preklic_workers.desk import words
 from preklic_workers.evidence import Issuer, Unproven
 from preklic_workers.evidence import export as bundle
@@ -25,7 +25,6 @@ from preklic_workers.keydir import KeyDirError
 from preklic_workers.ledger.bundle import check
 from preklic_workers.ledger.bundle import report as reported
 from preklic_workers.ledger.sequencing import origin_of
-from preklic_workers.ledger.witnessed import key_of
 from preklic_workers.operating import operator
 from preklic_workers.private_files import NotWritten, private_file
 from preklic_workers.rings import ring_of
@@ -150,11 +149,7 @@ def verify(
     Example: `preklic evidence verify mail.zip --key 9f2c... --witness witness.example/w1+5a1c6c3f+BE...`
     """
     anchors = [public_key(Settings(), key)] if key is not None else []
-    try:
-        witnesses = [key_of(vkey) for vkey in witness or ()]
-    except ValueError as wrong:
-        raise Stop(Code.USAGE, str(wrong)) from None
-    code, lines = reported(file.read_bytes(), anchors, witnesses)
+    code, lines = reported(file.read_bytes(), anchors, witness_keys(witness))
     typer.echo("\n".join(lines))
     raise typer.Exit(code)
 

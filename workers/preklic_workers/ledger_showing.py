@@ -23,7 +23,11 @@ def lines(found: Audited) -> list[str]:
     if found.cosigned is not None:
         said.append(f"the head of {found.cosigned} leaves that the signing witness knows is this ledger's")
     if found.cosignatures or found.strange:
-        more = f"; {found.strange} more are by witnesses that are not known here" if found.strange else ""
+        more = (
+            f"; {found.strange} more were not checked: give --cosigner with their witness's vkey"
+            if found.strange
+            else ""
+        )
         said.append(f"{found.cosignatures} cosignatures are of these heads{more}")
     return said
 

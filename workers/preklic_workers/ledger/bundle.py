@@ -22,6 +22,7 @@ from preklic_workers.ledger.verify import (
     read_checkpoint,
     read_proof,
     root_by_inclusion,
+    text_in,
 )
 from preklic_workers.ledger.witnessed import (
     Cosigned,
@@ -103,7 +104,7 @@ def _keys(
 ) -> Mapping[str, Sequence[bytes]]:
     """The ledger's keys: those from elsewhere, and with them those of a manifest that one of them signed."""
     ledger, listed = manifest["ledger"], [bytes.fromhex(key["public"]) for key in manifest["keys"]]
-    signed = check_signed(_file(files, SIGNATURE).decode(), {ledger: list(anchors) or listed}, SIGNATURE)
+    signed = check_signed(text_in(_file(files, SIGNATURE), SIGNATURE), {ledger: list(anchors) or listed}, SIGNATURE)
     if signed != manifest_text(ledger, files[MANIFEST]):
         raise Altered(f"{MANIFEST}: not the one that was signed")
     return {ledger: [*anchors, *listed]}
@@ -122,7 +123,7 @@ def _heads(files: Mapping[str, bytes], keys: Mapping[str, Sequence[bytes]]) -> N
     """The heads that show from when to when each key signed."""
     for name in sorted(files):
         if name.startswith("checkpoints/"):
-            head = read_checkpoint(files[name].decode(), keys, name)
+            head = read_checkpoint(text_in(files[name], name), keys, name)
             if name != f"checkpoints/{head.size}.note":
                 raise Altered(f"{name}: a head of {head.size} leaves")
 
@@ -165,7 +166,9 @@ def _leaf(
     place = listed["place"]
     octets = _file(files, f"leaves/{place}.json")
     leaf = read_canonical(octets, f"leaf {place}")
-    stands, hashes, note = read_proof(_file(files, f"proofs/{place}.tlog-proof").decode(), f"proof {place}")
+    stands, hashes, note = read_proof(
+        text_in(_file(files, f"proofs/{place}.tlog-proof"), f"proof {place}"), f"proof {place}"
+    )
     head = read_checkpoint(note, keys, f"the checkpoint of proof {place}")
     if stands != place or root_by_inclusion(leaf_hash(octets), place, head.size, hashes) != head.root:
         raise Altered(f"leaf {place}: not in the ledger at this place")
@@ -173,8 +176,12 @@ def _leaf(
     if name not in files:
         return Shown(place, leaf["kind"], None), head
     opening = read_canonical(files[name], f"opening {place}")
-    check_opening(leaf, base64.b64decode(opening["salt"]), opening["content"], f"leaf {place}")
-    return Shown(place, leaf["kind"], opening["content"]), head
+    try:
+        salt, content = base64.b64decode(opening["salt"], validate=True), dict(opening["content"])
+    except (LookupError, TypeError, ValueError):
+        raise Altered(f"opening {place}: not in its form") from None
+    check_opening(leaf, salt, content, f"leaf {place}")
+    return Shown(place, leaf["kind"], content), head
 
 
 def _file(files: Mapping[str, bytes], name: str) -> bytes:

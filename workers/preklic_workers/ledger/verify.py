@@ -221,6 +221,14 @@ def read_proof(text: str, what: str) -> tuple[int, list[bytes], str]:
     return int(place), hashes, checkpoint
 
 
+def text_in(octets: bytes, what: str) -> str:
+    """A file's text in UTF-8."""
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        raise Altered(f"{what}: this is not a text") from None
+
+
 def octets_in(text: str, what: str) -> bytes:
     """Base64 in its one form."""
     try:

@@ -12,7 +12,15 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from preklic_workers.ledger.ed25519 import ed25519
-from preklic_workers.ledger.verify import Altered, Head, check_consistency, octets_in, parts_of, read_checkpoint
+from preklic_workers.ledger.verify import (
+    Altered,
+    Head,
+    check_consistency,
+    octets_in,
+    parts_of,
+    read_checkpoint,
+    text_in,
+)
 
 _COSIGNED: Final = re.compile(r"cosignatures/([1-9][0-9]{0,15})\.note")
 _TYPE: Final = b"\x04"  # an Ed25519 cosignature with its time
@@ -61,7 +69,7 @@ def key_of(text: str) -> CosignerKey:
         octets = base64.b64decode(coded, validate=True)
     except (binascii.Error, ValueError):
         octets = b""
-    if len(octets) != 33 or octets[:1] != _TYPE:
+    if len(octets) != 33 or octets[:1] != _TYPE or not name or not name.isprintable() or " " in name:
         raise ValueError("the witness's key is no vkey of an Ed25519 cosigner (type 4)")
     key = CosignerKey(name, octets[1:])
     if key.id.hex() != named:
@@ -106,7 +114,7 @@ def check_cosignatures(
     found: list[Cosigned] = []
     for name in sorted(files):
         if match := _COSIGNED.fullmatch(name):
-            note = files[name].decode()
+            note = text_in(files[name], name)
             if read_checkpoint(note, keys, name).size != int(match[1]):
                 raise Altered(f"{name}: a head of another size")
             found += _cosigners(note, int(match[1]), witnesses, name)
@@ -116,7 +124,7 @@ def check_cosignatures(
 def _cosigners(note: str, size: int, witnesses: Sequence[CosignerKey], what: str) -> list[Cosigned]:
     known, found = {(key.name, key.id): key for key in witnesses}, []
     for name, named, octets in parts_of(note, what)[1]:
-        if len(octets) == _SIGNED:  # the ledger's own has no time before it
+        if len(octets) == _SIGNED and name.isprintable():  # the ledger's own has no time before it
             key = known.get((name, named))
             if key is not None:
                 cosignature(note, note.rpartition("\n\n")[2], key, what)
@@ -149,13 +157,13 @@ def check_growth(files: Mapping[str, bytes], keys: Mapping[str, Sequence[bytes]]
     """
     for name in sorted(files):
         if name.startswith(("stamps/", "cosignatures/")) and name.endswith(".note"):
-            head = read_checkpoint(files[name].decode(), keys, name)
+            head = read_checkpoint(text_in(files[name], name), keys, name)
             if head == proven:
                 continue
             proof = f"growth/{head.size}.txt"
             if proof not in files:
                 raise Altered(f"{name}: the records are not shown to be under it")
-            old, hashes, note = _read_growth(files[proof].decode(), proof)
+            old, hashes, note = _read_growth(text_in(files[proof], proof), proof)
             if old != proven.size or read_checkpoint(note, keys, proof) != head:
                 raise Altered(f"{proof}: the proof of another head")
             check_consistency(proven, head, hashes)
