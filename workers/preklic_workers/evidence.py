@@ -90,9 +90,9 @@ async def _proven(
     heads, vouched = await vouched_over(store.ledger.stamps, found.places)
     heads = heads or [newest]
     chart = chart_of(found.places, heads)
-    async for run in store.ledger.runs():
-        chart.read(run.hashes)
-        read(len(run.leaves))
+    async for hashes in store.ledger.stamps.leaf_hashes(heads[-1].size):
+        chart.read(hashes)
+        read(len(hashes))
     records, gone = await files_of(store, batched, found.batches)
     files = found.files | records | vouched | proofs_of(chart, found.places, heads)
     files |= await _wordings(store, found.wordings | wordings_of(batched))

@@ -1,7 +1,6 @@
 """A bundle of evidence: what its archive must hold to be believed. Standard library alone."""
 
 import argparse
-import base64
 import hashlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from preklic_workers.ledger.verify import (
     check_opening,
     check_signed,
     leaf_hash,
+    octets_in,
     read_canonical,
     read_checkpoint,
     read_proof,
@@ -177,7 +177,7 @@ def _leaf(
         return Shown(place, leaf["kind"], None), head
     opening = read_canonical(files[name], f"opening {place}")
     try:
-        salt, content = base64.b64decode(opening["salt"], validate=True), dict(opening["content"])
+        salt, content = octets_in(opening["salt"], f"opening {place}"), dict(opening["content"])
     except (LookupError, TypeError, ValueError):
         raise Altered(f"opening {place}: not in its form") from None
     check_opening(leaf, salt, content, f"leaf {place}")
