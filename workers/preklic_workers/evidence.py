@@ -5,7 +5,7 @@ Each function that gathers answers files of the archive by name; the manifest li
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from preklic_workers.ledger.bundle import MANIFEST, SIGNATURE, manifest_text
 from preklic_workers.ledger.key_history import Reign, SignedHead, history
 from preklic_workers.ledger.leaves import Opening, plain
 from preklic_workers.ledger.notes import signed_note
+from preklic_workers.ledger.runs import Run
 from preklic_workers.store import Store
 from preklic_workers.vouched_files import chart_of, proofs_of, vouched_over
 
@@ -136,7 +137,7 @@ class _Leaves:
 async def _leaves(store: Store, scope: Scope, size: int, read: Callable[[int], None]) -> _Leaves:
     """The leaves of the scope below the head of this size, what opens them, and their places."""
     found = _Leaves()
-    async for run in store.ledger.runs(scope.narrow(), [f"{COLLECTION}:{batch}" for batch in scope.batches]):
+    async for run in _runs(store, scope, size):
         chosen = [place for place in range(run.start, min(run.end, size)) if scope.wants(run, place)]
         for place, opening in (await store.ledger.opened(run, chosen)).items():
             found.add(place, run.leaves[place - run.start], opening)
@@ -144,6 +145,14 @@ async def _leaves(store: Store, scope: Scope, size: int, read: Callable[[int], N
             raise Unproven(f"more than {MOST_LEAVES} records: export it mail by mail")
         read(len(run.leaves))
     return found
+
+
+def _runs(store: Store, scope: Scope, size: int) -> AsyncIterator[Run]:
+    """The runs that may hold leaves of the scope."""
+    person = scope.narrow()
+    if person is None or not scope.batches:
+        return store.ledger.runs(person)
+    return store.ledger.runs_with(person, [f"{COLLECTION}:{batch}" for batch in scope.batches], size)
 
 
 def _heads(reigns: Sequence[Reign]) -> Files:

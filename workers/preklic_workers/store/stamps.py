@@ -12,7 +12,7 @@ from preklic_workers.store.cosignatures import Cosignatures
 from preklic_workers.store.mongo import Doc, Duplicate, Mongo
 
 _PAGE: Final = 1000
-_RUNS: Final = 50  # of at most 5,000 hashes
+_RUNS: Final = 20  # of at most 5,000 hashes
 _TIMES: Final[Doc] = {"at": 1}
 
 
