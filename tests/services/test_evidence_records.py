@@ -8,7 +8,7 @@ import pytest
 
 from evidencing import bare_in, bundle_of, listed
 from lawing import MOJCA, law_of
-from ledgering import KEY, PUBLIC, sequencer_of
+from ledgering import KEY, PUBLIC, audited, sequencer_of
 from preklic_shared.ids import new_id
 from preklic_workers import holds
 from preklic_workers.evidence_scope import About
@@ -175,6 +175,7 @@ async def test_after_an_erasure_the_events_are_gone_and_the_chain_is_shown(world
     await world.store.erasures.erase(new_id(), subject(ANA), now(), lambda _person: frozenset())
     octets = await bundle_of(world.store, About(person=subject(ANA)))
     verdict = check(octets, [PUBLIC])
+    await audited(world.store)
     assert (verdict.code, list(verdict.batched)) == (INCOMPLETE, [])
     assert f"batch {row['batch']}: 1 of its records can not be shown any more" in verdict.gaps
     assert [one.kind for one in verdict.shown if one.content is not None] == ["batch.permissions"]
@@ -182,6 +183,18 @@ async def test_after_an_erasure_the_events_are_gone_and_the_chain_is_shown(world
         assert gone.encode() not in b"".join(of_kind(read_archive(octets), "").values())
     boris = check(await bundle_of(world.store, About(person=subject(BOR))), [PUBLIC])
     assert (boris.code, len(boris.batched)) == (TRUE, 3)
+
+
+async def test_what_a_hold_keeps_from_an_erasure_is_proven_after_it(world):
+    wanted = Wanted("II P 12/2026", ("contact", "evidence"), now() + HOUR, "a lawsuit")
+    held = await holds.add(law_of(world.store), MOJCA, subject(ANA), wanted)
+    await world.store.erasures.erase(new_id(), subject(ANA), now(), lambda _person: frozenset())
+    verdict = check(await bundle_of(world.store, About(person=subject(ANA))), [PUBLIC])
+    assert verdict.code == TRUE
+    assert sorted(one.content.get("kind", "row") for one in verdict.batched) == ["bounced", "row"]
+    await holds.release(world.store, subject(ANA), held.id, by="mojca", reason="over")
+    verdict = check(await bundle_of(world.store, About(person=subject(ANA))), [PUBLIC])
+    assert (verdict.code, list(verdict.batched)) == (INCOMPLETE, [])
 
 
 async def test_a_record_whose_list_is_not_kept_any_more_is_counted_and_not_shown(world):

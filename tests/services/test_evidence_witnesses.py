@@ -87,9 +87,9 @@ async def test_the_first_cosigned_head_over_the_records_is_in_the_bundle_and_its
     octets = await world.bundle()
     files, known = read_archive(octets), key_of(witness.vkey)
     verdict = check(octets, [PUBLIC], [known])
-    assert (verdict.code, [(one.size, one.name, one.known) for one in verdict.cosigned]) == (
+    assert (verdict.code, [(one.size, one.name, one.key) for one in verdict.cosigned]) == (
         TRUE,
-        [(3, "witness.example/w1", True)],
+        [(3, "witness.example/w1", known)],
     )
     assert files["cosignatures/3.note"].decode().startswith((await world.heads.head(3)).note)
     assert witness.vkey.encode() in files["cosignatures/README.txt"]
@@ -106,8 +106,10 @@ async def test_the_first_cosigned_head_over_the_records_is_in_the_bundle_and_its
     assert (code, sum("that was not checked: give --witness" in line for line in lines)) == (TRUE, 1)
     assert report(octets, [], [known])[0] == NO_ANCHOR
     other = key_of(SigningWitness(KEYS).vkey)
-    code, lines = report(octets, [PUBLIC], [other])
-    assert (code, "INCOMPLETE: no head in it is cosigned by witness.example/w1" in lines) == (INCOMPLETE, True)
+    for named in ([other], [known, other]):  # of the same name, with another key
+        code, lines = report(octets, [PUBLIC], named)
+        told = "INCOMPLETE: no head in it is cosigned by witness.example/w1 with this key"
+        assert (code, told in lines) == (INCOMPLETE, True)
     assert bare(script, target, "--witness", "no").returncode == 2
 
 

@@ -50,15 +50,15 @@ class Cosignature(NamedTuple):
 
 
 class Cosigned(NamedTuple):
-    """A cosigned head in a bundle: of `size` leaves, by the witness `name` at `at`.
+    """A cosigned head in a bundle: of `size` leaves, in the name of the witness `name` at `at`.
 
-    `known`: the witness's key was given from elsewhere, and it signed.
+    `key`: the one from elsewhere that signed it, None where nobody gave it.
     """
 
     size: int
     name: str
     at: dt.datetime
-    known: bool
+    key: CosignerKey | None
 
 
 def key_of(text: str) -> CosignerKey:
@@ -128,7 +128,7 @@ def _cosigners(note: str, size: int, witnesses: Sequence[CosignerKey], what: str
             key = known.get((name, named))
             if key is not None:
                 cosignature(note, note.rpartition("\n\n")[2], key, what)
-            found.append(Cosigned(size, name, _moment_of(octets, what), key is not None))
+            found.append(Cosigned(size, name, _moment_of(octets, what), key))
     if not found:
         raise Altered(f"{what}: no witness signed it")
     return found
@@ -139,15 +139,15 @@ def cosigned_lines(cosigned: Sequence[Cosigned]) -> list[str]:
     unknown = "; that was not checked: give --witness with the witness's vkey, from the witness itself"
     return [
         f"witness: the head of {one.size} leaves, by {one.name} at {one.at:%Y-%m-%d %H:%M:%S} UTC"
-        + ("" if one.known else unknown)
+        + (unknown if one.key is None else "")
         for one in cosigned
     ]
 
 
 def missing_witnesses(cosigned: Sequence[Cosigned], witnesses: Sequence[CosignerKey]) -> list[str]:
     """Those of the given witnesses who signed no head of this bundle, in words."""
-    there = {one.name for one in cosigned if one.known}
-    return [f"no head in it is cosigned by {key.name}" for key in witnesses if key.name not in there]
+    there = {one.key for one in cosigned}
+    return [f"no head in it is cosigned by {key.name} with this key" for key in witnesses if key not in there]
 
 
 def check_growth(files: Mapping[str, bytes], keys: Mapping[str, Sequence[bytes]], proven: Head) -> None:
