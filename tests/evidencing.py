@@ -1,6 +1,9 @@
 """Bundles of evidence for tests, and as somebody packs them anew who wants to be believed."""
 
 import hashlib
+import resource
+import subprocess
+import venv
 
 from ledgering import KEY, NAME
 from preklic_workers.evidence import Issuer, export
@@ -25,3 +28,18 @@ def listed(files, key=None):
     text = canonical(manifest)
     note = signed_note(manifest_text(NAME, text), NAME, key).encode() if key else files[SIGNATURE]
     return archive(files | {MANIFEST: text, SIGNATURE: note})
+
+
+def bare_in(folder):
+    """`run(script, *given)` runs a script in an empty virtual environment; it takes at most a second of its CPU."""
+    venv.create(folder, with_pip=False, symlinks=True)
+
+    def run(script, *given):
+        argv = [str(folder / "bin" / "python"), "-I", str(script), *map(str, given)]
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=20, cwd=script.parent, check=False)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1
+        return done
+
+    return run

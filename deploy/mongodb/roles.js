@@ -919,6 +919,16 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "cosignatures"
+    },
+    "actions": [
+     "find",
+     "insert"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "holders"
     },
     "actions": [
@@ -1123,6 +1133,15 @@ const roles = [
     "actions": [
      "find",
      "remove"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "cosignatures"
+    },
+    "actions": [
+     "find"
     ]
    },
    {
@@ -1527,6 +1546,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "cosignatures"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "dead"
     },
     "actions": [
@@ -1838,6 +1866,15 @@ const roles = [
     "resource": {
      "db": "preklic",
      "collection": "copies"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "cosignatures"
     },
     "actions": [
      "find"

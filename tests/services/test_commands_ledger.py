@@ -19,7 +19,7 @@ from preklic_workers.store import Act
 from preklic_workers.witness import Witness
 from stamping import authority_in
 from storing import claimed, grant, now, open_test_store, subject
-from witnessing import witness_of
+from witnessing import SigningWitness, witness_of
 
 ANA = "ana@primer.example"
 
@@ -81,6 +81,8 @@ def test_a_head_is_kept_a_bundle_is_given_and_a_changed_ledger_is_named(desk, tm
     (act,) = desk.store(lambda store: store.acts.of(kind="evidence"))
     assert (act.why, act.facts["record"]) == ("II P 12/2026", message)
     assert desk("evidence", "verify", str(bundle), "--key", desk.key)[0] == 0
+    checked = ("evidence", "verify", str(bundle), "--key", desk.key, "--witness")
+    assert [desk(*checked, vkey)[0] for vkey in (SigningWitness({}).vkey, "no")] == [2, 2]
     assert desk("evidence", "verify", str(bundle))[0] == 3
     assert desk("evidence", "verify", str(bundle), "--key", "00" * 32)[0] == 1
     _sealed(desk, asked[2:4], tmp_path)
@@ -145,6 +147,7 @@ def test_a_ledger_that_was_written_anew_does_not_have_the_head_that_was_kept(des
     ("asked", "code"),
     [
         (("ledger", "verify", "--key", "zz"), 2),
+        (("ledger", "verify", "--cosigner", "zz"), 2),
         (("evidence", "export", "--out", "x.zip", "--reason", "case 17"), 2),
         (("evidence", "export", "--message", "a", "--person", "b", "--out", "x.zip", "--reason", "case 17"), 2),
         (("evidence", "export", "--message", "a", "--out", "x.zip", "--reason", "of ana@primer.example"), 2),
@@ -195,7 +198,15 @@ def test_a_stamp_is_asked_for_and_checked_and_a_gap_and_the_witness_are_told(des
         monkeypatch.setenv("PREKLIC_COSIGNER__KEY", witness.vkey)
         named = Cosigner(url=witness.url, key=witness.vkey)
         desk.store(lambda store: Submitter(store.ledger.stamps, named, cosigner_key(named)).once())
-        assert "the head of 4 leaves that the signing witness knows is this ledger's" in desk("ledger", "verify")[1]
+        out = desk("ledger", "verify")[1]
+        assert "the head of 4 leaves that the signing witness knows is this ledger's" in out
+        assert "1 cosignatures are of these heads" in out
+        monkeypatch.delenv("PREKLIC_COSIGNER__URL")
+        monkeypatch.delenv("PREKLIC_COSIGNER__KEY")
+        assert "1 more were not checked: give --cosigner" in desk("ledger", "verify")[1]
+        assert json.loads(desk("ledger", "verify", "--cosigner", witness.vkey, "--json")[1])["cosignatures"] == 1
+        monkeypatch.setenv("PREKLIC_COSIGNER__URL", witness.url)
+        monkeypatch.setenv("PREKLIC_COSIGNER__KEY", witness.vkey)
     code, _, err = desk("ledger", "verify")
     assert (code, "the signing witness did not answer, and was not compared" in err) == (0, True)
     monkeypatch.setenv("PREKLIC_WITNESS", str(tmp_path / "nothing.jsonl"))

@@ -102,7 +102,7 @@ async def test_a_ledger_written_anew_is_not_cosigned_and_does_not_fit(grown, wit
     assert behind() == float("inf")
 
 
-@pytest.mark.attack(63, guard="preklic_workers.ledger.cosigning:cosigned_at")
+@pytest.mark.attack(63, guard="preklic_workers.ledger.witnessed:cosignature")
 async def test_what_the_witness_did_not_sign_is_not_believed(grown, witness):
     size = await grown(2)
     note = (await grown.store.ledger.stamps.newest_head()).note

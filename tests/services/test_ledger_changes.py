@@ -7,6 +7,7 @@ import asyncio
 import datetime as dt
 import os
 import random
+import re
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -17,16 +18,20 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, ReplaceOne
 
-from ledgering import KEY, KEYS, NAME, PUBLIC, audited, sequencer_of
-from preklic_workers.evidence import Issuer, export
+from evidencing import bundle_of, listed
+from ledgering import KEY, KEYS, PUBLIC, audited, sequencer_of
 from preklic_workers.evidence_scope import About
+from preklic_workers.ledger.archive import read_archive
 from preklic_workers.ledger.auditing import audit
-from preklic_workers.ledger.bundle import ALTERED, report
+from preklic_workers.ledger.bundle import ALTERED, INCOMPLETE, TRUE, report
 from preklic_workers.ledger.parts import audit_parts
 from preklic_workers.ledger.runs import dated_of, note_of, run_of
 from preklic_workers.ledger.verify import Altered
-from preklic_workers.store import Act
-from storing import REGISTRY, claimed, gated, grant, open_test_store, subject, withdraw
+from preklic_workers.ledger.witnessed import key_of
+from preklic_workers.store import Act, Event
+from preklic_workers.store.cosignatures import Kept
+from storing import claimed, gated, grant, now, open_test_store, subject, withdraw
+from witnessing import SigningWitness
 
 CHANGES = int(os.environ.get("LEDGER_CHANGES", "200"))
 OPTIONS = CodecOptions(tz_aware=True, tzinfo=dt.UTC)
@@ -186,12 +191,24 @@ def parts_of(octets):
     return found + ["its directory"] * (len(octets) - len(found))
 
 
+async def bundled(store):
+    """A bundle with records of a batch and a cosignature, and the witness."""
+    message, ana = await written(store), subject("ana3@primer.example")
+    kinds = ("opened", "clicked")
+    await store.events.record([Event(f"{message}|{kind}", message, ana, kind, "human", now()) for kind in kinds])
+    await sequencer_of(store).once()
+    await sequencer_of(store).checkpoint()
+    head, witness = await store.ledger.stamps.newest_head(), SigningWitness(KEYS)
+    line = witness.line(head.note).strip()
+    await store.ledger.stamps.cosignatures.keep(Kept(head.size, line, witness.vkey, now()))
+    return await bundle_of(store, About(record=message)), key_of(witness.vkey)
+
+
 @pytest.mark.attack(63, guard="preklic_workers.ledger.archive:read_archive")
 async def test_any_changed_bit_of_a_bundle_is_found_and_its_file_named(store):
-    message = await written(store)
-    await sequencer_of(store).checkpoint()
-    octets = await export(store, About(record=message), Issuer(NAME, KEY, REGISTRY), "mojca", "II P 12/2026")
+    octets, _ = await bundled(store)
     parts, chance = parts_of(octets), random.Random(64)
+    assert {part.partition("/")[0] for part in parts} >= {"records", "batches", "cosignatures"}
     # As many in what describes the files as in the files: it is the smaller part.
     described = [place for place, part in enumerate(parts) if part == "its directory"]
     for turn in range(CHANGES):
@@ -201,3 +218,24 @@ async def test_any_changed_bit_of_a_bundle_is_found_and_its_file_named(store):
         )
         assert (code, lines[0].startswith("ALTERED: ")) == (ALTERED, True)
         assert parts[place] in lines[0], (place, lines[0])
+
+
+@pytest.mark.attack(63, guard="preklic_workers.ledger.batched:check_batched")
+@pytest.mark.attack(63, guard="preklic_workers.ledger.witnessed:check_cosignatures")
+async def test_the_same_in_a_bundle_that_the_ledgers_own_key_packed_and_signed_anew(store):
+    octets, witness = await bundled(store)
+    files, chance = read_archive(octets), random.Random(67)
+    assert report(listed(files, KEY), [PUBLIC], [witness])[0] == TRUE
+    folders = ("records/", "batches/", "cosignatures/", "leaves/", "openings/", "proofs/")
+    names = sorted(name for name in files if name.startswith(folders) and not name.endswith("README.txt"))
+    for _ in range(CHANGES):
+        name = chance.choice(names)
+        changed = bytearray(files[name])
+        changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
+        code, lines = report(listed(files | {name: bytes(changed)}, KEY), [PUBLIC], [witness])
+        if name.startswith("cosignatures/") and code == INCOMPLETE:  # it does not say any more that this witness signed
+            assert f"INCOMPLETE: no head in it is cosigned by {witness.name} with this key" in lines
+            continue
+        assert code == ALTERED, (name, lines)
+        number = name.rpartition("/")[2].partition(".")[0]
+        assert name in lines[0] or re.search(rf"(leaf|opening|proof) {number}\b", lines[0]), (name, lines[0])

@@ -112,14 +112,14 @@ def test_no_role_reaches_another_database_or_the_server(clients):
 # What the promises rest on, said once more in words of its own: the table may not be widened by accident.
 def test_what_nobody_may_do_at_all():
     kept = {"persons", "permissions", "withdrawals", "messages", "dead", "acts", "accounts", "requests", "wordings"}
-    kept |= {"ledger", "checkpoints", "stamps", "batches", "standing", "operators"}
+    kept |= {"ledger", "checkpoints", "stamps", "cosignatures", "batches", "standing", "operators"}
     everyone = rights.RIGHTS.items()
     assert [(role, name) for role, row in everyone for name in kept if "d" in row.get(name, "")] == []
     assert [role for role, row in everyone if "u" in row.get("acts", "")] == ["ledger"]
     assert [
         (role, name)
         for role, row in everyone
-        for name in ("ledger", "checkpoints", "stamps")
+        for name in ("ledger", "checkpoints", "stamps", "cosignatures")
         if "u" in row.get(name, "")
     ] == []
     assert [role for role, row in everyone if "i" in row.get("ledger", "")] == ["ledger"]

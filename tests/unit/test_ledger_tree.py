@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pymerkle import InmemoryTree
 
 from preklic_workers.ledger import verify
+from preklic_workers.ledger.chart import Chart
 from preklic_workers.ledger.tree import EMPTY, Edge, consistency, inclusion
 from preklic_workers.ledger.verify import Altered, Head, leaf_hash
 
@@ -130,3 +131,14 @@ def test_places_that_are_not_there_are_refused():
         Edge(3, [EMPTY])
     with pytest.raises(Altered, match="no such place"):
         verify.root_by_inclusion(EMPTY, 5, 5, [])
+
+
+@given(st.data())
+def test_one_reading_gives_the_proofs_under_two_heads_and_that_one_grew_into_the_other(data):
+    first = data.draw(st.integers(1, MOST))
+    last, place = data.draw(st.integers(first, MOST)), data.draw(st.integers(0, first - 1))
+    chart = Chart(last, (place, first, last))
+    chart.read(map(leaf_hash, TREE.leaves))
+    for size in (first, last):
+        assert chart.proof(place, size) == inclusion(place, size, TREE.hashes)
+    assert chart.growth(first) == consistency(first, last, TREE.hashes)

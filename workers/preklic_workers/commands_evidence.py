@@ -15,7 +15,7 @@ from preklic_shared.sealing import Tampered
 from preklic_shared.settings import Settings
 from preklic_workers import looking, receivers, sealed_file, store
 from preklic_workers.commands_erasure import checked
-from preklic_workers.commands_ledger import PublicKey, public_key
+from preklic_workers.commands_ledger import PublicKey, public_key, witness_keys
 from preklic_workers.desk import words
 from preklic_workers.evidence import Issuer, Unproven
 from preklic_workers.evidence import export as bundle
@@ -81,7 +81,7 @@ def export(
         octets = _written(config, asked, issuer)
         verdict = check(octets, issuer.publics())  # nothing is written that would not be believed
         file.write(octets if asked.receiver is None else sealed_file.sealed(KIND, new_id(), asked.receiver, octets))
-    counts = {"records": len(verdict.shown), "mails": len(verdict.mails), "gaps": len(verdict.gaps)}
+    counts = {"records": verdict.records, "mails": len(verdict.mails), "gaps": len(verdict.gaps)}
     if as_json:
         show_json({"file": str(out)} | counts)
         return
@@ -136,13 +136,20 @@ def _written(config: Settings, asked: _Asked, issuer: Issuer) -> bytes:
 
 
 @evidence.command()
-def verify(file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)], *, key: PublicKey = None) -> None:
+def verify(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False)],
+    *,
+    key: PublicKey = None,
+    witness: Annotated[
+        list[str] | None, typer.Option(help="The vkey of a witness who must have signed a head in it; may repeat.")
+    ] = None,
+) -> None:
     """Check a bundle: 0 true, 1 altered, 2 incomplete, 3 without a key from elsewhere. Its own verify.py says the same.
 
-    Example: `preklic evidence verify mail.zip --key 9f2c...`
+    Example: `preklic evidence verify mail.zip --key 9f2c... --witness witness.example/w1+5a1c6c3f+BE...`
     """
     anchors = [public_key(Settings(), key)] if key is not None else []
-    code, lines = reported(file.read_bytes(), anchors)
+    code, lines = reported(file.read_bytes(), anchors, witness_keys(witness))
     typer.echo("\n".join(lines))
     raise typer.Exit(code)
 

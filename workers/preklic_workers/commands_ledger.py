@@ -15,13 +15,14 @@ from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show_
 from preklic_shared.settings import Settings
 from preklic_workers import ledger_showing, looking, stamping, store
 from preklic_workers.commands_erasure import checked
-from preklic_workers.cosigned import last_cosigned
+from preklic_workers.cosigned import cosigner_key, last_cosigned
 from preklic_workers.exchange import Unanswered
 from preklic_workers.keydir import KeyDirError
 from preklic_workers.keyring import KeyRing
 from preklic_workers.ledger.sequencing import Sequencer, origin_of
 from preklic_workers.ledger.stamps import MOST_CHAIN, BadChain, Refused, Trust, trust_in
 from preklic_workers.ledger.verify import MOST_NOTE, Altered, read_checkpoint
+from preklic_workers.ledger.witnessed import CosignerKey, key_of
 from preklic_workers.ledger_audit import Audited, Beside, audit_all
 from preklic_workers.operating import operator
 from preklic_workers.rings import ring_of
@@ -56,16 +57,26 @@ Copy = Annotated[
     Path | None,
     typer.Option("--witness", exists=True, dir_okay=False, help="The witness's copy; default: WITNESS, if it is here."),
 ]
+Cosigner = Annotated[
+    list[str] | None,
+    typer.Option(help="Believe cosignatures by a witness with this vkey, too, beside COSIGNER__KEY; may repeat."),
+]
 
 
 @ledger.command()
 def verify(
-    *, key: PublicKey = None, checkpoint: Known = None, ca: Ca = None, witness: Copy = None, as_json: Json = False
+    *,
+    key: PublicKey = None,
+    checkpoint: Known = None,
+    ca: Ca = None,
+    witness: Copy = None,
+    cosigner: Cosigner = None,
+    as_json: Json = False,
 ) -> None:
     """Read the whole ledger and name the first record that is not what was signed; ends with 1 then.
 
     A head that you kept elsewhere, or the witness's copy of all heads, shows a ledger that was written anew by somebody
-    who has the key. Time stamps are checked, and it says from when to when there was none.
+    who has the key. Time stamps and cosignatures are checked, and it says from when to when there was no stamp.
 
     Example: `preklic ledger verify --checkpoint 2026-11-01.note --witness /mnt/witness/heads.jsonl`
     """
@@ -73,8 +84,8 @@ def verify(
     keys = {origin_of(config): [public_key(config, key)]}
     kept = [(path, read_checkpoint(_note(path), keys, str(path))) for path in checkpoint or ()]
     every = dt.timedelta(seconds=config.stamps.every if config.stamps else 3600)
-    beside = Beside(kept, witness or _copy(config), _trust(config, ca), every)
-
+    cosigners = [*witness_keys(cosigner), *([cosigner_key(config.cosigner)] if config.cosigner else ())]
+    beside = Beside(kept, witness or _copy(config), _trust(config, ca), every, cosigners=cosigners)
     found = looking.with_store("read", lambda opened, _: _audited(opened, keys, beside))
     show_json(ledger_showing.row(found)) if as_json else say("\n".join(ledger_showing.lines(found)))
 
@@ -190,6 +201,14 @@ def public_key(config: Settings, given: str | None) -> bytes:
     ring = ring_of(config, "ledger")
     assert ring.ledger is not None  # the key directory of `ledger` is complete, or it does not open
     return ring.ledger.public_key().public_bytes_raw()
+
+
+def witness_keys(given: Sequence[str] | None) -> list[CosignerKey]:
+    """The keys behind these vkeys."""
+    try:
+        return [key_of(vkey) for vkey in given or ()]
+    except ValueError as wrong:
+        raise Stop(Code.USAGE, str(wrong)) from None
 
 
 def _note(path: Path) -> str:

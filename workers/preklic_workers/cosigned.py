@@ -1,7 +1,8 @@
 """Has each newest head signed by a witness elsewhere, too (C2SP tlog-witness): it signs no second history of a ledger.
 
 It runs beside the sequencer and never holds it up. The witness remembers the last head that it signed, and refuses one
-that did not grow out of it: then this ledger was cut or written anew, or restored from a backup.
+that did not grow out of it: then this ledger was cut or written anew, or restored from a backup. What it signs is kept,
+for bundles of evidence.
 """
 
 from hashlib import sha256
@@ -11,9 +12,11 @@ from preklic_shared import metrics, telemetry
 from preklic_shared.settings import SettingsError
 from preklic_shared.stamp_settings import Cosigner
 from preklic_workers.exchange import Unanswered, exchange
-from preklic_workers.ledger.cosigning import CosignerKey, cosigned_at, growth, key_of, latest_size, submission
+from preklic_workers.ledger.cosigning import growth, latest_size, submission
 from preklic_workers.ledger.key_history import SignedHead
 from preklic_workers.ledger.verify import MOST_NOTE, Altered
+from preklic_workers.ledger.witnessed import CosignerKey, cosignature, key_of
+from preklic_workers.store.cosignatures import Kept
 from preklic_workers.store.stamps import StampStore
 
 EVERY: Final = 60.0
@@ -22,6 +25,7 @@ MOST_LEAVES: Final = 500_000
 _MOST: Final = 20_000  # octets of an answer; ours have about 150
 _MOVES: Final = 3  # of the witness in one round: once after a start, and when another process asks it, too
 _REFUSED: Final = frozenset({403, 404, 422})
+_ANSWER: Final = "the witness's answer"
 
 log = telemetry.logger(__name__)
 
@@ -40,13 +44,15 @@ class Submitter:
     def __init__(self, store: StampStore, settings: Cosigner, key: CosignerKey) -> None:
         self._store = store
         self._url = settings.url.rstrip("/") + "/add-checkpoint"
+        self._vkey = settings.key
         self._key = key
         self._last = 0  # the size that the witness has signed last, as far as this process knows
+        self._lost: SignedHead | None = None  # it signed this one, and its answer was not kept: it is asked again
 
     async def once(self) -> None:
         """Submit what is newer than the witness's head, by steps, until it has the newest."""
         outcome, moves = "kept", 0
-        while outcome == "kept" and (head := await self._store.next_head(self._last, MOST_LEAVES)):
+        while outcome == "kept" and (head := await self._next()):
             outcome = await self._submit(head)
             if outcome == "moved" and moves < _MOVES:
                 outcome, moves = "kept", moves + 1
@@ -57,6 +63,9 @@ class Submitter:
         lacks = await self._store.count_after(self._last)
         metrics.COSIGNER_BEHIND.set(float("inf") if outcome == "refused" else lacks)
 
+    async def _next(self) -> SignedHead | None:
+        return self._lost or await self._store.next_head(self._last, MOST_LEAVES)
+
     async def _submit(self, head: SignedHead) -> str:
         """`kept`, `away`, `unsigned` (an answer that is not believed), `refused`, or `moved`: it was elsewhere."""
         body = submission(self._last, await self._growth(head.size), head.note)
@@ -65,21 +74,24 @@ class Submitter:
         except Unanswered:
             return "away"
         if status != 409:
-            return self._answered(status, octets, head)
+            return await self._answered(status, octets, head)
         known = latest_size(octets)
-        if known is None or (known > 0 and await self._store.head(known) is None):
+        theirs = await self._store.head(known) if known else None
+        if known is None or (known > 0 and theirs is None):
             return "refused"  # it has signed what this ledger does not have
-        self._last = known
+        lost = known != self._last and not await self._store.cosignatures.has(known)
+        self._last, self._lost = known, theirs if lost else None
         return "moved"
 
-    def _answered(self, status: int, octets: bytes, head: SignedHead) -> str:
+    async def _answered(self, status: int, octets: bytes, head: SignedHead) -> str:
         if status != 200:
             return "refused" if status in _REFUSED else "away"
         try:
-            cosigned_at(head.note, octets.decode(), self._key)
+            signed = cosignature(head.note, octets.decode(), self._key, _ANSWER)
         except (Altered, ValueError):
             return "unsigned"
-        self._last = head.size
+        await self._store.cosignatures.keep(Kept(head.size, signed.line, self._vkey, self._store.now()))
+        self._last, self._lost = head.size, None
         return "kept"
 
     async def _growth(self, size: int) -> list[bytes]:
@@ -101,5 +113,5 @@ async def last_cosigned(settings: Cosigner, origin: str) -> str | None:
     if status != 200:
         raise Unanswered(str(status))
     note = octets.decode("utf-8", "replace")
-    cosigned_at(note, note.rpartition("\n\n")[2], key)
+    cosignature(note, note.rpartition("\n\n")[2], key, _ANSWER)
     return note

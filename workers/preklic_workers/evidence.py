@@ -5,8 +5,8 @@ Each function that gathers answers files of the archive by name; the manifest li
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,17 +15,19 @@ from preklic_shared.registry import Registry
 from preklic_workers.dkim_keys import DkimKey
 from preklic_workers.evidence_mails import octets_of, records_of
 from preklic_workers.evidence_paper import paper
+from preklic_workers.evidence_records import COLLECTION, batched_of, files_of, wordings_of
 from preklic_workers.evidence_scope import About, Scope, scope_of, told
 from preklic_workers.evidence_words import ENGLISH, SLOVENIAN
 from preklic_workers.ledger import standalone, verify
-from preklic_workers.ledger.archive import MOST_OCTETS, archive
+from preklic_workers.ledger.archive import MOST_FILES, MOST_OCTETS, archive
+from preklic_workers.ledger.batched import RECORDS
 from preklic_workers.ledger.bundle import MANIFEST, SIGNATURE, manifest_text
-from preklic_workers.ledger.chart import Chart
 from preklic_workers.ledger.key_history import Reign, SignedHead, history
 from preklic_workers.ledger.leaves import Opening, plain
-from preklic_workers.ledger.notes import proof_text, signed_note
-from preklic_workers.stamp_files import stamp_over
+from preklic_workers.ledger.notes import signed_note
+from preklic_workers.ledger.runs import Run
 from preklic_workers.store import Store
+from preklic_workers.vouched_files import chart_of, proofs_of, vouched_over
 
 Files = dict[str, bytes]
 MOST_LEAVES: Final = 20_000  # three files each, and a ZIP of the plain form holds 65,535
@@ -64,23 +66,38 @@ async def export(
     reigns = history(await store.ledger.stamps.heads(limit=0), issuer.origin, issuer.publics())
     if not reigns:
         raise Unproven("nothing is signed yet: preklic worker ledger signs a head each minute")
-    head = max((reign.last for reign in reigns), key=lambda last: last.size)
+    newest = max((reign.last for reign in reigns), key=lambda last: last.size)
     scope = await scope_of(store, about)
-    files, places = await _leaves(store, scope, head.size, read)
-    if not places:
-        raise Unproven("the ledger has nothing about it under a signed head yet; wait a minute, or check the id")
-    stamped, more = await stamp_over(store.ledger.stamps, places)
-    head = stamped or head
-    files |= more | await _proofs(store, places, head, read)
+    files, said = await _proven(store, scope, newest, read)
     mails = await octets_of(store, scope, issuer.registry)
     files |= mails | {"dkim.json": records_of(mails, issuer.dkim)}
     files |= _heads(reigns) | {"custody.json": verify.canonical(told(scope.custody))}
-    said = {"about": _about(about), "by": by, "why": why, "made": plain(store.mongo.now())}
+    said |= {"about": _about(about), "by": by, "why": why, "made": plain(store.mongo.now())}
     files |= {"verify.py": standalone.source(), "README.txt": f"{SLOVENIAN}\n{ENGLISH}".encode()}
-    files |= {"explanation.pdf": paper(_facts(said, issuer, len(places), len(mails)))}
+    files |= {"explanation.pdf": paper(_facts(said, issuer, files, len(mails)))}
     said |= {"keys": [one.said() for one in reigns if one.public is not None]}
     said |= {"strange_keys": strange} if (strange := [one.said() for one in reigns if one.public is None]) else {}
-    return _signed(files, said | {"leaves": [{"place": place} for place in places]}, issuer)
+    return _signed(files, said, issuer)
+
+
+async def _proven(
+    store: Store, scope: Scope, newest: SignedHead, read: Callable[[int], None]
+) -> tuple[Files, dict[str, Any]]:
+    """What the ledger proves, with the proofs, and what the manifest says of it."""
+    batched = await batched_of(store, scope)
+    found = await _leaves(store, replace(scope, batches=batched.batches), newest.size, read)
+    if not found.places:
+        raise Unproven("the ledger has nothing about it under a signed head yet; wait a minute, or check the id")
+    heads, vouched = await vouched_over(store.ledger.stamps, found.places)
+    heads = heads or [newest]
+    chart = chart_of(found.places, heads)
+    async for hashes in store.ledger.stamps.leaf_hashes(heads[-1].size):
+        chart.read(hashes)
+        read(len(hashes))
+    records, gone = await files_of(store, batched, found.batches)
+    files = found.files | records | vouched | proofs_of(chart, found.places, heads)
+    files |= await _wordings(store, found.wordings | wordings_of(batched))
+    return files, {"leaves": [{"place": place} for place in found.places]} | ({"gone": gone} if gone else {})
 
 
 def _about(about: About) -> dict[str, str]:
@@ -88,38 +105,54 @@ def _about(about: About) -> dict[str, str]:
     return {name: value for name, value in named.items() if value is not None}
 
 
-def _facts(said: Mapping[str, Any], issuer: Issuer, records: int, mails: int) -> dict[str, str]:
+def _facts(said: Mapping[str, Any], issuer: Issuer, files: Iterable[str], mails: int) -> dict[str, str]:
     """What the page says of this bundle."""
+    records = sum(name.startswith(("leaves/", RECORDS)) for name in files)
     about = ", ".join(f"{name} {text}" for name, text in said["about"].items())
     facts = {"about": about} | {name: said[name] for name in ("why", "by", "made")}
     facts |= {"ledger": issuer.origin, "key": issuer.publics()[-1].hex()}
     return facts | {"records": str(records), "mails": str(mails)}
 
 
-async def _leaves(store: Store, scope: Scope, size: int, read: Callable[[int], None]) -> tuple[Files, list[int]]:
+@dataclass(slots=True)
+class _Leaves:
+    """Leaves and what opens them, as files; their places, the batches that they are of, the wordings that they name."""
+
+    files: Files = field(default_factory=dict)
+    places: list[int] = field(default_factory=list)
+    batches: set[str] = field(default_factory=set)
+    wordings: set[str] = field(default_factory=set)
+
+    def add(self, place: int, leaf: bytes, opening: Opening | None) -> None:
+        """The next one; None where an erasure took what opens it."""
+        self.places.append(place)
+        self.files[f"leaves/{place}.json"] = leaf
+        if opening is not None:
+            self.files[f"openings/{place}.json"] = _opening(opening)
+            content = opening.content
+            self.batches |= {content["of"]} if content["in"] == COLLECTION else set()
+            self.wordings |= {digest} if (digest := content["record"].get("wording")) else set()
+
+
+async def _leaves(store: Store, scope: Scope, size: int, read: Callable[[int], None]) -> _Leaves:
     """The leaves of the scope below the head of this size, what opens them, and their places."""
-    files: Files = {}
-    places: list[int] = []
-    async for run in store.ledger.runs(scope.narrow()):
+    found = _Leaves()
+    async for run in _runs(store, scope, size):
         chosen = [place for place in range(run.start, min(run.end, size)) if scope.wants(run, place)]
         for place, opening in (await store.ledger.opened(run, chosen)).items():
-            files[f"leaves/{place}.json"] = run.leaves[place - run.start]
-            if opening is not None:
-                files[f"openings/{place}.json"] = _opening(opening)
-                files |= await _wording(store, opening.content)
-        places += chosen
-        if len(places) > MOST_LEAVES:
+            found.add(place, run.leaves[place - run.start], opening)
+        if len(found.places) > MOST_LEAVES:
             raise Unproven(f"more than {MOST_LEAVES} records: export it mail by mail")
         read(len(run.leaves))
-    return files, places
+    return found
 
 
-async def _proofs(store: Store, places: Sequence[int], head: SignedHead, read: Callable[[int], None]) -> Files:
-    chart = Chart(head.size, places)
-    async for run in store.ledger.runs():
-        chart.read(run.hashes)
-        read(len(run.leaves))
-    return {f"proofs/{one}.tlog-proof": proof_text(one, chart.proof(one), head.note).encode() for one in places}
+def _runs(store: Store, scope: Scope, size: int) -> AsyncIterator[Run]:
+    """The runs that may hold leaves of the scope."""
+    person = scope.narrow()
+    if person is None or not scope.batches:
+        return store.ledger.runs(person)
+    return store.ledger.runs_with(person, [f"{COLLECTION}:{batch}" for batch in scope.batches], size)
 
 
 def _heads(reigns: Sequence[Reign]) -> Files:
@@ -132,11 +165,10 @@ def _opening(opening: Opening) -> bytes:
     return verify.canonical({"salt": base64.b64encode(opening.salt).decode(), "content": opening.content})
 
 
-async def _wording(store: Store, content: Mapping[str, Any]) -> Files:
+async def _wordings(store: Store, digests: Iterable[str]) -> Files:
     """The words that a yes was given to, as they were shown."""
-    digest = content.get("record", {}).get("wording")
-    found = await store.proofs.wording(digest) if digest else None
-    return {f"wordings/{digest}.txt": found["text"].encode()} if found else {}
+    found = {digest: await store.proofs.wording(digest) for digest in sorted(digests)}
+    return {f"wordings/{digest}.txt": doc["text"].encode() for digest, doc in found.items() if doc is not None}
 
 
 def _signed(files: Files, said: Mapping[str, Any], issuer: Issuer) -> bytes:
@@ -144,7 +176,10 @@ def _signed(files: Files, said: Mapping[str, Any], issuer: Issuer) -> bytes:
     listed = {name: hashlib.sha256(octets).hexdigest() for name, octets in files.items()}
     manifest = verify.canonical(dict(said) | {"v": 1, "ledger": issuer.origin, "files": listed})
     note = signed_note(manifest_text(issuer.origin, manifest), issuer.origin, issuer.key)
-    octets = archive(files | {MANIFEST: manifest, SIGNATURE: note.encode()})
+    files = files | {MANIFEST: manifest, SIGNATURE: note.encode()}
+    if len(files) > MOST_FILES:
+        raise Unproven(f"more than {MOST_FILES} files: export it mail by mail")
+    octets = archive(files)
     if len(octets) > MOST_OCTETS:
         raise Unproven("more than 200 MB: export it mail by mail")
     return octets

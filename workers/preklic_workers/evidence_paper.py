@@ -20,7 +20,7 @@ from preklic_workers.evidence_words import ENGLISH, NAMES, SLOVENIAN, sections
 _FONTS: Final = Path(reportlab.__file__).parent / "fonts"  # Bitstream Vera: it has all letters of Slovenian
 _PLAIN, _BOLD = "Vera", "VeraBd"
 _MARGIN: Final = 50.0  # points
-_MOST: Final = 500  # characters of one fact
+_MOST: Final = 700  # characters of one fact, or of a paragraph
 _GREY: Final = HexColor("#555555")
 _TITLE: Final = ParagraphStyle("title", fontName=_BOLD, fontSize=15, leading=19, spaceAfter=8)
 _HEAD: Final = ParagraphStyle("head", fontName=_BOLD, fontSize=9.5, leading=13, spaceBefore=5)

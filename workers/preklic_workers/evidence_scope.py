@@ -24,20 +24,23 @@ class About:
 class Scope:
     """The leaves of these `records` (ids), and of these `persons`: all of them, or with `mails` their consent alone.
 
-    `mails` are the mails whose octets belong to it; None: every mail of those persons. `custody` is what was done
-    about it, the oldest first.
+    `mails` are the mails whose octets and events belong to it; None: every mail of those persons. `custody` is what was
+    done about it, the oldest first. `batches` are those that records of it share a leaf with others in.
     """
 
     persons: frozenset[str]
     records: frozenset[str]
     mails: frozenset[str] | None
     custody: Sequence[Act]
+    batches: frozenset[str] = frozenset()
 
     def wants(self, run: Run, place: int) -> bool:
         """Whether this leaf of the run belongs to it."""
         kind, _, record = run.records[place - run.start].partition(":")
         if run.persons[place - run.start] in self.persons and (self.mails is None or kind in _OF_CONSENT):
             return True
+        if kind == "batches":
+            return record in self.batches
         return (record.partition(":")[0] if kind == "copies" else record) in self.records
 
     def narrow(self) -> str | None:

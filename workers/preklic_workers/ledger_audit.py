@@ -1,7 +1,7 @@
 """The whole check of the ledger: its leaves, the heads kept elsewhere, the witness's copy, and the time stamps."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +9,9 @@ from preklic_workers.ledger.parts import audit_parts
 from preklic_workers.ledger.stamp_audit import Gap, check_stamp, gaps, time_of
 from preklic_workers.ledger.stamps import Trust
 from preklic_workers.ledger.verify import Altered, Head, read_checkpoint
+from preklic_workers.ledger.witnessed import CosignerKey, cosignature
 from preklic_workers.store import Store
+from preklic_workers.store.cosignatures import Kept
 from preklic_workers.witness import notes_of, size_of
 
 Keys = Mapping[str, Sequence[bytes]]
@@ -20,7 +22,8 @@ class Beside:
     """What stands beside the ledger.
 
     Heads kept elsewhere with their files' names, the witness's copy, and whom to believe time stamps by (None: nobody
-    is known here); one is due each `every`. `cosigned`: the last head that a signing witness says it knows.
+    is known here); one is due each `every`. `cosigned`: the last head that a signing witness says it knows;
+    `cosigners`: whom to believe the cosignatures that are kept.
     """
 
     kept: Sequence[tuple[Path, Head]] = ()
@@ -28,6 +31,7 @@ class Beside:
     trust: Trust | None = None
     every: dt.timedelta = dt.timedelta(hours=1)
     cosigned: str | None = None
+    cosigners: Sequence[CosignerKey] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,8 @@ class Audited:
 
     `stamped`: the last stamp's time; `unchecked`: stamps that nobody here could check; `witnessed`: heads in the
     witness's copy, None without one; `lacking`: newer heads that are not in it;
-    `cosigned`: the size of the last head that the signing witness knows, None without one.
+    `cosigned`: the size of the last head that the signing witness knows, None without one; `cosignatures`: that are
+    kept and are of these heads, `strange` more of them by witnesses whom nobody here knows.
     """
 
     head: Head | None
@@ -47,21 +52,24 @@ class Audited:
     witnessed: int | None = None
     lacking: int = 0
     cosigned: int | None = None
+    cosignatures: int = 0
+    strange: int = 0
 
 
 async def audit_all(store: Store, keys: Keys, beside: Beside, progress: Callable[[int], None]) -> Audited:
     """Raises Altered, Unavailable; OSError for a witness's copy that cannot be read."""
     kept = store.ledger.stamps
     # What is made of heads is looked at before the heads: what comes in meanwhile is for the next time.
-    now, stamped, copied = kept.now(), await kept.sizes(), beside.witness.stat().st_size if beside.witness else 0
+    now, stamped, signed = kept.now(), await kept.sizes(), await kept.cosignatures.newest()
+    copied = beside.witness.stat().st_size if beside.witness else 0
     heads = await store.ledger.checkpoints()
     notes = dict(heads)
-    found = await audit_parts(store.ledger, heads, keys, progress)
+    seen = Audited(await audit_parts(store.ledger, heads, keys, progress), len(stamped), unchecked=len(stamped))
     for path, head in beside.kept:
         _fits(notes, head, keys, str(path))
     cosigned = _cosigned(notes, keys, beside.cosigned) if beside.cosigned else None
+    seen = await _counted(replace(seen, cosigned=cosigned), kept.cosignatures.up_to(signed), notes, beside.cosigners)
     witnessed = _witnessed(notes, keys, notes_of(beside.witness, copied)) if beside.witness else None
-    seen = Audited(found, len(stamped), unchecked=len(stamped), cosigned=cosigned)
     if witnessed is not None:
         newest = max(witnessed, default=0)
         seen = replace(seen, witnessed=len(witnessed), lacking=sum(size > newest for size in notes))
@@ -73,6 +81,28 @@ async def audit_all(store: Store, keys: Keys, beside: Beside, progress: Callable
             times[one.size] = check_stamp(one, notes, time_of(await kept.last_leaf(one.size)), beside.trust)
     missed = gaps([pair for pair in await kept.times() if pair[0] in notes], times, beside.every, now)
     return replace(seen, stamps=len(times), stamped=max(times.values(), default=None), unchecked=0, gaps=missed)
+
+
+async def _counted(
+    seen: Audited, kept: AsyncIterator[Kept], notes: Mapping[int, str], cosigners: Sequence[CosignerKey]
+) -> Audited:
+    """The same with how many cosignatures are of this ledger's heads, by these witnesses and by others.
+
+    Raises Altered.
+    """
+    good, strange, known = 0, 0, {(key.name, key.id.hex()): key for key in cosigners}
+    async for one in kept:
+        what = f"the cosignature of {one.size} leaves"
+        if one.size not in notes:
+            raise Altered(f"{what}: this ledger has no such head")
+        name, _, rest = one.vkey.partition("+")
+        key = known.get((name, rest.partition("+")[0]))
+        if key is None:
+            strange += 1
+            continue
+        cosignature(notes[one.size], one.line, key, what)
+        good += 1
+    return replace(seen, cosignatures=good, strange=strange)
 
 
 def _cosigned(notes: Mapping[int, str], keys: Keys, note: str) -> int:

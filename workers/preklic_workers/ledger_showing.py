@@ -22,6 +22,13 @@ def lines(found: Audited) -> list[str]:
         said.append(f"{found.witnessed} heads in the witness's copy are this ledger's{lacks}")
     if found.cosigned is not None:
         said.append(f"the head of {found.cosigned} leaves that the signing witness knows is this ledger's")
+    if found.cosignatures or found.strange:
+        more = (
+            f"; {found.strange} more were not checked: give --cosigner with their witness's vkey"
+            if found.strange
+            else ""
+        )
+        said.append(f"{found.cosignatures} cosignatures are of these heads{more}")
     return said
 
 
@@ -45,6 +52,8 @@ def row(found: Audited) -> dict[str, Any]:
         "witnessed": found.witnessed,
         "witness_lacks": found.lacking,
         "cosigned": found.cosigned,
+        "cosignatures": found.cosignatures,
+        "cosignatures_strange": found.strange,
     }
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from preklic_workers.ledger.verify import Altered
 
 MOST_OCTETS: Final = 200_000_000
-_MOST_FILES: Final = 0xFFFF
+MOST_FILES: Final = 0xFFFF
 _DATE: Final = (1 << 5) | 1  # the first of January 1980, midnight
 _LOCAL: Final = "<IHHHHHIIIHH"
 _HEADER: Final = 30  # octets of it
@@ -37,7 +37,7 @@ def archive(files: Mapping[str, bytes]) -> bytes:
 def read_archive(octets: bytes) -> dict[str, bytes]:
     """The files of an archive in its one form; whatever else a ZIP may be is refused, and never unpacked."""
     files = dict(_stored(octets)) if len(octets) <= MOST_OCTETS else {}
-    if len(octets) > MOST_OCTETS or len(files) > _MOST_FILES:
+    if len(octets) > MOST_OCTETS or len(files) > MOST_FILES:
         raise Altered("the archive: too large")
     if archive(files) == octets:
         return files

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from preklic_workers.ledger.tree import Edge, inclusion
+from preklic_workers.ledger.tree import Edge, consistency, inclusion
 from preklic_workers.ledger.verify import node_hash
 
 _LEVEL: Final = 8  # whole subtrees of 256 leaves stay as one hash
@@ -28,11 +28,19 @@ class Chart:
             if len(self._block) == 1 << _LEVEL:
                 self._close()
 
-    def proof(self, place: int) -> list[bytes]:
-        """The proof that the leaf is in the tree; all must have been read."""
+    def proof(self, place: int, size: int) -> list[bytes]:
+        """The proof that the leaf is in the tree of `size` leaves: this one, or one of the places; all must be read."""
+        self._end()
+        return inclusion(place, size, self._hash)
+
+    def growth(self, old: int) -> list[bytes]:
+        """The proof that the tree of `old` leaves, one of the places, is the beginning of this one."""
+        self._end()
+        return consistency(old, self.size, self._hash)
+
+    def _end(self) -> None:
         if self._block:
             self._blocks[len(self._whole)] = self._block
-        return inclusion(place, self.size, self._hash)
 
     def _close(self) -> None:
         number, edge = len(self._whole), Edge()

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from preklic_workers.ledger.verify import Altered, read_checkpoint
+from preklic_workers.ledger.verify import Altered, read_checkpoint, text_in
 
 _NAME: Final = re.compile(r"stamps/([1-9][0-9]{0,15})\.tsr")
 _MOST_ELEMENTS: Final = 64
@@ -34,7 +34,7 @@ def check_stamps(files: Mapping[str, bytes], keys: Mapping[str, Sequence[bytes]]
             note = files.get(f"stamps/{size}.note")
             if note is None:
                 raise Altered(f"stamps/{size}.note: missing")
-            if read_checkpoint(note.decode(), keys, f"stamps/{size}.note").size != size:
+            if read_checkpoint(text_in(note, f"stamps/{size}.note"), keys, f"stamps/{size}.note").size != size:
                 raise Altered(f"stamps/{size}.note: a head of another size")
             imprint, time = read_stamp(files[name], name)
             if imprint != hashlib.sha256(note).digest():

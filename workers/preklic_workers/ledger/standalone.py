@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-PARTS: Final = ("ed25519", "verify", "archive", "stamped", "bundle")
+PARTS: Final = ("ed25519", "verify", "archive", "stamped", "batched", "witnessed", "bundle")
 _OURS: Final = re.compile(r"^from preklic_workers\.ledger\.\w+ import (\(.*?^\)|.*?$)\n", re.MULTILINE | re.DOTALL)
 
 

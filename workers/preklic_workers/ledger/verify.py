@@ -160,10 +160,10 @@ def key_id(name: str, public: bytes) -> bytes:
 
 def read_checkpoint(note: str, keys: Mapping[str, Sequence[bytes]], what: str) -> Head:
     """The head that this note signs by one of the keys (32 octets each) known for its name; the others are ignored."""
-    lines = _parts(note, what)[0].split("\n")
+    lines = parts_of(note, what)[0].split("\n")
     if len(lines) != 4 or not lines[1].isascii() or not lines[1].isdigit() or lines[1] != str(int(lines[1])):
         raise Altered(f"{what}: this is not a checkpoint")
-    root = _octets(lines[2], what)
+    root = octets_in(lines[2], what)
     if len(root) != 32:
         raise Altered(f"{what}: this is not a checkpoint")
     check_signed(note, keys, what)
@@ -172,7 +172,7 @@ def read_checkpoint(note: str, keys: Mapping[str, Sequence[bytes]], what: str) -
 
 def check_signed(note: str, keys: Mapping[str, Sequence[bytes]], what: str) -> str:
     """The text of a note, whatever it says, that one of the known keys signed."""
-    text, signatures = _parts(note, what)
+    text, signatures = parts_of(note, what)
     known = {(name, key_id(name, public)): public for name, those in keys.items() for public in those}
     good = 0
     for name, named, signature in signatures:
@@ -186,7 +186,8 @@ def check_signed(note: str, keys: Mapping[str, Sequence[bytes]], what: str) -> s
     return text
 
 
-def _parts(note: str, what: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
+def parts_of(note: str, what: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
+    """The text of a signed note, and of each signature the name, the key's four octets, and what it is."""
     if len(note) > MOST_NOTE or any(char < " " and char != "\n" for char in note):
         raise Altered(f"{what}: this is not a note")
     text, blank, below = note.rpartition("\n\n")
@@ -200,7 +201,7 @@ def _signature(line: str, what: str) -> tuple[str, bytes, bytes]:
     fields = line.split(" ")
     if len(fields) != 3 or fields[0] != "—" or not fields[1]:
         raise Altered(f"{what}: a line of its signatures is none")
-    name, octets = fields[1], _octets(fields[2], what)
+    name, octets = fields[1], octets_in(fields[2], what)
     if len(octets) < 5:
         raise Altered(f"{what}: a line of its signatures is none")
     return name, octets[:4], octets[4:]
@@ -214,13 +215,21 @@ def read_proof(text: str, what: str) -> tuple[int, list[bytes], str]:
     plain = place.isascii() and place.isdigit() and str(int(place)) == place
     if first != "c2sp.org/tlog-proof@v1" or not blank or label != "index" or not space or not plain:
         raise Altered(f"{what}: this is not a proof")
-    hashes = [_octets(line, what) for line in lines[1:]]
+    hashes = [octets_in(line, what) for line in lines[1:]]
     if len(hashes) > 64 or any(len(one) != 32 for one in hashes):
         raise Altered(f"{what}: this is not a proof")
     return int(place), hashes, checkpoint
 
 
-def _octets(text: str, what: str) -> bytes:
+def text_in(octets: bytes, what: str) -> str:
+    """A file's text in UTF-8."""
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        raise Altered(f"{what}: this is not a text") from None
+
+
+def octets_in(text: str, what: str) -> bytes:
     """Base64 in its one form."""
     try:
         octets = base64.b64decode(text, validate=True)

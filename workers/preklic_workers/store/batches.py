@@ -35,6 +35,11 @@ class Batches:
         await self._batches.insert(doc | ({"keep": now + keep} if keep else {}))
         return marked
 
+    async def lists(self, batches: Sequence[str]) -> dict[str, bytes]:
+        """The lists of hashes, 32 octets each, of those of these batches whose lists are kept still."""
+        docs = await self._batches.find({"_id": {"$in": list(batches)}}, {"hashes": 1}, majority=True)
+        return {doc["_id"]: bytes(doc["hashes"]) for doc in docs}
+
 
 def _stored(moment: dt.datetime) -> dt.datetime:
     """As the store gives it back: in milliseconds."""

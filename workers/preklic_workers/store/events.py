@@ -2,7 +2,7 @@
 
 import datetime as dt
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
@@ -74,6 +74,20 @@ class Events:
     async def of_person(self, person: str, since: dt.datetime) -> list[Event]:
         """What happened to a person's mails since then, by time."""
         return list(map(_event, await self._events.find({"person": person, "at": {"$gte": since}}, sort=[("at", 1)])))
+
+    async def batched(self, persons: Collection[str], messages: Sequence[str] | None) -> list[Doc]:
+        """The events of these persons as they are recorded, of these of their mails or (None) of all of them.
+
+        Of mails about whose person nothing is known any more those of anybody.
+        """
+        whose: Doc = {"person": {"$in": list(persons)}} if persons else {}
+        if messages is None:
+            return await self._events.find(whose | {"batch": {"$exists": True}}, majority=True)
+        docs: list[Doc] = []
+        for start in range(0, len(messages), _ASKED):
+            about = {"$or": [_about(each) for each in messages[start : start + _ASKED]], "batch": {"$exists": True}}
+            docs += await self._events.find(whose | about, majority=True)
+        return docs
 
     async def _record_group(self, events: list[Event]) -> list[bool | Exception]:
         salts = os.urandom(_SALT * len(events))

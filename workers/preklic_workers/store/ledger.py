@@ -5,7 +5,7 @@
 """
 
 import datetime as dt
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -23,6 +23,7 @@ from preklic_workers.store.vault import Owner, Vault
 
 MOST: Final = 5000  # leaves of one run
 _PAGE: Final = 5
+_LOOKED_THROUGH: Final = 200_000
 _PLACE: Final = "ledger"
 _ANY: Final = dt.datetime.min.replace(tzinfo=dt.UTC)
 log = telemetry.logger(__name__)
@@ -87,6 +88,17 @@ class LedgerStore:
         """All runs in order, or those with a leaf about this person. Raises `verify.Altered`."""
         async for run in self._read({} if person is None else {"persons": person}):
             yield run
+
+    async def runs_with(self, person: str, records: Collection[str], size: int) -> AsyncIterator[Run]:
+        """The runs that begin below `size` with a leaf about this person, or of these `records` (as a run names them).
+
+        Persons alone have an index: the others are looked through where they lie, so many leaves at a time that each
+        answer comes soon. Raises `verify.Altered`.
+        """
+        named: Doc = {"$or": [{"persons": person}, {"records": {"$in": list(records)}}]}
+        for start in range(0, size, _LOOKED_THROUGH):
+            async for run in self._read(named | {"_id": {"$lt": start + _LOOKED_THROUGH}}, {"$gte": start}):
+                yield run
 
     async def runs_between(self, start: int, end: int) -> AsyncIterator[Run]:
         """The runs that begin at these places, `end` not with them. Raises `verify.Altered`."""

@@ -36,6 +36,10 @@ STAMP: Final = object_of(
     ["_id", "response", "chain", "at"],
     _id=WHOLE, response=BYTES, chain={"bsonType": "string", "maxLength": 100_000}, at=DATE,
 )  # fmt: skip
+COSIGNATURE: Final = object_of(
+    ["_id", "line", "vkey", "at"],
+    _id=WHOLE, line={"bsonType": "string", "maxLength": 1000}, vkey={"bsonType": "string", "maxLength": 1000}, at=DATE,
+)  # fmt: skip
 
 BATCH: Final = object_of(
     ["_id", "at", "count", "hashes", "digest"],
@@ -44,5 +48,6 @@ BATCH: Final = object_of(
 STANDING: Final = object_of(["_id", "items", "at"], _id=WORD, items=NAMES, at=DATE, leaves=LEAVES)
 
 LEDGER: Final[dict[str, Doc]] = {
-    "ledger": RUN, "checkpoints": CHECKPOINT, "stamps": STAMP, "copies": COPY, "batches": BATCH, "standing": STANDING,
+    "ledger": RUN, "checkpoints": CHECKPOINT, "stamps": STAMP, "cosignatures": COSIGNATURE, "copies": COPY,
+    "batches": BATCH, "standing": STANDING,
 }  # fmt: skip

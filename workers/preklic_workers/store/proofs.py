@@ -5,7 +5,7 @@ the person gave as proof is encrypted whole under the person's `evidence` key, a
 """
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -72,6 +72,11 @@ class Proofs:
             for row in rows
             if key is not None and (plain := key.decrypt(bytes(row["proof"]), person, "permissions", row["_id"]))
         ]
+
+    async def batched(self, persons: Collection[str]) -> list[Doc]:
+        """These persons' rows of imported lists as they are recorded; `proof` is empty where an erasure took it."""
+        where: Doc = {"person": {"$in": list(persons)}, "batch": {"$exists": True}}
+        return await self._rows.find(where, majority=True)
 
     async def wording(self, digest: str) -> Doc | None:
         """The text behind the hash of a known wording, whatever the registry says today."""

@@ -59,7 +59,7 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     # that it made for somebody who was erased in that moment it takes away again.
     "ledger": _HOLDS_KEYS
     | dict.fromkeys(("messages", "permissions", "withdrawals", "copies", "batches", "controls"), "ru")
-    | dict.fromkeys(("ledger", "checkpoints", "stamps"), "ri")
+    | dict.fromkeys(("ledger", "checkpoints", "stamps", "cosignatures"), "ri")
     | {"acts": "riu", "standing": "riu", "operators": "r", "persons": "r", "versions": "r", KEYS: "rid"},
     "upkeep": _ALL_BUT_KEYS
     | _WITHDRAWS

@@ -8,9 +8,11 @@ from typing import Final
 from preklic_workers.ledger.key_history import SignedHead
 from preklic_workers.ledger.runs import cut
 from preklic_workers.ledger.verify import Altered
+from preklic_workers.store.cosignatures import Cosignatures
 from preklic_workers.store.mongo import Doc, Duplicate, Mongo
 
 _PAGE: Final = 1000
+_RUNS: Final = 20  # of at most 5,000 hashes
 _TIMES: Final[Doc] = {"at": 1}
 
 
@@ -28,10 +30,11 @@ class Stamp:
 
 
 class StampStore:
-    """The stamps, and the heads that they are of. All methods raise `Unavailable`."""
+    """The stamps, and the heads that they are of, which witnesses sign, too. All methods raise `Unavailable`."""
 
     def __init__(self, mongo: Mongo) -> None:
         self.now = mongo.now
+        self.cosignatures = Cosignatures(mongo)
         self._heads = mongo["checkpoints"]
         self._stamps = mongo["stamps"]
         self._runs = mongo["ledger"]
@@ -58,6 +61,16 @@ class StampStore:
         )
         joined = b"".join(bytes(doc["hashes"]) for doc in since)
         return cut(bytes(before[0]["edge"])), cut(joined)[: size - old]
+
+    async def leaf_hashes(self, size: int) -> AsyncIterator[list[bytes]]:
+        """The hashes of the leaves below `size` in order, a run's at a time, and nothing else of them is read."""
+        after = -1
+        while docs := await self._runs.find(
+            {"_id": {"$gt": after, "$lt": size}}, {"hashes": 1}, sort=[("_id", 1)], limit=_RUNS, majority=True
+        ):
+            for doc in docs:
+                yield cut(bytes(doc["hashes"]))
+            after = docs[-1]["_id"]
 
     async def newest_head(self) -> SignedHead | None:
         """The last signed head."""
