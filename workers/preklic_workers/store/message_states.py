@@ -17,6 +17,8 @@ from preklic_workers.store.statements import Alike
 
 LEASE: Final = dt.timedelta(seconds=60)
 HISTORY: Final = 20
+# Without this hint MongoDB tries the index of what is under way as well, for each statement: twice the cost.
+_ITSELF: Final = "_id_"
 
 # A delivery may take these up again once the lease is over; a settled `deferred` or `dead` has none.
 CLAIMABLE: Final = ("claimed", "deferred", "scheduled", "dead")
@@ -82,8 +84,7 @@ def settling(settlements: Sequence[Settlement], at: dt.datetime) -> list[UpdateM
         own_doubt = mine | {"state": {"$in": list(DOUBTS)}, "again": {"$ne": True}}
         late = "failed" if one.state == "deferred" else one.state
         found.append((own_doubt, _update(one, late, at, doubted=False)))
-    # Without the hint MongoDB tries the index of what is under way beside it, for each statement: twice the cost.
-    return [UpdateMany(where, update, hint="_id_") for where, update in found]
+    return [UpdateMany(where, update, hint=_ITSELF) for where, update in found]
 
 
 def ending(doc: Doc, state: str, reason: str, at: dt.datetime) -> UpdateOne:
