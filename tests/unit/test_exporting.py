@@ -34,6 +34,7 @@ def person(**more):
         "withdrawals": [],
         "dead": [],
         "copies": [],
+        "held_mails": [],
         "acts": [
             {"_id": "a", "kind": "exported", "by": "mojca", "why": "asked", "at": NOW},
             {"_id": "b", "kind": "breakglass_read", "by": "mojca", "why": "case 7", "at": NOW},

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pymongo import UpdateMany
 
 from preklic_workers.permission import Person
-from preklic_workers.store.holding import held_groups
+from preklic_workers.store.holding import held_groups, owed_groups
 from preklic_workers.store.message_states import ending
 from preklic_workers.store.mongo import Bulk, Doc, Mongo, Op, Unavailable
 from preklic_workers.store.persons import Persons
@@ -94,6 +94,18 @@ class Erasures:
         doc = await self._mongo["persons"].find_one({"_id": subject, "erased": True}, {"holds": 1})
         if doc is not None:
             await self.clear(subject, held_groups(doc))
+
+    async def end(self, subject: str) -> None:
+        """What the last hold's end takes besides: as `finish`, and of somebody who came back the proofs from before.
+
+        Those are under a key that is gone with the hold.
+        """
+        await self.finish(subject)
+        doc = await self._mongo["persons"].find_one({"_id": subject}, {"holds": 1, "waiting": 1})
+        waiting = (doc or {}).get("waiting", {})
+        if doc is not None and "applied" in waiting and "evidence" in owed_groups(doc):
+            old = _proven(subject) | {"recorded": {"$lte": waiting["applied"]}}
+            _sure(await self._mongo["permissions"].bulk([UpdateMany(old, {"$set": {"proof": GONE}})]))
 
     async def among(self, subjects: Iterable[str]) -> dict[str, bool]:
         """Those of these persons who were erased and have not said yes again; False: an open contract keeps some."""
