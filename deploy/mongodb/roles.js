@@ -394,6 +394,7 @@ const roles = [
     },
     "actions": [
      "find",
+     "insert",
      "remove"
     ]
    }
@@ -535,7 +536,8 @@ const roles = [
     },
     "actions": [
      "find",
-     "insert"
+     "insert",
+     "remove"
     ]
    }
   ],

@@ -10,10 +10,12 @@ import bson
 import pytest
 
 from dumping import Dump, dump
+from lawing import MOJCA, law_of
 from preklic_shared.addresses import parse
-from preklic_workers import keyfiles
+from preklic_workers import holds, keyfiles
 from preklic_workers.envelope import DataKey, Epochs, NoKey
 from preklic_workers.holding import Holding
+from preklic_workers.holds import Wanted
 from preklic_workers.keydir import KeyDirError, load_ring
 from preklic_workers.keyfiles import init_keys
 from preklic_workers.store import Store, key_copies, schema
@@ -22,7 +24,7 @@ from preklic_workers.store.holders import Holders
 from preklic_workers.store.key_copies import BadCopy
 from preklic_workers.store.vault import COLLECTION, Vault, wrapped_of
 from preklic_workers.turning import BACKUPS, PLAN, NotTurned, Turn, silent
-from storing import NEWS, Grant, new_id, now, open_test_store
+from storing import HOUR, NEWS, Grant, new_id, now, open_test_store
 from waiting import auntil
 
 NOTHING_KEPT = frozenset()
@@ -120,20 +122,26 @@ def recovered(source, person, epochs):
 
 @pytest.mark.clause("U7", guard="preklic_workers.keyfiles:drop_epoch")
 async def test_after_a_turn_yesterdays_dump_and_the_oplog_bring_no_erased_person_back(place):
-    ana, bor = "ana@primer.si", "bor@primer.si"
-    for address in (ana, bor):
+    ana, bor, cene = "ana@primer.si", "bor@primer.si", "cene@primer.si"
+    for address in (ana, bor, cene):
         await place.grant(address)
+    held = Wanted("II P 12/2026", ("contact",), now() + HOUR, "a lawsuit")
+    await holds.add(law_of(place.store), MOJCA, place.subject(cene), held)
     names = (place.database, f"{place.database}_keys")
     dumped = dump(place.url, *names)
     assert list(wrapped_in(dumped.oplog, place.subject(ana)))
-    await place.store.persons.erase(place.subject(ana), now(), lambda _person: NOTHING_KEPT)
+    for address in (ana, cene):
+        await place.store.persons.erase(place.subject(address), now(), lambda _person: NOTHING_KEPT)
+    await holds.round_of(place.store, now())
     # Erased, and still not out of reach of who holds the dump: that is what the turn is for.
     assert set(recovered(dumped, place.subject(ana), place.epochs)) == {ana}
     turned = await place.turn().run()
     keys = load_ring(place.root / "upkeep", "upkeep").epochs
     for source in (dumped, dump(place.url, *names)):
-        assert recovered(source, place.subject(ana), keys) == []
-        assert recovered(source, place.subject(ana), place.epochs) == []
+        for address in (ana, cene):
+            assert recovered(source, place.subject(address), keys) == []
+            assert recovered(source, place.subject(address), place.epochs) == []
+    assert await place.store.holds.fields(place.subject(cene), "contact") == {"address": cene}
     assert place.files() == {2}
     assert await readable(place, bor)
     # Whoever survived comes back: the old dump's records, with the keys of the backup that the turn has tried.

@@ -18,8 +18,9 @@ from preklic_workers.holds import Wanted
 from preklic_workers.keydir import ROLES, KeyDirError, load_ring
 from preklic_workers.keyfiles import init_keys
 from preklic_workers.opening import DISCLOSURE, open_fields
-from preklic_workers.store import Grant
+from preklic_workers.store import Grant, floors
 from preklic_workers.store.copies import Copy
+from preklic_workers.store.held_keys import HeldKeys
 from preklic_workers.store.validators import VALIDATORS
 from preklic_workers.store.vault import COLLECTION, Vault, wrapped_of
 from storing import HOUR, NEWS, OFFERS, REGISTRY, RING, grant, now, subject
@@ -130,6 +131,7 @@ async def test_the_release_destroys_the_holds_key_and_all_under_it(store, person
     assert {"held", "waiting"} & set(doc) == set()
 
 
+@pytest.mark.attack(57, guard="preklic_workers.envelope:bound_to")
 async def test_what_is_under_one_hold_does_not_open_under_another_or_elsewhere(store, person):
     one, other = await hold(store, "contact"), await hold(store, "contact")
     await erase(store)
@@ -229,3 +231,27 @@ def test_no_role_but_upkeep_has_keys_of_holds(tmp_path):
         shutil.copy2(root / "upkeep" / "hold.1.epoch", root / role)
         with pytest.raises(KeyDirError, match="is not for the role"):
             load_ring(root / role, role)
+
+
+async def test_a_key_whose_epoch_turns_in_that_moment_follows_and_a_returning_one_does_not(store, person):
+    """MongoDB takes no copy of a key of the old epoch: it waits for its new wrapping, and goes then."""
+    await hold(store)
+    turned = {group: RING.epochs.keys[group] | {2: bytes(range(7, 39))} for group in RING.epochs.keys}
+    new = HeldKeys(store.mongo, vault := Vault(store.mongo, Epochs(turned)))
+    try:
+        await store.vault.refuse_older(dict.fromkeys(HELD, 2))
+        await erase(store)
+        assert await store.vault.groups(person) == set(HELD)
+        assert await by_law(store) == ALL
+        assert await new.catch_up() == 0
+        for group in HELD:
+            assert await vault.rewrap(group) == 1
+        assert (await new.catch_up(), await new.move()) == (3, 3)
+        assert await store.vault.groups(person) == frozenset()
+        assert (await HeldKeys(store.mongo, vault).groups(person), await by_law(store)) == (set(HELD), ALL)
+        for group in HELD:  # who comes back is about to have these: nothing is under them yet
+            await vault.key_or_new(person, group)
+        assert await new.catch_up() == 0
+        assert await store.vault.groups(person) == set(HELD)
+    finally:
+        await store.mongo.command({"collMod": "keys", "validator": floors.validator({})}, keys=True)

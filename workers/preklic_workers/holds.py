@@ -85,6 +85,7 @@ async def round_of(store: Store, now: dt.datetime) -> int:
 
     What was interrupted is completed.
     """
+    await store.holds.keys.catch_up()
     await store.holds.keys.move()
     ended = await store.holds.all(until=now)
     for person, hold in ended:

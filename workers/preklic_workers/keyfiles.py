@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from preklic_shared.sealing import sign_public_file
 from preklic_workers.dkim_keys import DkimKey, Kind, generate
 from preklic_workers.durable import replace, sync, write_new
-from preklic_workers.envelope import EPOCH_GROUPS, KEY_BYTES
+from preklic_workers.envelope import EPOCH_GROUPS, HOLD, KEY_BYTES
 from preklic_workers.keydir import ROLES, KeyDirError, KeyFile, check
 from preklic_workers.moments import millis
 
@@ -69,9 +69,9 @@ def _complete(root: Path) -> None:
     """Give each role what it lacks, as one of an older version may: its directory, epoch keys, the ledger's own key."""
     for role in ROLES:
         (root / role).mkdir(mode=0o700, exist_ok=True)
+    if not any((root / "upkeep").glob(f"{HOLD}.*.epoch")):
+        _share(root, _holders(HOLD), f"{HOLD}.1.epoch")
     for group in EPOCH_GROUPS:
-        if not any((root / "upkeep").glob(f"{group}.*.epoch")):
-            _share(root, _holders(group), f"{group}.1.epoch")
         lacking = [role for role in _holders(group) if not any((root / role).glob(f"{group}.*.epoch"))]
         for role in lacking:
             for file in (root / "upkeep").glob(f"{group}.*.epoch"):

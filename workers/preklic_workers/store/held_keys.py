@@ -11,10 +11,11 @@ from typing import Final
 from pymongo import DeleteOne
 
 from preklic_shared import telemetry
-from preklic_workers.envelope import HOLD, DataKey
-from preklic_workers.store.kept_keys import Kept, entry, hold_id, hold_key
+from preklic_workers.envelope import GROUPS, HOLD, DataKey
+from preklic_workers.store.holding import held_groups
+from preklic_workers.store.kept_keys import Kept, entry, hold_id, hold_key, opens
 from preklic_workers.store.mongo import Doc, Mongo, Unavailable
-from preklic_workers.store.vault import PAGE, Vault
+from preklic_workers.store.vault import COLLECTION, PAGE, Vault, key_id
 
 # A hold's key is made before the hold stands on the person's document: for so long it is not taken for a left one.
 _SPARED: Final = dt.timedelta(minutes=10)
@@ -57,8 +58,9 @@ class HeldKeys:
         if not found:
             return
         doc = await self._keys.find_one({"_id": hold_id(person, hold)})
-        under = self._vault.opened(doc or {})
-        if not isinstance(under, DataKey):
+        if doc is None:
+            raise Unavailable("keys")  # it was made a moment ago
+        if not isinstance(under := self._vault.opened(doc), DataKey):
             raise under
         kept = [entry(under, hold, one) for one in {one.name: one for one in found}.values()]
         await self._keys.change({"_id": hold_id(person, hold)}, {"$set": {"kept": kept}}, {"_id": 1})
@@ -82,6 +84,43 @@ class HeldKeys:
         if len(done) < len(docs):
             log.error("held keys stay set aside", count=len(docs) - len(done))
         return len(done)
+
+    async def catch_up(self) -> int:
+        """Set aside own keys that an erasure of what is held left: how many. Those of a destroyed epoch go.
+
+        The epoch turned in that moment, or the erasure was an older version's. Who comes back has a new key before
+        anything is under it. That one is left: it opens nothing of what is held.
+        """
+        where: Doc = {"waiting.at": {"$gt": _ANY}, "erased": True, "holds.until": {"$gt": _ANY}}
+        people = {doc["_id"]: doc for doc in await self._persons.find(where, {"waiting": 1, "holds": 1, "held": 1})}
+        covered = {who: held_groups(doc) & {*doc["waiting"]["groups"]} for who, doc in people.items()}
+        ids = [key_id(who, group) for who, groups in covered.items() for group in groups]
+        found = 0
+        for doc in await self._keys.find({"_id": {"$in": ids}}) if ids else []:
+            who, group = doc["_id"]["p"], doc["_id"]["g"]
+            if self._vault.lost(doc):
+                log.warning("a key of a destroyed epoch is deleted", kind=group)
+                await self._delete([doc["_id"]])
+            elif await self._old(people[who], group, self._vault.opened(doc)):
+                others = [one for one in GROUPS if one != group]
+                found += not await self._vault.destroy(who, keep=others, held=[group])
+        return found
+
+    async def _old(self, doc: Doc, group: str, key: object) -> bool:
+        """Whether this own key of the person is one that something held is under."""
+        if not isinstance(key, DataKey):
+            return False
+        if group != "evidence":
+            stored = doc.get("held", {}).get(group, ())
+            return any(opens(key, bytes(one), doc["_id"], COLLECTION, group) for one in stored)
+        waiting = doc["waiting"]
+        before = {
+            "person": doc["_id"],
+            "proof": {"$ne": b""},
+            "recorded": {"$lte": waiting.get("applied", waiting["at"])},
+        }
+        rows = await self._mongo["permissions"].find(before, {"proof": 1})
+        return any(opens(key, bytes(row["proof"]), doc["_id"], "permissions", row["_id"]) for row in rows)
 
     async def sweep(self) -> int:
         """Destroy keys of holds that stand nowhere: whoever released or added them died half-way. How many."""

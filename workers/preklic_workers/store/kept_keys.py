@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from preklic_workers.envelope import HOLD, DataKey, WrappedKey
+from preklic_workers.envelope import HOLD, Altered, DataKey, WrappedKey
 from preklic_workers.store.mongo import Doc
 
 _PLACE: Final = "keys"
@@ -56,6 +56,15 @@ def kept_in(doc: Doc, under: DataKey) -> Iterator[Kept]:
     for one in doc.get("kept", ()):
         raw = under.decrypt(bytes(one["wrapped"]), person, _PLACE, _field(hold, one["g"], one["n"]))
         yield Kept(person, one["g"], one["n"], DataKey(raw))
+
+
+def opens(key: DataKey, stored: bytes, person: str, collection: str, field: str) -> bool:
+    """Whether a ciphertext at this place is under this key."""
+    try:
+        key.decrypt(stored, person, collection, field)
+    except Altered:
+        return False
+    return True
 
 
 def _field(hold: str, group: str, name: str) -> str:

@@ -5,7 +5,7 @@
 """
 
 import datetime as dt
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -145,8 +145,10 @@ class LedgerStore:
         keys = {owner: key for owner, key in known.items() if isinstance(key, DataKey)}
         made = await self._vault.many_or_new((), [owner for owner in owners if owner not in {*known, *gone, *kept}])
         made |= await self._vault.new_aside(sorted(kept - set(known)))
-        gone |= (await self._erased([*made]))[0]
+        now_gone, now_kept = await self._erased([*made])
+        gone |= now_gone
         await self._forget(owner for owner, waits in gone.items() if owner in known | made and not waits)
+        await self._forget(now_kept - kept, held=("evidence",))
         keys = {owner: key for owner, key in (keys | made).items() if owner not in gone}
         return [_sealed(one, opening, keys) for one, opening in zip(ridings, openings, strict=True)]
 
@@ -163,9 +165,9 @@ class LedgerStore:
         waits = {(doc["_id"], "evidence"): "evidence" in doc.get("waiting", {}).get("groups", ()) for doc in docs}
         return {owner: waiting for owner, waiting in waits.items() if owner not in kept}, kept
 
-    async def _forget(self, owners: Iterable[Owner]) -> None:
+    async def _forget(self, owners: Iterable[Owner], held: Collection[str] = ()) -> None:
         for person, group in owners:
-            await self._vault.destroy(person, keep=[one for one in GROUPS if one != group])
+            await self._vault.destroy(person, keep=[one for one in GROUPS if one != group], held=held)
 
     async def opened(self, run: Run, places: Sequence[int]) -> dict[int, Opening | None]:
         """The openings of these leaves of the run, by place; None where an erasure took what opens it."""

@@ -101,6 +101,11 @@ class Vault:
                 found += kept_in(doc, key) if named["g"] == HOLD else [Kept(named["p"], named["g"], named["n"], key)]
         return found
 
+    def lost(self, doc: Doc) -> bool:
+        """Whether a wrapped key is of an epoch that was destroyed: nothing opens it, but a backup may have it anew."""
+        held = self._epochs.numbers().get(doc["_id"]["g"], [])
+        return bool(held) and doc["epoch"] < held[0]
+
     def fresh(self, person: str, group: str) -> tuple[DataKey, WrappedKey]:
         """A new key that is recorded nowhere yet. Raises `NoKey`."""
         return self._epochs.new_key(person, group)
@@ -149,19 +154,29 @@ class Vault:
             keys[owner] = key
         return keys
 
-    async def destroy(self, person: str, *, keep: Iterable[str] = (), held: Collection[str] = ()) -> None:
+    async def destroy(self, person: str, *, keep: Iterable[str] = (), held: Collection[str] = ()) -> frozenset[str]:
         """Delete the person's keys, but those of the groups in `keep`: their ciphertexts are noise from then on.
 
-        Those of the groups in `held` are set aside first, where no mail and no return of the person finds them.
+        Those of the groups in `held` are set aside first, where no mail and no return of the person finds them. One
+        that MongoDB refuses there, for the epoch turns in this moment, stays for `HeldKeys.catch_up`: of these groups.
         """
-        kept = set(keep)
-        if setting := [key_id(person, group) for group in held if group not in kept]:
-            docs, now = await self._keys.find({"_id": {"$in": setting}}), self._mongo.now()
-            if docs:
-                await self.put([aside(person, doc["_id"]["g"], wrapped_of(doc), now) for doc in docs])
+        left = await self._set_aside(person, [group for group in held if group not in set(keep)])
+        kept = {*keep, *left}
         ops = [DeleteOne({"_id": key_id(person, group)}) for group in GROUPS if group not in kept]
         if ops and not (await self._keys.bulk(ops)).sure:
             raise Unavailable("keys")
+        return left
+
+    async def _set_aside(self, person: str, groups: Sequence[str]) -> frozenset[str]:
+        """Copy the person's own keys of these groups aside; the groups whose copy was refused."""
+        docs = await self._keys.find({"_id": {"$in": [key_id(person, group) for group in groups]}}) if groups else []
+        if not docs:
+            return frozenset()
+        now = self._mongo.now()
+        result = await self._keys.insert_many([aside(person, doc["_id"]["g"], wrapped_of(doc), now) for doc in docs])
+        if not result.sure or set(result.failed.values()) - {DUPLICATE, REFUSED}:
+            raise Unavailable("keys")
+        return frozenset(docs[place]["_id"]["g"] for place, code in result.failed.items() if code == REFUSED)
 
     async def refuse_older(self, numbers: dict[str, int]) -> None:
         """From now on MongoDB refuses keys that are wrapped under older epochs than these (group -> number)."""
