@@ -18,12 +18,12 @@ from preklic_workers.holds import Wanted
 from preklic_workers.keydir import ROLES, KeyDirError, load_ring
 from preklic_workers.keyfiles import init_keys
 from preklic_workers.opening import DISCLOSURE, open_fields
-from preklic_workers.store import Grant, floors
+from preklic_workers.store import DeadLetter, Grant, floors
 from preklic_workers.store.copies import Copy
 from preklic_workers.store.held_keys import HeldKeys
 from preklic_workers.store.validators import VALIDATORS
 from preklic_workers.store.vault import COLLECTION, Vault, wrapped_of
-from storing import HOUR, NEWS, OFFERS, REGISTRY, RING, grant, now, subject
+from storing import HOUR, NEWS, OFFERS, REGISTRY, RING, claimed, grant, now, subject
 
 CANARY = Canary()
 ADDRESS = CANARY.address
@@ -149,6 +149,19 @@ async def test_what_is_under_one_hold_does_not_open_under_another_or_elsewhere(s
         back = {name: docs[one.id][name] for name in ("wrapped", "kept")}
         await store.mongo.keys().bulk([UpdateOne({"_id": docs[one.id]["_id"]}, {"$set": back})])
     assert await store.holds.fields(person, "contact") == {"address": ADDRESS}
+
+
+@pytest.mark.clause("U13", guard="preklic_workers.store.persons:Persons.with_contact")
+async def test_a_dead_letter_is_not_kept_by_a_hold_for_the_role_send_opens_it(store, person):
+    job = await claimed(store, person)
+    await store.messages.settle(job, 1, "dead", reason="template_error")
+    letter = DeadLetter(job, job, "send.bulk", "send_bulk", "template_error", "f", 1, now(), b"sealed", person=person)
+    await store.dead.add(letter)
+    made = await hold(store, mails=(job,))
+    await erase(store)
+    assert [(doc["state"], doc["body"]) for doc in await store.mongo["dead"].find({})] == [("discarded", b"")]
+    assert (await store.messages.show(job))["state"] == "discarded"
+    assert [mail["_id"] for mail in await store.holds.mails(person, made.id)] == [job]
 
 
 async def test_a_hold_that_comes_before_upkeep_has_what_another_one_holds(store, person):

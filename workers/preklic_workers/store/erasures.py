@@ -151,8 +151,11 @@ class Erasures:
             _sure(await self._mongo["permissions"].bulk([UpdateMany(_proven(subject), {"$set": {"proof": GONE}})]))
 
     async def _drop_dead(self, subject: str, keep: frozenset[str]) -> None:
-        """Dead letters of the person's mails: their sealed bodies hold the address, and nobody may run them again."""
-        if "contact" in keep:
+        """Dead letters of the person's mails: their sealed bodies hold the address, and nobody may run them again.
+
+        Those of a contract stay. Those of a hold do not: the role `send` could open them, and the hold has the record.
+        """
+        if "contact" in keep and await self._people.with_contact([subject]):
             return
         where = {"person": subject, "state": "dead"}
         jobs = [doc["job"] for doc in await self._mongo["dead"].find(where, {"job": 1}) if "job" in doc]
