@@ -152,6 +152,26 @@ async def test_after_a_turn_yesterdays_dump_and_the_oplog_bring_no_erased_person
     assert place.subject(ana) not in {doc["_id"]["p"] for doc in survived}
 
 
+@pytest.mark.clause("U13", guard="preklic_workers.keyfiles:drop_epoch")
+async def test_after_a_release_and_a_turn_no_dump_opens_what_was_held(place):
+    """A hold's key is a key like others: whoever kept a dump from while it stood has nothing that opens it."""
+    ana, store = place.subject("ana@primer.si"), place.store
+    await place.grant("ana@primer.si")
+    wanted = Wanted("II P 12/2026", ("contact",), now() + HOUR, "a lawsuit")
+    made = await holds.add(law_of(store), MOJCA, ana, wanted)
+    await store.persons.erase(ana, now(), lambda _person: NOTHING_KEPT)
+    await holds.round_of(store, now())
+    names = (place.database, f"{place.database}_keys")
+    held = dump(place.url, *names)
+    await holds.release_signed(law_of(store), MOJCA, made.id, "judged")
+    (doc,) = {doc["_id"]["h"]: doc for doc in wrapped_in(held.docs, ana)}.values()
+    assert store.vault.opens(doc)  # till the epoch turns
+    await place.turn().run()
+    for source in (held, dump(place.url, *names)):
+        for each in wrapped_in({"docs": source.docs, "oplog": source.oplog}, ana):
+            assert isinstance(store.vault.opened(each), NoKey)
+
+
 class Killed(Exception):
     """Here the process dies."""
 
