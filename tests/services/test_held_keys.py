@@ -18,7 +18,7 @@ from preklic_workers.holds import Wanted
 from preklic_workers.keydir import ROLES, KeyDirError, load_ring
 from preklic_workers.keyfiles import init_keys
 from preklic_workers.opening import DISCLOSURE, open_fields
-from preklic_workers.store import DeadLetter, Grant, floors
+from preklic_workers.store import DeadLetter, Event, Grant, floors
 from preklic_workers.store.copies import Copy
 from preklic_workers.store.held_keys import HeldKeys
 from preklic_workers.store.validators import VALIDATORS
@@ -176,8 +176,10 @@ async def test_a_hold_that_comes_before_upkeep_has_what_another_one_holds(store,
     assert [doc["_id"].get("h") for doc in await key_docs(store)] == [second.id]
 
 
+@pytest.mark.clause("U13", guard="preklic_workers.store.erasures:Erasures.end")
 async def test_whoever_comes_back_has_other_keys_than_what_is_held(store, person):
     made = await hold(store)
+    await store.events.record([Event(f"{JOB}|old", JOB, PERSON, "delivered", "unknown", now())])
     await sequencer_of(store).once()
     await erase(store)
     back = Grant(new_id(), PERSON, [OFFERS], now() + HOUR, {"wording": "new"}, address=None, confirmed=True)
@@ -194,10 +196,12 @@ async def test_whoever_comes_back_has_other_keys_than_what_is_held(store, person
         {"name": "new"},
         {"name": CANARY.last_name},
     )
+    await store.events.record([Event(f"{JOB}|new", JOB, PERSON, "delivered", "unknown", now())])
     await sequencer_of(store).once()
     assert None not in await opened(store)
     await holds.release_signed(law_of(store), MOJCA, made.id, "judged")
     assert [row["purpose"] for row in await store.proofs.opened(PERSON)] == ["offers"]
+    assert [event["_id"] for event in await store.mongo["events"].find({})] == [f"{JOB}|new"]
     leaves = await opened(store)
     assert (None in leaves, any(leaves)) == (True, True)
     assert (await store.exports.whole(PERSON, lambda *_: None)).address == ADDRESS

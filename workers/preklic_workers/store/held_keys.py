@@ -20,6 +20,7 @@ from preklic_workers.store.vault import COLLECTION, PAGE, Vault, key_id
 # A hold's key is made before the hold stands on the person's document: for so long it is not taken for a left one.
 _SPARED: Final = dt.timedelta(minutes=10)
 _ANY: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_STANDING: Final[Doc] = {"holds.id": 1, "holds.groups": 1}
 log = telemetry.logger(__name__)
 
 Standing = Mapping[str, Mapping[str, Collection[str]]]
@@ -43,9 +44,9 @@ class HeldKeys:
         """Destroy a hold's key, and with it all that it keeps."""
         await self._delete([hold_id(person, hold)])
 
-    async def drop_aside(self, person: str, groups: Collection[str]) -> None:
-        """Destroy what was set aside of these groups."""
-        await self._keys.delete({"held": person, "_id.g": {"$in": sorted(groups)}, "aside": {"$gt": _ANY}})
+    async def drop_aside(self, person: str, groups: Collection[str], until: dt.datetime) -> None:
+        """Destroy what was set aside of these groups until then; what comes later may be another hold's."""
+        await self._keys.delete({"held": person, "_id.g": {"$in": sorted(groups)}, "aside": {"$lte": until}})
 
     async def groups(self, person: str) -> frozenset[str]:
         """The groups of which holds keep keys, those that are still set aside included."""
@@ -92,7 +93,7 @@ class HeldKeys:
         anything is under it. That one is left: it opens nothing of what is held.
         """
         where: Doc = {"waiting.at": {"$gt": _ANY}, "erased": True, "holds.until": {"$gt": _ANY}}
-        people = {doc["_id"]: doc for doc in await self._persons.find(where, {"waiting": 1, "holds": 1, "held": 1})}
+        people = {doc["_id"]: doc for doc in await self._persons.find(where, {"waiting": 1, "holds.groups": 1})}
         covered = {who: held_groups(doc) & {*doc["waiting"]["groups"]} for who, doc in people.items()}
         ids = [key_id(who, group) for who, groups in covered.items() for group in groups]
         found = 0
@@ -111,7 +112,8 @@ class HeldKeys:
         if not isinstance(key, DataKey):
             return False
         if group != "evidence":
-            stored = doc.get("held", {}).get(group, ())
+            found = await self._persons.find_one({"_id": doc["_id"]}, {f"held.{group}": 1}) or {}
+            stored = found.get("held", {}).get(group, ())
             return any(opens(key, bytes(one), doc["_id"], COLLECTION, group) for one in stored)
         waiting = doc["waiting"]
         before = {
@@ -156,7 +158,7 @@ class HeldKeys:
         return await self._keys.change(where | {"kept.n": {"$ne": kept.name}}, push, {"_id": 1}) is not None
 
     async def _standing(self, people: Sequence[str]) -> Standing:
-        docs = await self._persons.find({"_id": {"$in": list(people)}, "holds.until": {"$gt": _ANY}}, {"holds": 1})
+        docs = await self._persons.find({"_id": {"$in": list(people)}, "holds.until": {"$gt": _ANY}}, _STANDING)
         return {doc["_id"]: {hold["id"]: hold["groups"] for hold in doc["holds"]} for doc in docs}
 
     async def _delete(self, ids: Sequence[Doc]) -> None:

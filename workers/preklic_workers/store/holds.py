@@ -137,11 +137,11 @@ class Holds:
         Repeating it changes nothing. The keys go first: a worker that dies in between leaves noise, and the next one
         takes it away. No new hold can come in between, for one on what is held needs another hold that covers it.
         """
-        doc = await self._persons.find_one({"_id": person}, _WHOLE)
+        now, doc = self._mongo.now(), await self._persons.find_one({"_id": person}, _WHOLE)
         if doc is None or not (going := owed_groups(doc)):
             return frozenset()
         await self._vault.destroy(person, keep=[g for g in GROUPS if g not in going or alive(doc, g)])
-        await self.keys.drop_aside(person, going)
+        await self.keys.drop_aside(person, going, now)
         for _ in range(_TRIES):
             doc = await self._persons.find_one({"_id": person}, _WHOLE)
             if doc is None or not (still := owed_groups(doc) & going):
