@@ -265,6 +265,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "acts"
+    },
+    "actions": [
+     "insert"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "ages"
     },
     "actions": [

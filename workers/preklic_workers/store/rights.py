@@ -41,6 +41,7 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
         "events": "rd",
         "permissions": "ru",
         "dead": "ru",
+        "acts": "i",  # that an erasure left something to a hold
         KEYS: "rid",  # what holds cover it sets aside; it can open none
     },
     "record": _WORKS
