@@ -203,7 +203,7 @@ class Walk:
 async def test_in_any_order_and_at_once_and_dying_all_is_kept_that_is_held_and_nothing_else(emptied_store, monkeypatch):
     """Random walks of one person each: two steps at once, one of their writes dies."""
     store, deaths = emptied_store, Deaths(monkeypatch)
-    for seed in range(int(os.environ.get("HOLD_WALKS", "5"))):
+    for seed in range(int(os.environ.get("HOLD_WALKS", "3"))):
         walk = Walk(store, seed)
         await walk.back()
         for _ in range(5):
