@@ -15,7 +15,7 @@ from preklic_workers.blind import Blind
 from preklic_workers.compose.composer import SHIPPED, UNSIGNED, Composer, House
 from preklic_workers.compose.labels import UNLABELLED
 from preklic_workers.compose.templates import Templates
-from preklic_workers.envelope import GROUPS, Epochs
+from preklic_workers.envelope import EPOCH_GROUPS, Epochs
 from preklic_workers.keyring import KeyRing
 from preklic_workers.runtime import Opened, no_reply
 from preklic_workers.send import handle
@@ -28,7 +28,7 @@ from preklic_workers.store.schema import apply
 RING = KeyRing(
     role="send",
     blind=Blind(suppress=b"s" * 32, lookup=b"l" * 32),
-    epochs=Epochs({group: {1: b"e" * 32} for group in GROUPS}),
+    epochs=Epochs({group: {1: b"e" * 32} for group in EPOCH_GROUPS}),
     tokens=TokenKeys({1: b"t" * 32}, 1),
 )
 PROCESSOR = Processor(

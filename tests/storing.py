@@ -8,7 +8,7 @@ from preklic_shared.addresses import parse
 from preklic_shared.ids import new_id
 from preklic_shared.registry import load_registry
 from preklic_workers.blind import Blind
-from preklic_workers.envelope import GROUPS, Epochs
+from preklic_workers.envelope import EPOCH_GROUPS, Epochs
 from preklic_workers.keyring import KeyRing
 from preklic_workers.store import Claim, Grant, Handover, Store, Withdraw, open_store, schema
 from preklic_workers.store.person_docs import fresh, place
@@ -20,7 +20,7 @@ PAYMENT = REGISTRY.get("payment")
 RING = KeyRing(
     role="record",
     blind=Blind(suppress=b"s" * 32, lookup=b"l" * 32),
-    epochs=Epochs({group: {1: os.urandom(32)} for group in GROUPS}),
+    epochs=Epochs({group: {1: os.urandom(32)} for group in EPOCH_GROUPS}),
 )
 MINUTE = dt.timedelta(minutes=1)
 HOUR = dt.timedelta(hours=1)

@@ -265,6 +265,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "acts"
+    },
+    "actions": [
+     "insert"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "ages"
     },
     "actions": [
@@ -394,6 +403,7 @@ const roles = [
     },
     "actions": [
      "find",
+     "insert",
      "remove"
     ]
    }
@@ -535,7 +545,8 @@ const roles = [
     },
     "actions": [
      "find",
-     "insert"
+     "insert",
+     "remove"
     ]
    }
   ],

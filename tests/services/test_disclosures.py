@@ -236,6 +236,7 @@ async def test_evidence_that_a_hold_kept_is_disclosed_after_the_erasure(store, a
     held = holds.Wanted("II P 1", ("contact", "evidence"), now() + HOUR, "lawsuit", (mail,))
     await holds.add(law_of(store), MOJCA, ana, held)
     await store.persons.erase(ana, now(), lambda _person: frozenset())
+    await holds.round_of(store, now())
     asked = ("contact", "evidence", "service")
     told = await export(store, await approved(store, groups=asked, scope=asked))
     assert told["fields"] == {"contact": {"address": ANA}, "evidence": {}, "service": {}}

@@ -10,10 +10,12 @@ import bson
 import pytest
 
 from dumping import Dump, dump
+from lawing import MOJCA, law_of
 from preklic_shared.addresses import parse
-from preklic_workers import keyfiles
+from preklic_workers import holds, keyfiles
 from preklic_workers.envelope import DataKey, Epochs, NoKey
 from preklic_workers.holding import Holding
+from preklic_workers.holds import Wanted
 from preklic_workers.keydir import KeyDirError, load_ring
 from preklic_workers.keyfiles import init_keys
 from preklic_workers.store import Store, key_copies, schema
@@ -22,7 +24,7 @@ from preklic_workers.store.holders import Holders
 from preklic_workers.store.key_copies import BadCopy
 from preklic_workers.store.vault import COLLECTION, Vault, wrapped_of
 from preklic_workers.turning import BACKUPS, PLAN, NotTurned, Turn, silent
-from storing import NEWS, Grant, new_id, now, open_test_store
+from storing import HOUR, NEWS, Grant, new_id, now, open_test_store
 from waiting import auntil
 
 NOTHING_KEPT = frozenset()
@@ -120,20 +122,26 @@ def recovered(source, person, epochs):
 
 @pytest.mark.clause("U7", guard="preklic_workers.keyfiles:drop_epoch")
 async def test_after_a_turn_yesterdays_dump_and_the_oplog_bring_no_erased_person_back(place):
-    ana, bor = "ana@primer.si", "bor@primer.si"
-    for address in (ana, bor):
+    ana, bor, cene = "ana@primer.si", "bor@primer.si", "cene@primer.si"
+    for address in (ana, bor, cene):
         await place.grant(address)
+    held = Wanted("II P 12/2026", ("contact",), now() + HOUR, "a lawsuit")
+    await holds.add(law_of(place.store), MOJCA, place.subject(cene), held)
     names = (place.database, f"{place.database}_keys")
     dumped = dump(place.url, *names)
     assert list(wrapped_in(dumped.oplog, place.subject(ana)))
-    await place.store.persons.erase(place.subject(ana), now(), lambda _person: NOTHING_KEPT)
+    for address in (ana, cene):
+        await place.store.persons.erase(place.subject(address), now(), lambda _person: NOTHING_KEPT)
+    await holds.round_of(place.store, now())
     # Erased, and still not out of reach of who holds the dump: that is what the turn is for.
     assert set(recovered(dumped, place.subject(ana), place.epochs)) == {ana}
     turned = await place.turn().run()
     keys = load_ring(place.root / "upkeep", "upkeep").epochs
     for source in (dumped, dump(place.url, *names)):
-        assert recovered(source, place.subject(ana), keys) == []
-        assert recovered(source, place.subject(ana), place.epochs) == []
+        for address in (ana, cene):
+            assert recovered(source, place.subject(address), keys) == []
+            assert recovered(source, place.subject(address), place.epochs) == []
+    assert await place.store.holds.fields(place.subject(cene), "contact") == {"address": cene}
     assert place.files() == {2}
     assert await readable(place, bor)
     # Whoever survived comes back: the old dump's records, with the keys of the backup that the turn has tried.
@@ -142,6 +150,26 @@ async def test_after_a_turn_yesterdays_dump_and_the_oplog_bring_no_erased_person
     survived = list(key_copies.read(place.state / BACKUPS, copy))
     assert recovered({"docs": dumped.docs, "keys": survived}, place.subject(bor), keys) == [bor]
     assert place.subject(ana) not in {doc["_id"]["p"] for doc in survived}
+
+
+@pytest.mark.clause("U13", guard="preklic_workers.keyfiles:drop_epoch")
+async def test_after_a_release_and_a_turn_no_dump_opens_what_was_held(place):
+    """A hold's key is a key like others: whoever kept a dump from while it stood has nothing that opens it."""
+    ana, store = place.subject("ana@primer.si"), place.store
+    await place.grant("ana@primer.si")
+    wanted = Wanted("II P 12/2026", ("contact",), now() + HOUR, "a lawsuit")
+    made = await holds.add(law_of(store), MOJCA, ana, wanted)
+    await store.persons.erase(ana, now(), lambda _person: NOTHING_KEPT)
+    await holds.round_of(store, now())
+    names = (place.database, f"{place.database}_keys")
+    held = dump(place.url, *names)
+    await holds.release_signed(law_of(store), MOJCA, made.id, "judged")
+    (doc,) = {doc["_id"]["h"]: doc for doc in wrapped_in(held.docs, ana)}.values()
+    assert store.vault.opens(doc)  # till the epoch turns
+    await place.turn().run()
+    for source in (held, dump(place.url, *names)):
+        for each in wrapped_in({"docs": source.docs, "oplog": source.oplog}, ana):
+            assert isinstance(store.vault.opened(each), NoKey)
 
 
 class Killed(Exception):

@@ -8,8 +8,11 @@ import random
 import pytest
 from pymongo import DeleteOne, UpdateOne
 
+from lawing import MOJCA, law_of
 from ledgering import KEYS, NAME, audited, sequencer_of
 from preklic_shared.ids import new_id
+from preklic_workers import holds
+from preklic_workers.holds import Wanted
 from preklic_workers.ledger.auditing import audit
 from preklic_workers.ledger.leaves import Opening, leaf
 from preklic_workers.ledger.verify import Altered, check_opening, leaf_hash, read_canonical
@@ -102,14 +105,20 @@ async def test_a_key_that_was_altered_keeps_no_other_leaf_from_its_place(store):
 class Meanwhile:
     """A vault that does something in the moment before it makes keys, and may die behind that."""
 
-    def __init__(self, vault, work, *, dies=False) -> None:
-        self._vault, self._work, self._dies = vault, work, dies
+    def __init__(self, vault, work, *, dies=False, before="many_or_new") -> None:
+        self._vault, self._work, self._dies, self._before = vault, work, dies, before
 
     def __getattr__(self, name):
         return getattr(self._vault, name)
 
+    async def keys_of(self, owners):
+        if self._before == "keys_of":
+            await self._work()
+        return await self._vault.keys_of(owners)
+
     async def many_or_new(self, known, fresh=()):
-        await self._work()
+        if self._before == "many_or_new":
+            await self._work()
         found = await self._vault.many_or_new(known, fresh)
         if self._dies:
             raise Unavailable("it died")
@@ -134,6 +143,26 @@ async def test_an_erasure_in_the_moment_when_an_opening_is_sealed_wins(emptied_s
     assert await store.vault.groups(ana) == frozenset()
     run = await store.ledger.last()
     assert (run.end, set((await store.ledger.opened(run, range(run.end))).values())) == (1, {None})
+
+
+@pytest.mark.clause("U13", guard="preklic_workers.store.ledger:LedgerStore._forget")
+async def test_an_erasure_under_a_hold_in_that_moment_leaves_no_own_key(emptied_store):
+    """What is sealed then opens for the hold, and with its key alone."""
+    store, ana = emptied_store, subject("ana@primer.example")
+    await grant(store, "ana@primer.example")
+    wanted = Wanted("II P 12/2026", ("contact", "evidence"), now() + HOUR, "a lawsuit")
+    await holds.add(law_of(store), MOJCA, ana, wanted)
+
+    async def erased():
+        assert await store.erasures.erase(new_id(), ana, now(), lambda _: frozenset())
+
+    meeting = LedgerStore(store.mongo, Meanwhile(store.vault, erased, before="keys_of"))
+    await sequencer_of(store, meeting).once()
+    assert await store.vault.groups(ana) == frozenset()
+    await holds.round_of(store, now())
+    assert [doc["_id"]["g"] for doc in await store.mongo.keys().find({"_id.p": ana})] == ["hold"]
+    run = await store.ledger.last()
+    assert None not in (await store.ledger.opened(run, range(run.end))).values()
 
 
 async def test_an_entry_that_says_an_earlier_time_is_found_a_little_later(emptied_store, monkeypatch):

@@ -9,12 +9,15 @@ import pytest
 
 from commanding import Commands
 from dumping import dump, restore
+from lawing import MOJCA, law_of
 from preklic_shared.addresses import parse
 from preklic_shared.ids import new_id
 from preklic_shared.jobs import ACTORS
 from preklic_shared.publisher import Publisher
 from preklic_shared.settings import Settings
+from preklic_workers import holds
 from preklic_workers.custody import Custody
+from preklic_workers.holds import Wanted
 from preklic_workers.keydir import load_ring
 from preklic_workers.keyfiles import init_keys
 from preklic_workers.roles import Worker
@@ -23,7 +26,7 @@ from preklic_workers.tombstones import FILE
 from preklic_workers.turning import Turn
 from queueing import publication, revoke
 from sending import send_job
-from storing import NEWS, OFFERS, Grant, claim_of, claimed, gated, now, open_test_store, put_persons, state
+from storing import HOUR, NEWS, OFFERS, Grant, claim_of, claimed, gated, now, open_test_store, put_persons, state
 from waiting import auntil
 
 ANA, BOR, CENE, DANA = (f"{name}@primer.si" for name in ("ana", "bor", "cene", "dana"))
@@ -202,6 +205,33 @@ async def test_survivors_of_a_dump_from_before_the_turn_open_with_the_keys_of_it
     assert await place.store.persons.address_of(place.subject(BOR)) == BOR
     assert await place.store.persons.address_of(place.subject(ANA)) is None
     fresh.close()
+
+
+@pytest.mark.clause("U13", guard="preklic_workers.store.restored:Restored.put_keys")
+async def test_what_a_hold_keeps_opens_after_a_dump_from_before_its_erasure_and_the_turn(place, preklic):
+    """The dump has the person's own keys, which nothing opens any more; the backup has them under the hold's."""
+    await place.grant(ANA)
+    ana, law = place.subject(ANA), law_of(place.store)
+    await holds.add(law, MOJCA, ana, Wanted("II P 12/2026", ("contact", "evidence"), now() + HOUR, "a lawsuit"))
+    yesterday = place.dump()
+    await place.round()
+    await place.store.persons.erase(ana, now(), lambda _person: frozenset())
+    await holds.round_of(place.store, now())
+    await place.round()
+    state_dir, root = place.settings.state_dir, place.settings.key_dir
+    await Turn(place.store, place.store.vault._epochs, root, state_dir, "test").run()
+    assert await place.store.holds.fields(ana, "contact") == {"address": ANA}
+    restore(place.settings.mongo_url, yesterday)
+    await place.round()
+    await preklic("restore-check", "--json")
+    for _ in range(2):
+        await holds.round_of(place.store, now())
+    assert (await place.store.persons.whole(ana)).erased
+    assert await place.store.holds.fields(ana, "contact") == {"address": ANA}
+    assert [row["purpose"] for row in await place.store.proofs.opened(ana)] == ["newsletter", "offers"]
+    assert [doc["_id"]["g"] for doc in await place.store.mongo.keys().find({"_id.p": ana})] == ["hold"]
+    await Turn(place.store, place.store.vault._epochs, root, state_dir, "test").run()
+    assert await place.store.holds.fields(ana, "contact") == {"address": ANA}
 
 
 async def test_lost_tombstones_keep_it_closed_unless_somebody_answers_for_that(place, preklic):

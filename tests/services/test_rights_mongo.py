@@ -11,12 +11,21 @@ from pymongo.errors import OperationFailure
 
 from commanding import Commands
 from deploying import tool
+from lawing import MOJCA, law_of
+from ledgering import sequencer_of
+from preklic_shared.ids import new_id
 from preklic_stack.mongo_users import forget_users, make_users
+from preklic_workers import holds
 from preklic_workers.duties import DUTIES
+from preklic_workers.envelope import Epochs, NoKey
+from preklic_workers.holds import Wanted
+from preklic_workers.keydir import ROLES
 from preklic_workers.store import rights
 from preklic_workers.store.validators import VALIDATORS
+from storing import HOUR, NEWS, RING, grant, now, open_test_store, subject
 
 DATABASE = "matrix"
+WHO = ("record", "revoke", "ledger", "upkeep")
 UNAUTHORIZED = 13
 TRIES = {
     "r": lambda name: {"find": name, "limit": 1},
@@ -83,6 +92,43 @@ def test_a_role_is_refused_what_the_table_does_not_give_it(locked_mongo):
     finally:
         forget_users(house, "attacked")
         house.drop("attacked", "attacked_keys")
+
+
+@pytest.mark.clause("U13", guard="preklic_workers.store.kept_keys:aside")
+async def test_an_erasure_under_a_hold_is_done_by_each_role_with_its_own_user_and_its_own_keys(locked_mongo):
+    house = replace(locked_mongo, urls={})
+    make_users(house, "held")
+    admin = await open_test_store(house.url, "held")
+    roles = {
+        role: await open_test_store(house.url_of(role), "held", validators=False, ring=ring_of(role)) for role in WHO
+    }
+    try:
+        record, revoke, ledger, upkeep = roles.values()
+        person = subject("ana@primer.si")
+        await grant(record, "ana@primer.si", NEWS, at=now() - HOUR)
+        wanted = Wanted("II P 12/2026", ("contact", "evidence"), now() + HOUR, "a lawsuit")
+        made = await holds.add(law_of(upkeep), MOJCA, person, wanted)
+        assert await revoke.erasures.erase(new_id(), person, now(), lambda _: frozenset())
+        assert not await record.persons.enrich(person, "profile", {"name": "Ana"}, "form", now())
+        await sequencer_of(ledger).once()
+        await holds.round_of(upkeep, now())
+        assert await upkeep.holds.fields(person, "contact") == {"address": "ana@primer.si"}
+        assert [doc["_id"]["g"] for doc in await admin.mongo.keys().find({"_id.p": person})] == ["hold"]
+        for store in (record, ledger):
+            with pytest.raises(NoKey):
+                await store.holds.fields(person, "contact")
+        await holds.release_signed(law_of(upkeep), MOJCA, made.id, "judged")
+        assert await admin.mongo.keys().find({"_id.p": person}) == []
+    finally:
+        for store in (admin, *roles.values()):
+            store.close()
+        forget_users(house, "held")
+        house.drop("held", "held_keys")
+
+
+def ring_of(role):
+    """The ring of this role: of the epochs it has what its directory holds."""
+    return replace(RING, role=role, epochs=Epochs({group: RING.epochs.keys[group] for group in ROLES[role].groups}))
 
 
 @pytest.mark.attack(69, guard="preklic_workers.operators:refusal")

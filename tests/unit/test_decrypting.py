@@ -15,6 +15,7 @@ DECRYPTS = {
     "workers/preklic_workers/store/contacts.py": "the address that a mail to a known person goes to",
     "workers/preklic_workers/store/copies.py": "the octets of mails that a hold asks for, as evidence (U13)",
     "workers/preklic_workers/store/exports.py": "the person's own export (GDPR 15 and 20)",
+    "workers/preklic_workers/store/kept_keys.py": "the keys that an erasure left to a hold (U13)",
     "workers/preklic_workers/store/holds.py": "what a hold keeps, for an order or an investigation (U9, U13, U14)",
     "workers/preklic_workers/store/ledger.py": "what a leaf of the ledger commits to: ids, states and codes",
     "workers/preklic_workers/store/profiles.py": "what a mail is made individual with, where the purpose allows it",

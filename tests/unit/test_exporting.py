@@ -34,6 +34,7 @@ def person(**more):
         "withdrawals": [],
         "dead": [],
         "copies": [],
+        "held_mails": [],
         "acts": [
             {"_id": "a", "kind": "exported", "by": "mojca", "why": "asked", "at": NOW},
             {"_id": "b", "kind": "breakglass_read", "by": "mojca", "why": "case 7", "at": NOW},
@@ -65,6 +66,26 @@ def test_an_investigation_is_not_told_and_nobody_s_name_is():
     told = json.loads(text)["persons"][0]["acts"]
     assert [set(act) for act in told] == [{"kind", "at", "why", "facts"}, {"kind", "at"}]
     assert not any(word in text for word in ("mojca", "case 7", "secret", "body_hash", "lease"))
+
+
+@pytest.mark.clause("U13", guard="preklic_workers.exporting:_OF_HOLD")
+def test_what_a_hold_keeps_is_told_with_its_time_and_not_its_case():
+    """A mail's record that only the hold still has, and that there are copies of what is sent."""
+    hold = {"id": "h", "case": "secret", "groups": ["contact"], "from": NOW, "until": NOW + dt.timedelta(days=9)}
+    hold |= {"mails": 1, "octets": True, "body": b"secret", "signed": {"officer": "mojca"}}
+    row = {"_id": "h:m-old", "hold": "h", "person": "S" * 43, "mail": mail("sent", _id="m-old", leaves=[], epoch=1)}
+    copies = [{"_id": "m-old:1", "mail": "m-old", "epoch": 1, "at": NOW, "sha256": "ab", "size": 7, "leaves": []}]
+    whole = person(held_mails=[row], copies=copies, mails=[])
+    whole.person["holds"] = [hold]
+    made = export_of(whole, REGISTRY, NOW)
+    assert made["holds"] == [{name: hold[name] for name in ("groups", "from", "until", "mails", "octets")}]
+    (told,) = made["held_mails"]
+    assert (told["id"], told["state"], told["processor"]) == ("m-old", "sent", "Post")
+    assert (told["held_from"], told["held_until"]) == (hold["from"], hold["until"])
+    assert made["copies"] == [{"mail": "m-old", "epoch": 1, "at": NOW, "sha256": "ab", "size": 7}]
+    assert [(one["processor"], one["received"]) for one in made["received"]] == [("Post", 1)]
+    assert not any(word in rendered([made], "json").decode() for word in ("secret", "mojca", '"h"', "leaves"))
+    assert all(heading in rendered([made], "html").decode() for heading in SECTIONS["held_mails"])
 
 
 @pytest.mark.attack(33, guard="preklic_workers.exporting:escaped")

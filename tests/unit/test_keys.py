@@ -162,6 +162,15 @@ def test_a_turn_of_epochs_that_was_killed_half_way_is_finished_with_the_same_key
     assert turn_epochs(root)["contact"] == 3
 
 
+def test_an_installation_from_before_holds_had_keys_gets_them(root):
+    (root / "upkeep" / "hold.1.epoch").unlink()
+    with pytest.raises(KeyDirError, match=r"hold\.1\.epoch: is missing"):
+        load_ring(root / "upkeep", "upkeep")
+    turn_sealing(root, NOW + dt.timedelta(days=7))
+    assert [path.parent.name for path in root.rglob("hold.*.epoch")] == ["upkeep"]
+    assert load_ring(root / "upkeep", "upkeep").epochs.current("hold") == 1
+
+
 def test_an_epoch_is_destroyed_everywhere_and_never_the_newest(root):
     with pytest.raises(KeyDirError, match="no newer epoch"):
         drop_epoch(root, "contact", 1)

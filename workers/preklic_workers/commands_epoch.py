@@ -9,7 +9,7 @@ from preklic_shared.cli import Code, Json, Stop, ends_with, say, settings, show,
 from preklic_shared.settings import Settings
 from preklic_workers import keyfiles, looking, store
 from preklic_workers.durable import Locked
-from preklic_workers.envelope import GROUPS
+from preklic_workers.envelope import EPOCH_GROUPS
 from preklic_workers.key_root import Root, root_of
 from preklic_workers.keydir import KeyDirError, load_ring
 from preklic_workers.operating import operator
@@ -76,7 +76,7 @@ def status(*, root: Root = None, as_json: Json = False) -> None:
 def rows(root: Path, counts: list[tuple[str, int, int]], holders: list[Holder]) -> list[dict[str, Any]]:
     """A row for each epoch of a group that is anywhere. `state`: current, old (a key of it is somewhere), gone."""
     found = []
-    for group in GROUPS:
+    for group in EPOCH_GROUPS:
         here = set[int]().union(*keyfiles.epochs_of(root, group).values())
         wrapped = {epoch: count for name, epoch, count in counts if name == group}
         held = {epoch for one in holders for epoch in one.epochs.get(group, ())}

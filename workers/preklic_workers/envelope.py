@@ -6,6 +6,7 @@ epoch`: moved to another place, edited or cut, it does not open. Layout of both:
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,6 +17,8 @@ from preklic_shared.randomness import random_octets
 
 KEY_BYTES: Final = 32
 GROUPS: Final = ("contact", "profile", "service", "payments", "recovery", "court", "evidence")
+HOLD: Final = "hold"  # the keys of legal holds: of their epochs upkeep alone has keys
+EPOCH_GROUPS: Final = (*GROUPS, HOLD)
 _NONCE: Final = 12
 _REREAD_EVERY: Final = 1.0  # seconds between readings of the key directory that a key of an unknown epoch asks for
 
@@ -52,6 +55,23 @@ class DataKey:
     def decrypt(self, stored: bytes, person: str, collection: str, field: str) -> bytes:
         """What was encrypted for this place. Raises `Altered`."""
         return _open(self.raw, stored, bound_to(person, collection, field))
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class AnyKey:
+    """The keys of a person's group that something may be under: the own one first, then those that holds keep."""
+
+    group: str
+    keys: tuple[DataKey, ...] = ()
+
+    def decrypt(self, stored: bytes, person: str, collection: str, field: str) -> bytes:
+        """What one of them opens at this place. Raises `NoKey` where there is none, `Altered` where none opens it."""
+        for key in self.keys:
+            with suppress(Altered):
+                return key.decrypt(stored, person, collection, field)
+        if self.keys:
+            raise Altered(f"{collection}|{field}")
+        raise NoKey(self.group)
 
 
 def nothing_new() -> EpochKeys | None:

@@ -24,6 +24,8 @@ _TOLD: Final = ("exported", "erasure_asked", "disclosed")
 _INNER: Final = frozenset(
     {"person", "body_hash", "by", "lease", "proof", "_id", "rules", "ended", "leaves", "batch", "salt"}
 )
+# Of a hold the person learns what is kept and until when; for which case and why is the proceeding's (GDPR 15(4), 23).
+_OF_HOLD: Final = ("groups", "from", "until", "mails", "octets")
 _RECEIVED: Final = POSSIBLY_SENT | {"failed"}
 SECTIONS: Final[Mapping[str, tuple[str, str]]] = {
     "permissions": ("Dovoljenja", "Permissions"),
@@ -37,6 +39,7 @@ SECTIONS: Final[Mapping[str, tuple[str, str]]] = {
     "acts": ("Razkritja in drugi posegi", "Disclosures and other acts"),
     "holds": ("Pravna zadržanja", "Legal holds"),
     "copies": ("Sporočila, katerih kopija se hrani zaradi zadržanja", "Messages of which a hold keeps a copy"),
+    "held_mails": ("Zapisi o sporočilih, ki se hranijo zaradi zadržanja", "Records of messages that a hold keeps"),
     "dead_letters": ("Neuspela opravila", "Failed jobs"),
 }
 
@@ -44,6 +47,7 @@ SECTIONS: Final[Mapping[str, tuple[str, str]]] = {
 def export_of(whole: Whole, registry: Registry, now: dt.datetime) -> dict[str, Any]:
     """The whole export of one person as JSON values; every section is there, if only empty."""
     person = whole.person
+    kept = [row["mail"] for row in whole.held_mails]
     said = {name.replace(":", "."): entry for name, entry in person["permissions"].items()}
     return {
         "made": now,
@@ -56,10 +60,11 @@ def export_of(whole: Whole, registry: Registry, now: dt.datetime) -> dict[str, A
         "mails": [{"id": mail["_id"], **_plain(mail)} for mail in whole.mails],
         "events": [_plain(event) for event in whole.events],
         "withdrawals": [{"id": no["_id"], **_plain(no)} for no in whole.withdrawals],
-        "received": received(whole.mails),
+        "received": received({mail["_id"]: mail for mail in [*kept, *whole.mails]}.values()),
         "acts": [_act(act) for act in whole.acts],
-        "holds": [{name: hold[name] for name in ("groups", "from", "until") if name in hold} for hold in held(person)],
+        "holds": [{name: hold[name] for name in _OF_HOLD if name in hold} for hold in held(person)],
         "copies": [_plain(copy) for copy in whole.copies],
+        "held_mails": [_held_mail(row, person) for row in whole.held_mails],
         "dead_letters": [_plain(letter) for letter in whole.dead],
     }
 
@@ -136,6 +141,14 @@ def _person(doc: Doc, address: str | None) -> dict[str, Any]:
 
 def _plain(doc: Doc) -> dict[str, Any]:
     return {name: _value(value) for name, value in doc.items() if name not in _INNER}
+
+
+def _held_mail(row: Doc, person: Doc) -> dict[str, Any]:
+    """A mail's record that outlives its retention, and since and until when a hold keeps it."""
+    said = {
+        f"held_{name}": hold[name] for hold in held(person) if hold["id"] == row["hold"] for name in ("from", "until")
+    }
+    return {"id": row["mail"]["_id"], **_plain(row["mail"]), **said}
 
 
 def _value(value: Any) -> Any:

@@ -23,7 +23,7 @@ MOST_MAILS: Final = 1000
 class Wanted:
     """A hold as an officer asks for it. `mails` are job ids; `until` a moment (UTC) when it ends by itself.
 
-    `octets`: the exact octets of what leaves while it stands are kept; their key is the one of `contact`.
+    `octets`: the exact octets of what leaves while it stands are kept; their key is the person's of `contact`.
     """
 
     case: str
@@ -76,17 +76,23 @@ async def complete(store: Store, person: str, *, by: str, reason: str) -> frozen
         return owed
     await store.acts.record(Act("erasure_completed", by, reason, person, {"groups": " ".join(sorted(owed))}))
     # Proofs, events and dead letters that stayed for the hold: first, for what is owed is what brings us here again.
-    await store.erasures.finish(person)
+    await store.erasures.end(person)
     return await store.holds.complete(person)
 
 
 async def round_of(store: Store, now: dt.datetime) -> int:
-    """Release the holds whose time is over, and complete erasures that were interrupted; how many holds ended."""
+    """One round: put the keys of who was erased under the holds, and release holds whose time is over; how many ended.
+
+    What was interrupted is completed.
+    """
+    await store.holds.keys.catch_up()
+    await store.holds.keys.move()
     ended = await store.holds.all(until=now)
     for person, hold in ended:
         await release(store, person, hold.id, by="upkeep", reason=f"its time was over at {hold.until:%Y-%m-%d %H:%M}")
     for person in await store.holds.waiting():
         await complete(store, person, by="upkeep", reason="no hold covers it")
+    await store.holds.keys.sweep()
     await store.holds.copies.drop()  # what was on its way when a hold ended, or not in the ledger yet
     return len(ended)
 

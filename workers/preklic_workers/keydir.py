@@ -24,7 +24,7 @@ from preklic_shared.sealing import Opener
 from preklic_shared.token_keys import load_token_keys
 from preklic_workers import dkim_keys
 from preklic_workers.blind import Blind
-from preklic_workers.envelope import GROUPS, KEY_BYTES, Epochs
+from preklic_workers.envelope import EPOCH_GROUPS, GROUPS, KEY_BYTES, Epochs
 from preklic_workers.keyring import KeyRing
 
 log = telemetry.logger(__name__)
@@ -65,7 +65,7 @@ ROLES: Final[Mapping[str, Needs]] = {
     "revoke": Needs(sealing=True, blind=("lookup", "suppress")),
     "record": Needs(sealing=True, groups=GROUPS, blind=("lookup", "suppress")),
     "answer": Needs(sealing=True, blind=("lookup",)),
-    "upkeep": Needs(groups=GROUPS, blind=("lookup", "suppress"), root=True),
+    "upkeep": Needs(groups=EPOCH_GROUPS, blind=("lookup", "suppress"), root=True),
     "gateway": Needs(tokens=True),
     "feedback": Needs(tokens=True),
     "campaign": Needs(sealing=True, groups=("profile",)),
@@ -197,7 +197,7 @@ def _read_name(path: Path) -> KeyFile:
     if dkim_keys.NAME.fullmatch(path.name):
         return KeyFile(path, sealing=None, group=None, epoch=0, blind=None, token=None, root=False, dkim=True)
     match = _NAME.fullmatch(path.name)
-    if match is None or (match["group"] is not None and match["group"] not in GROUPS):
+    if match is None or (match["group"] is not None and match["group"] not in EPOCH_GROUPS):
         raise KeyDirError(path, "is no key file", "remove it from the key directory")
     return KeyFile(
         path,

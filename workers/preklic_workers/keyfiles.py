@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from preklic_shared.sealing import sign_public_file
 from preklic_workers.dkim_keys import DkimKey, Kind, generate
 from preklic_workers.durable import replace, sync, write_new
-from preklic_workers.envelope import GROUPS, KEY_BYTES
+from preklic_workers.envelope import EPOCH_GROUPS, HOLD, KEY_BYTES
 from preklic_workers.keydir import ROLES, KeyDirError, KeyFile, check
 from preklic_workers.moments import millis
 
@@ -50,7 +50,7 @@ def init_keys(root: Path, now: dt.datetime) -> None:
     _share(root, [role for role, needs in ROLES.items() if needs.tokens], "1.token")
     for name in ("lookup", "suppress"):
         _share(root, [role for role, needs in ROLES.items() if name in needs.blind], f"{name}.hmac")
-    for group in GROUPS:
+    for group in EPOCH_GROUPS:
         _share(root, _holders(group), f"{group}.1.epoch")
     _share(root, [role for role, needs in ROLES.items() if needs.root], "root.ed25519")
     turn_sealing(root, now)
@@ -69,7 +69,9 @@ def _complete(root: Path) -> None:
     """Give each role what it lacks, as one of an older version may: its directory, epoch keys, the ledger's own key."""
     for role in ROLES:
         (root / role).mkdir(mode=0o700, exist_ok=True)
-    for group in GROUPS:
+    if not any((root / "upkeep").glob(f"{HOLD}.*.epoch")):
+        _share(root, _holders(HOLD), f"{HOLD}.1.epoch")
+    for group in EPOCH_GROUPS:
         lacking = [role for role in _holders(group) if not any((root / role).glob(f"{group}.*.epoch"))]
         for role in lacking:
             for file in (root / "upkeep").glob(f"{group}.*.epoch"):
@@ -117,7 +119,7 @@ def turn_epochs(root: Path) -> dict[str, int]:
     epoch keep it until `drop_epoch`.
     """
     numbers = {}
-    for group in GROUPS:
+    for group in EPOCH_GROUPS:
         newest = {role: max(held) for role, held in epochs_of(root, group).items()}
         numbers[group] = max(newest.values()) + (1 if finished(newest) else 0)
     reach(root, numbers)
@@ -220,7 +222,7 @@ def is_root(place: Path) -> bool:
 def targets(root: Path) -> dict[str, int]:
     """The epochs that a turn is to reach, by group: the newest where one is half-way already, else the next."""
     numbers = {}
-    for group in GROUPS:
+    for group in EPOCH_GROUPS:
         held = epochs_of(root, group)
         newest = {role: max(there) for role, there in held.items()}
         turning = not finished(newest) or any(len(there) > 1 for there in held.values())
@@ -230,5 +232,5 @@ def targets(root: Path) -> dict[str, int]:
 
 def epoch_age(root: Path, now: dt.datetime) -> dt.timedelta:
     """The age of the oldest current epoch key: the longest that an erased person's key may still open."""
-    newest = [root / "upkeep" / f"{group}.{max(epochs_of(root, group)['upkeep'])}.epoch" for group in GROUPS]
+    newest = [root / "upkeep" / f"{group}.{max(epochs_of(root, group)['upkeep'])}.epoch" for group in EPOCH_GROUPS]
     return max(_age(path, now) for path in newest)

@@ -1,8 +1,8 @@
 """Copies: the exact octets of mails to somebody whose hold asks for them (U13), recorded before they can leave.
 
-They are encrypted under the person's key of `contact`, which the hold keeps from erasure. The entry for the ledger
-rides on the copy and commits to the octets' hash, so that nobody can put others in their place later. No copy outlives
-the last hold that asks for it.
+They are encrypted under the person's key of `contact`, which goes under the hold's own at an erasure. The entry for the
+ledger rides on the copy and commits to the octets' hash, so that nobody can put others in their place later. No copy
+outlives the last hold that asks for it.
 """
 
 import datetime as dt
@@ -13,7 +13,7 @@ from typing import Final
 
 from pymongo import DeleteMany
 
-from preklic_workers.envelope import Altered, DataKey
+from preklic_workers.envelope import Altered, NoKey
 from preklic_workers.store.mongo import Doc, Mongo, Unavailable
 from preklic_workers.store.vault import Vault
 
@@ -55,15 +55,19 @@ class Copies:
         """
         where: Doc = {"person": {"$in": list(persons)}} | ({} if mails is None else {"mail": {"$in": list(mails)}})
         docs = await self._copies.find(where, sort=[("_id", 1)])
-        keys = await self._vault.keys_of([(person, "contact") for person in sorted({doc["person"] for doc in docs})])
+        keys = await self._vault.openers([(person, "contact") for person in sorted({doc["person"] for doc in docs})])
+        asked = {doc["_id"] for doc in await self._asked({person for person, _ in keys})}
         found: list[Copy] = []
         for doc in docs:
-            key = keys.get((doc["person"], "contact"))
-            if isinstance(key, Altered):
-                raise key
-            if isinstance(key, DataKey):
-                octets = key.decrypt(bytes(doc["octets"]), doc["person"], _COLLECTION, doc["_id"])
-                found.append(Copy(doc["mail"], doc["epoch"], octets))
+            try:
+                octets = keys[doc["person"], "contact"].decrypt(
+                    bytes(doc["octets"]), doc["person"], _COLLECTION, doc["_id"]
+                )
+            except (NoKey, Altered):
+                if doc["person"] in asked:
+                    raise
+                continue
+            found.append(Copy(doc["mail"], doc["epoch"], octets))
         return found
 
     async def since(self, person: str, at: dt.datetime) -> set[str]:
@@ -75,7 +79,9 @@ class Copies:
         """Delete the copies that no hold asks for any more, once the ledger has their entries."""
         over: Doc = {"leaves.at": {"$exists": False}}
         persons = {doc["person"] for doc in await self._copies.find(over, {"person": 1})}
-        asked = await self._persons.find({"_id": {"$in": list(persons)}, **_ASKED}, {"_id": 1})
-        gone = sorted(persons - {doc["_id"] for doc in asked})
+        gone = sorted(persons - {doc["_id"] for doc in await self._asked(persons)})
         if gone and not (await self._copies.bulk([DeleteMany(over | {"person": {"$in": gone}})])).sure:
             raise Unavailable(_COLLECTION)
+
+    async def _asked(self, persons: Collection[str]) -> list[Doc]:
+        return await self._persons.find({"_id": {"$in": list(persons)}, **_ASKED}, {"_id": 1})

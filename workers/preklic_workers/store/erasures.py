@@ -13,7 +13,7 @@ from typing import Any, Final
 from pymongo import UpdateMany
 
 from preklic_workers.permission import Person
-from preklic_workers.store.holding import held_groups
+from preklic_workers.store.holding import held_groups, owed_groups
 from preklic_workers.store.message_states import ending
 from preklic_workers.store.mongo import Bulk, Doc, Mongo, Op, Unavailable
 from preklic_workers.store.persons import Persons
@@ -22,6 +22,7 @@ from preklic_workers.store.vault import Vault
 
 Kept = Callable[[Person], frozenset[str] | None]
 GONE: Final = b""  # in place of a ciphertext whose row stays
+_GOING: Final = {"$set": {"proof": GONE}}
 # The next no closes its gate while these are erased: it must not stand behind a thousand of them.
 _AT_ONCE: Final = 16
 # What rests on a consent of its own: nothing that is kept for a contract keeps these.
@@ -95,6 +96,21 @@ class Erasures:
         if doc is not None:
             await self.clear(subject, held_groups(doc))
 
+    async def end(self, subject: str) -> None:
+        """What the last hold's end takes besides: as `finish`, and of somebody who came back what was before.
+
+        The proofs of then are under a key that went with the hold.
+        """
+        await self.finish(subject)
+        doc = await self._mongo["persons"].find_one({"_id": subject}, {"holds.groups": 1, "waiting": 1})
+        if doc is None or "applied" not in doc.get("waiting", {}):
+            return
+        before: Doc = {"recorded": {"$lte": doc["waiting"]["applied"]}}
+        if "evidence" in (owed := owed_groups(doc)):
+            _sure(await self._mongo["permissions"].bulk([UpdateMany(_proven(subject) | before, _GOING)]))
+        if "contact" in owed:
+            await self._mongo["events"].delete({"person": subject} | before)
+
     async def among(self, subjects: Iterable[str]) -> dict[str, bool]:
         """Those of these persons who were erased and have not said yes again; False: an open contract keeps some."""
         where = {"_id": {"$in": list(set(subjects))}, "suppressed.erased": {"$exists": True}}
@@ -136,11 +152,14 @@ class Erasures:
     async def _empty_proofs(self, subject: str, keep: frozenset[str]) -> None:
         """That there was a yes stays, what was said with it goes; its key is gone already."""
         if "evidence" not in keep:
-            _sure(await self._mongo["permissions"].bulk([UpdateMany(_proven(subject), {"$set": {"proof": GONE}})]))
+            _sure(await self._mongo["permissions"].bulk([UpdateMany(_proven(subject), _GOING)]))
 
     async def _drop_dead(self, subject: str, keep: frozenset[str]) -> None:
-        """Dead letters of the person's mails: their sealed bodies hold the address, and nobody may run them again."""
-        if "contact" in keep:
+        """Dead letters of the person's mails: their sealed bodies hold the address, and nobody may run them again.
+
+        Those of a contract stay. Those of a hold do not: the role `send` could open them, and the hold has the record.
+        """
+        if "contact" in keep and await self._people.with_contact([subject]):
             return
         where = {"person": subject, "state": "dead"}
         jobs = [doc["job"] for doc in await self._mongo["dead"].find(where, {"job": 1}) if "job" in doc]

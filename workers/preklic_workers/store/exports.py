@@ -5,16 +5,16 @@ One of the few modules that decrypt: `tests/unit/test_decrypting.py` holds the l
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
-from preklic_workers.envelope import NoKey
+from preklic_workers.envelope import GROUPS, AnyKey, NoKey
 from preklic_workers.store.mongo import Doc, Mongo
 from preklic_workers.store.persons import Persons
-from preklic_workers.store.vault import COLLECTION, Vault
+from preklic_workers.store.vault import COLLECTION, Owner, Vault
 
 # A mail is found by its time: an index by person would have to be written with each of them.
 WINDOW: Final = dt.timedelta(days=30)
@@ -26,8 +26,10 @@ _BY_PERSON: Final = {
     "dead": "first",
     "acts": "at",
     "copies": "at",
+    "held_mails": "mail.created",
 }
 Tick = Callable[[int, int], None]
+Keys = Mapping[Owner, AnyKey]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Whole:
     dead: list[Doc]
     acts: list[Doc]
     copies: list[Doc]
+    held_mails: list[Doc]
 
 
 class Exports:
@@ -66,13 +69,14 @@ class Exports:
         person = await self._mongo["persons"].find_one({"_id": subject})
         if person is None:
             return None
+        keys = await self._vault.openers([(subject, group) for group in GROUPS])
         rows = await asyncio.gather(*(self._rows(name, subject, by) for name, by in _BY_PERSON.items()))
         found = dict(zip(_BY_PERSON, rows, strict=True))
         return Whole(
             person=person,
             address=await self._address(subject),
-            fields={group: await self._fields(person, group) for group in sorted(person.get("fields", {}))},
-            proofs={row["_id"]: await self._proof(row) for row in found["permissions"]},
+            fields={group: _fields(person, group, keys) for group in sorted(person.get("fields", {}))},
+            proofs={row["_id"]: _proof(row, keys) for row in found["permissions"]},
             mails=await self._mails(subject, tick),
             **found,
         )
@@ -85,23 +89,6 @@ class Exports:
             return await self._people.address_of(subject)
         except NoKey:
             return None
-
-    async def _fields(self, person: Doc, group: str) -> dict[str, Any] | None:
-        found = await self._opened(person["_id"], group, bytes(person["fields"][group]), COLLECTION, group)
-        return None if found is None else dict(msgspec.json.decode(found))
-
-    async def _proof(self, row: Doc) -> dict[str, Any] | None:
-        found = await self._opened(row["person"], "evidence", bytes(row["proof"]), "permissions", row["_id"])
-        return None if found is None else dict(msgspec.json.decode(found))
-
-    async def _opened(self, subject: str, group: str, stored: bytes, collection: str, field: str) -> bytes | None:
-        if not stored:
-            return None
-        try:
-            key = await self._vault.key(subject, group)
-        except NoKey:
-            return None
-        return key.decrypt(stored, subject, collection, field)
 
     async def _mails(self, subject: str, tick: Tick) -> list[Doc]:
         messages = self._mongo["messages"]
@@ -116,3 +103,21 @@ class Exports:
             found += await messages.find(where, sort=[("created", 1)])
             tick(month + 1, months)
         return found
+
+
+def _fields(person: Doc, group: str, keys: Keys) -> dict[str, Any] | None:
+    return _opened(keys, (person["_id"], group), bytes(person["fields"][group]), COLLECTION, group)
+
+
+def _proof(row: Doc, keys: Keys) -> dict[str, Any] | None:
+    return _opened(keys, (row["person"], "evidence"), bytes(row["proof"]), "permissions", row["_id"])
+
+
+def _opened(keys: Keys, owner: Owner, stored: bytes, collection: str, field: str) -> dict[str, Any] | None:
+    if not stored:
+        return None
+    try:
+        plain = keys[owner].decrypt(stored, owner[0], collection, field)
+    except NoKey:
+        return None
+    return dict(msgspec.json.decode(plain))

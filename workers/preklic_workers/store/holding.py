@@ -1,7 +1,7 @@
 """Holds in a person's document, and what they keep from an erasure (U13). Pure.
 
 What an erasure would destroy and a hold covers is moved, as it is encrypted, to `held`: no way of a mail looks there.
-`waiting` names the groups whose erasure is owed; their keys stay until no hold covers them any more.
+`waiting` names the groups whose erasure is owed; their keys go over to the holds (`held_keys`), and end with them.
 """
 
 import datetime as dt
@@ -64,12 +64,12 @@ def held_groups(doc: Doc) -> frozenset[str]:
     return frozenset(group for hold in doc.get("holds", ()) for group in hold["groups"])
 
 
-def set_aside(doc: Doc, groups: Collection[str], at: dt.datetime) -> Doc:
-    """What an erasure at `at` sets so that the held groups stay, closed to mail; nothing where none is held."""
+def set_aside(doc: Doc, groups: Collection[str], at: dt.datetime, now: dt.datetime) -> Doc:
+    """What an erasure at `at`, applied `now`, sets so that the held groups stay, closed to mail."""
     owed = sorted({*groups, *doc.get("waiting", {}).get("groups", ())})
     fields: Doc = {"erased_seq": doc["seq"] + 1}
     if owed:
-        fields["waiting"] = {"groups": owed, "at": at}
+        fields["waiting"] = {"groups": owed, "at": at, "applied": now}
     for group in groups:
         if (stored := ciphertext(doc, group)) is not None:
             fields[f"held.{group}"] = [*doc.get("held", {}).get(group, ()), stored][:MOST_KEPT]

@@ -16,6 +16,7 @@ from preklic_shared.ids import job_id_for
 from preklic_workers.envelope import GROUPS
 from preklic_workers.store.acts import Act, Acts, Fact
 from preklic_workers.store.copies import Copies
+from preklic_workers.store.held_keys import HeldKeys
 from preklic_workers.store.holding import (
     MOST_HOLDS,
     Hold,
@@ -53,26 +54,45 @@ class Holds:
         self._mails = mongo["held_mails"]
         self._vault = vault
         self.copies = Copies(mongo, vault)
+        self.keys = HeldKeys(mongo, vault)
 
     async def lacking(self, person: str, groups: Sequence[str]) -> list[str] | None:
         """Those of `groups` of which nothing is there; None when nobody is recorded."""
         doc = await self._persons.find_one({"_id": person}, _WHOLE)
-        return None if doc is None else lacking(doc, groups, await self._vault.groups(person))
+        return None if doc is None else lacking(doc, groups, await self._there(person))
 
     async def add(self, person: str, hold: Hold) -> None:
-        """Hold what is there. Raises NothingToHold, also when an erasure came first; ValueError for too many holds."""
+        """Hold what is there. Raises NothingToHold, also when an erasure came first; ValueError for too many holds.
+
+        The hold's own key is there before the hold stands, and with it what other holds keep of an erased person.
+        Raises `NoKey` where this role holds none of `hold`.
+        """
+        await self.keys.make(person, hold.id)
+        try:
+            await self._stand(person, hold)
+        except (NothingToHold, ValueError):
+            await self.keys.drop(person, hold.id)
+            raise
+
+    async def _stand(self, person: str, hold: Hold) -> None:
         for _ in range(_TRIES):
             doc = await self._persons.find_one({"_id": person}, _WHOLE)
             if doc is None:
                 raise NothingToHold
-            if gone := lacking(doc, hold.groups, await self._vault.groups(person)):
+            if gone := lacking(doc, hold.groups, await self._there(person)):
                 raise NothingToHold(gone)
             if len(doc.get("holds", ())) >= MOST_HOLDS:
                 raise ValueError(f"a person has at most {MOST_HOLDS} holds: release one first")
+            if "waiting" in doc:
+                await self.keys.share(person, hold.id, hold.groups)
             update: Doc = {"$push": {"holds": hold_doc(hold)}, "$set": {"seq": doc["seq"] + 1}}
             if await self._persons.change({"_id": person, "seq": doc["seq"]}, update, {"_id": 1}) is not None:
                 return
         raise Unavailable("contention")
+
+    async def _there(self, person: str) -> frozenset[str]:
+        """The groups of which the person has a key, or a hold has it."""
+        return await self._vault.groups(person) | await self.keys.groups(person)
 
     async def of(self, person: str) -> list[Hold]:
         """The holds of one person."""
@@ -89,11 +109,15 @@ class Holds:
         )
 
     async def release(self, person: str, hold: str) -> None:
-        """Take a hold away, with its copies of mails. What was owed to it is emptied by `complete`. Twice is once."""
+        """Take a hold away, with its key and its copies of mails. What was owed to it is emptied by `complete`.
+
+        Twice is once. The key of who dies behind the second write is found by `HeldKeys.sweep`.
+        """
         if not (await self._mails.bulk([DeleteMany({"hold": hold})])).sure:
             raise Unavailable("held_mails")
         update = {"$pull": {"holds": {"id": hold}}, "$inc": {"seq": 1}}
         await self._persons.change({"_id": person, "holds.id": hold}, update, {"_id": 1})
+        await self.keys.drop(person, hold)
         await self.copies.drop()
 
     async def waiting(self) -> dict[str, frozenset[str]]:
@@ -108,15 +132,16 @@ class Holds:
         return owed_groups(doc) if doc else frozenset()
 
     async def complete(self, person: str) -> frozenset[str]:
-        """Empty what no hold covers any more and destroy its keys; the groups. Repeating it changes nothing.
+        """Empty what no hold covers any more and destroy what is left of its keys; the groups.
 
-        The keys go first: a worker that dies in between leaves noise, and the next one takes it away. No new hold can
-        come in between, for one on what is held needs another hold that covers it.
+        Repeating it changes nothing. The keys go first: a worker that dies in between leaves noise, and the next one
+        takes it away. No new hold can come in between, for one on what is held needs another hold that covers it.
         """
-        doc = await self._persons.find_one({"_id": person}, _WHOLE)
+        now, doc = self._mongo.now(), await self._persons.find_one({"_id": person}, _WHOLE)
         if doc is None or not (going := owed_groups(doc)):
             return frozenset()
         await self._vault.destroy(person, keep=[g for g in GROUPS if g not in going or alive(doc, g)])
+        await self.keys.drop_aside(person, going, now)
         for _ in range(_TRIES):
             doc = await self._persons.find_one({"_id": person}, _WHOLE)
             if doc is None or not (still := owed_groups(doc) & going):
@@ -127,7 +152,7 @@ class Holds:
         raise Unavailable("contention")
 
     async def fields(self, person: str, group: str) -> dict[str, Any]:
-        """What a hold kept of one group: name -> value, the newest of each name; the address as `address`.
+        """What holds keep of one group: name -> value, the newest of each name; the address as `address`.
 
         For the purposes of law alone. Raises `NoKey` or `Altered`.
         """
@@ -135,7 +160,7 @@ class Holds:
         stored = (doc or {}).get("held", {}).get(group, ())
         if not stored:
             return {}
-        key = await self._vault.key(person, group)
+        key = (await self._vault.openers([(person, group)]))[person, group]
         plain = [key.decrypt(bytes(one), person, COLLECTION, group) for one in stored]
         if group == "contact":
             return {"address": plain[-1].decode()}

@@ -107,5 +107,9 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("person", (("person", 1),), {"sparse": True}),
     ),
 }
-# Of the wrapped keys: which of a group are of which epoch, for its turn.
-KEY_INDEXES: Final = (Index("epoch", (("_id.g", 1), ("epoch", 1))),)
+# Of the wrapped keys: which of a group are of which epoch, for its turn; what holds keep; what waits for them.
+KEY_INDEXES: Final = (
+    Index("epoch", (("_id.g", 1), ("epoch", 1))),
+    Index("held", (("held", 1),), {"sparse": True}),
+    Index("aside", (("aside", 1),), {"sparse": True}),
+)

@@ -13,10 +13,11 @@ from bson.errors import InvalidBSON
 from pymongo import UpdateMany
 
 from preklic_shared import telemetry
-from preklic_workers.envelope import GROUPS, Altered, DataKey
+from preklic_workers.envelope import GROUPS, Altered, AnyKey, DataKey, NoKey
 from preklic_workers.ledger.leaves import SOURCES, Fresh, Opening, Riding, Source, canonical
 from preklic_workers.ledger.runs import Dated, Run, dated_doc, dated_of, doc_of, note_of, run_of
 from preklic_workers.ledger.verify import Altered as NotAsSigned
+from preklic_workers.store.holding import held_groups
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Duplicate, Mongo, Unavailable
 from preklic_workers.store.stamps import StampStore
 from preklic_workers.store.vault import Owner, Vault
@@ -148,44 +149,61 @@ class LedgerStore:
         entries where the next one finds them.
         """
         owners = [(person, "evidence") for person in sorted({one.person for one in ridings if one.person is not None})]
-        gone = await self._gone(owners)
+        gone, kept = await self._erased(owners)
         known = await self._vault.keys_of(owners)
         odd = {owner for owner, key in known.items() if isinstance(key, Altered)}
         if odd:  # nobody opens what they would seal: these leaves stand alone, and all others go on (attack 57)
             log.error("wrapped keys do not open", kind="evidence", count=len(odd))
         keys = {owner: key for owner, key in known.items() if isinstance(key, DataKey)}
-        made = await self._vault.many_or_new((), [owner for owner in owners if owner not in known | gone])
-        gone |= await self._gone([*made])
+        made = await self._vault.many_or_new((), [owner for owner in owners if owner not in {*known, *gone, *kept}])
+        made |= await self._vault.new_aside(sorted(kept - set(known)))
+        now_gone, now_kept = await self._erased([*made])
+        gone |= now_gone
         await self._forget(owner for owner, waits in gone.items() if owner in known | made and not waits)
+        await self._forget(now_kept - kept, held=("evidence",))
         keys = {owner: key for owner, key in (keys | made).items() if owner not in gone}
         return [_sealed(one, opening, keys) for one, opening in zip(ridings, openings, strict=True)]
 
-    async def _gone(self, owners: Sequence[Owner]) -> dict[Owner, bool]:
-        """Those of them who are erased, and whose evidence no hold keeps; True: the end of a hold takes the key."""
-        if not owners:
-            return {}
-        where = {"_id": {"$in": [person for person, _ in owners]}, "erased": True, "holds.groups": {"$ne": "evidence"}}
-        docs = await self._mongo["persons"].find(where, {"waiting": 1})
-        return {(doc["_id"], "evidence"): "evidence" in doc.get("waiting", {}).get("groups", ()) for doc in docs}
+    async def _erased(self, owners: Sequence[Owner]) -> tuple[dict[Owner, bool], set[Owner]]:
+        """Those who are erased: whose evidence no hold keeps (True: a hold's end takes the key), and whose one keeps.
 
-    async def _forget(self, owners: Iterable[Owner]) -> None:
+        The own key of the second went to the holds, so what is sealed from now on has one for the holds alone.
+        """
+        if not owners:
+            return {}, set()
+        where = {"_id": {"$in": [person for person, _ in owners]}, "erased": True}
+        docs = await self._mongo["persons"].find(where, {"waiting": 1, "holds.groups": 1})
+        kept = {(doc["_id"], "evidence") for doc in docs if "evidence" in held_groups(doc)}
+        waits = {(doc["_id"], "evidence"): "evidence" in doc.get("waiting", {}).get("groups", ()) for doc in docs}
+        return {owner: waiting for owner, waiting in waits.items() if owner not in kept}, kept
+
+    async def _forget(self, owners: Iterable[Owner], held: Collection[str] = ()) -> None:
         for person, group in owners:
-            await self._vault.destroy(person, keep=[one for one in GROUPS if one != group])
+            await self._vault.destroy(person, keep=[one for one in GROUPS if one != group], held=held)
 
     async def opened(self, run: Run, places: Sequence[int]) -> dict[int, Opening | None]:
         """The openings of these leaves of the run, by place; None where an erasure took what opens it."""
         wanted = {place: (run.persons[place - run.start], run.openings[place - run.start]) for place in places}
-        keys = await self._vault.keys_of([(p, "evidence") for p in {person for person, _ in wanted.values()} if p])
+        people = {person for person, _ in wanted.values() if person}
+        keys = await self._vault.openers([(person, "evidence") for person in sorted(people)])
         found: dict[int, Opening | None] = {}
         for place, (person, sealed) in wanted.items():
-            key = keys.get((person, "evidence"))
-            if isinstance(key, Altered):
-                raise key
-            text = sealed if not person else b""
-            if isinstance(key, DataKey) and sealed:
-                text = key.decrypt(sealed, person, _PLACE, run.records[place - run.start])
+            text = sealed
+            if person and sealed:
+                text = await self._text(keys[person, "evidence"], sealed, person, run.records[place - run.start])
             found[place] = msgspec.json.decode(text, type=Opening) if text else None
         return found
+
+    async def _text(self, key: AnyKey, sealed: bytes, person: str, record: str) -> bytes:
+        """What a seal hides; of somebody who came back after an erasure what was sealed before does not open."""
+        try:
+            return key.decrypt(sealed, person, _PLACE, record)
+        except NoKey:
+            return _GONE
+        except Altered:
+            if await self._mongo["persons"].find_one({"_id": person, "erased_seq": {"$exists": True}}, {"_id": 1}):
+                return _GONE
+            raise
 
     async def sign(self, note: str, dated: Dated) -> None:
         """Keep a signed head, and when it was signed."""

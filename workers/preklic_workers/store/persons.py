@@ -174,8 +174,9 @@ class Persons:
         """Empty the document to its hash and destroy the keys, if `kept` says so; what it said.
 
         `kept` sees the person of that very moment and answers the groups that stay for an open contract, or None to
-        leave the person alone. What a hold covers is set aside in that write (U13). The hash, the `pid` for old links
-        and hand-overs under way stay. Repeating it finishes what was killed. `Erasures` empties the rest.
+        leave the person alone. What a hold covers is set aside in that write (U13), and its keys then: upkeep puts them
+        under the hold's own. The hash, the `pid` for old links and hand-overs under way stay. Repeating it finishes
+        what was killed. `Erasures` empties the rest.
         """
         answer: frozenset[str] | None = None
         before: Doc = {}
@@ -183,22 +184,21 @@ class Persons:
         def emptied(doc: Doc) -> Doc | None:
             nonlocal answer, before
             answer, before = kept(person_of(doc)), doc
-            return None if answer is None else emptied_doc(doc, at, answer)
+            return None if answer is None else emptied_doc(doc, at, answer, self._mongo.now())
 
         doc = await self.change(subject, emptied)
         if answer is None and not doc["erased"]:
             return None
         if answer is not None and (aside := held_groups(before) - answer):
             await tell_held(self._acts, before, aside, at)
-        keep = (answer or frozenset()) | held_groups(before)
-        await self._vault.destroy(subject, keep=keep)
-        return keep
+        await self._vault.destroy(subject, keep=answer or (), held=held_groups(before))
+        return (answer or frozenset()) | held_groups(before)
 
     async def finish(self, subject: str) -> None:
         """After a job that made a key: destroy it if the person was erased meanwhile, or was not there to be known."""
         doc = await self._persons.find_one({"_id": subject, "erased": True}, {"holds": 1})
         if doc is not None:
-            await self._vault.destroy(subject, keep=held_groups(doc))
+            await self._vault.destroy(subject, held=held_groups(doc))
 
     async def to_stale(self, subject: str, message: str, upto: int) -> None:
         """Move a message's hand-overs aside: they block no gate and no drain, and every receipt lists them.

@@ -66,11 +66,11 @@ class Proofs:
     async def opened(self, person: str) -> list[dict[str, Any]]:
         """What a person said, with purpose, action, time and the proof in the clear. Raises `NoKey` or `Altered`."""
         rows = [row for row in await self._rows.find({"person": person}, sort=[("at", 1)]) if row["proof"]]
-        key = await self._vault.key(person, "evidence") if rows else None
+        key = (await self._vault.openers([(person, "evidence")]))[person, "evidence"]
+        plain = [key.decrypt(bytes(row["proof"]), person, "permissions", row["_id"]) for row in rows]
         return [
-            {"purpose": row["purpose"], "action": row["action"], "at": row["at"], "proof": msgspec.json.decode(plain)}
-            for row in rows
-            if key is not None and (plain := key.decrypt(bytes(row["proof"]), person, "permissions", row["_id"]))
+            {"purpose": row["purpose"], "action": row["action"], "at": row["at"], "proof": msgspec.json.decode(proof)}
+            for row, proof in zip(rows, plain, strict=True)
         ]
 
     async def batched(self, persons: Collection[str]) -> list[Doc]:

@@ -7,13 +7,13 @@ from typing import Final
 from pymongo import DeleteOne, UpdateMany, UpdateOne
 
 from preklic_shared.jobs import SendJob
-from preklic_workers.envelope import GROUPS
+from preklic_workers.envelope import GROUPS, Epochs
 from preklic_workers.moments import moment
 from preklic_workers.permission import CLOCK_DOUBT
 from preklic_workers.store.holding import held_groups
 from preklic_workers.store.message_states import UNDER_WAY, doubting, leaf_of
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Mongo, Unavailable
-from preklic_workers.store.vault import key_id
+from preklic_workers.store.vault import Vault, key_id
 
 REASON: Final = "restored"
 _PERSON: Final = {"suppressed": 1, "erased": 1, "contact": 1, "fields": 1, "permissions": 1, "holds": 1}
@@ -27,17 +27,27 @@ class Restored:
         self._persons = mongo["persons"]
         self._messages = mongo["messages"]
         self._keys = mongo.keys()
+        self._vault = Vault(mongo, Epochs({}))  # it opens nothing
 
     async def unburied(self, stones: Sequence[tuple[str, dt.datetime]]) -> list[tuple[str, dt.datetime]]:
-        """Those erasures that this database knows nothing of; of the others it destroys keys that came back."""
+        """Those erasures that this database knows nothing of; of the others it destroys keys that came back.
+
+        Those that a hold covers are set aside for it.
+        """
         docs = await self._persons.find({"_id": {"$in": [who for who, _ in stones]}}, _PERSON)
         by_id = {doc["_id"]: doc for doc in docs}
         gone = [doc for doc in docs if doc.get("erased")]
         ops = [
-            DeleteOne({"_id": key_id(doc["_id"], group)}) for doc in gone for group in GROUPS if not _has(doc, group)
+            DeleteOne({"_id": key_id(doc["_id"], group)})
+            for doc in gone
+            for group in GROUPS
+            if group not in held_groups(doc) and not _has(doc, group)
         ]
         if ops:
             _sure(await self._keys.bulk(ops))
+        for doc in gone:
+            if held := [group for group in held_groups(doc) if not _has(doc, group)]:
+                await self._vault.destroy(doc["_id"], keep=[group for group in GROUPS if group not in held], held=held)
         return [(who, at) for who, at in stones if not buried(by_id.get(who), at)]
 
     async def doubt_under_way(self, until: dt.datetime) -> int:
@@ -73,14 +83,15 @@ class Restored:
             result = await self._keys.insert_many(copied)
             _sure(result)
             return len(copied) - len(result.failed)
-        old = {(doc["_id"]["p"], doc["_id"]["g"]): doc["epoch"] for doc in destroyed}
+        old = {tuple(doc["_id"].items()): doc["epoch"] for doc in destroyed}
         ops = [
+            # What a hold keeps is under its key: one goes with the other.
             UpdateOne(
-                {"_id": doc["_id"], "epoch": old[doc["_id"]["p"], doc["_id"]["g"]]},
-                {"$set": {"wrapped": doc["wrapped"], "epoch": doc["epoch"]}},
+                {"_id": doc["_id"], "epoch": old[named]},
+                {"$set": {name: doc[name] for name in ("wrapped", "epoch", "kept") if name in doc}},
             )
             for doc in copied
-            if (doc["_id"]["p"], doc["_id"]["g"]) in old
+            if (named := tuple(doc["_id"].items())) in old
         ]
         if ops:
             _sure(await self._keys.bulk(ops))
@@ -109,8 +120,8 @@ def _later(said: Doc, at: dt.datetime) -> bool:
 
 
 def _has(doc: Doc, group: str) -> bool:
-    """Whether something of this group is still there: an open contract or a hold kept it."""
-    return group in doc.get("fields", {}) or (group == "contact" and "contact" in doc) or group in held_groups(doc)
+    """Whether something of this group is still there: an open contract kept it."""
+    return group in doc.get("fields", {}) or (group == "contact" and "contact" in doc)
 
 
 def _doubtful(job: SendJob, now: dt.datetime) -> Doc:

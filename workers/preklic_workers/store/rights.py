@@ -41,12 +41,13 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
         "events": "rd",
         "permissions": "ru",
         "dead": "ru",
-        KEYS: "rd",
+        "acts": "i",  # that an erasure left something to a hold
+        KEYS: "rid",  # what holds cover it sets aside; it can open none
     },
     "record": _WORKS
     | _HOLDS_KEYS
     | {"persons": "riu", "permissions": "riu", "wordings": "riu", "messages": "riu", "withdrawals": "r"}
-    | {"schedule": "ri", "askings": "rd", KEYS: "ri"},
+    | {"schedule": "ri", "askings": "rd", KEYS: "rid"},
     "answer": _WORKS
     | dict.fromkeys(("persons", "withdrawals", "statistics", "campaigns", "schedule"), "r")
     | {"acts": "i"},

@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from preklic_workers.envelope import GROUPS
+from preklic_workers.envelope import EPOCH_GROUPS, GROUPS
 from preklic_workers.lifecycle import STATES
 from preklic_workers.packing import GROUP, MOST_WAITING
 from preklic_workers.store.dead_validators import DEAD
 from preklic_workers.store.holding import MOST_HOLDS, MOST_KEPT
+from preklic_workers.store.kept_keys import MOST
 from preklic_workers.store.ledger_validators import LEAVES, LEDGER, REPLY
 from preklic_workers.store.mailing_validators import MAILINGS
 from preklic_workers.store.mongo import Doc
@@ -86,7 +87,7 @@ PERSON: Final = object_of(
     withdrawals=list_of(_ENDED, 20),
     holds=list_of(_HOLD, MOST_HOLDS),
     held=object_of([], **dict.fromkeys(GROUPS, list_of(BYTES, MOST_KEPT))),
-    waiting=object_of(["groups", "at"], groups=list_of(_GROUP, len(GROUPS)), at=DATE),
+    waiting=object_of(["groups", "at"], groups=list_of(_GROUP, len(GROUPS)), at=DATE, applied=DATE),
     erased_seq=WHOLE,
 )
 MESSAGE: Final = object_of(
@@ -156,7 +157,7 @@ CONTROL: Final = object_of(
 )  # fmt: skip
 HOLDER: Final = object_of(
     ["_id", "role", "host", "epochs", "seen"],
-    _id=WORD, role=WORD, host=WORD, seen=DATE, epochs=object_of([], **dict.fromkeys(GROUPS, list_of(WHOLE, 100))),
+    _id=WORD, role=WORD, host=WORD, seen=DATE, epochs=object_of([], **dict.fromkeys(EPOCH_GROUPS, list_of(WHOLE, 100))),
 )  # fmt: skip
 ACCOUNT: Final = object_of(
     ["_id", "hour", "first", "next", "closed", "at", "logged", "void", "states", "waiting", "unaccounted", "settled"],
@@ -213,12 +214,13 @@ LEASE: Final = object_of(
     ["_id", "at", "granted"], _id=WORD, at=DATE, granted=WHOLE, now=_NUMBER, since=_NUMBER, next=_NUMBER, count=WHOLE,
     held=list_of(_SEATS, 10_000),
 )  # fmt: skip
+# A person's own key of a group; with a name (`n`) one that is set aside for holds; with a hold (`h`) that hold's own.
 KEY: Final = object_of(
     ["_id", "wrapped", "epoch"],
-    _id=object_of(["p", "g"], p=HASH, g={"enum": list(GROUPS)}),
-    wrapped=BYTES,
-    epoch=WHOLE,
-)
+    _id=object_of(["p", "g"], p=HASH, g={"enum": list(EPOCH_GROUPS)}, n=WORD, h=JOB),
+    wrapped=BYTES, epoch=WHOLE, held=HASH, aside=DATE, made=DATE,
+    kept=list_of(object_of(["g", "n", "wrapped"], g=_GROUP, n=WORD, wrapped=BYTES), MOST),
+)  # fmt: skip
 
 VALIDATORS: Final[dict[str, Doc]] = {
     "persons": PERSON,

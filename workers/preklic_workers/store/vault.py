@@ -1,14 +1,15 @@
-"""The wrapped keys, in a database of their own: one for each person and field group."""
+"""The wrapped keys, in a database of their own: one for each person and field group, and what holds keep of them."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from typing import Final
 
 from pymongo import DeleteOne, UpdateOne
 from pymongo.errors import WriteError
 
 from preklic_shared import telemetry
-from preklic_workers.envelope import GROUPS, Altered, DataKey, Epochs, NoKey, WrappedKey
+from preklic_workers.envelope import GROUPS, HOLD, Altered, AnyKey, DataKey, Epochs, NoKey, WrappedKey
 from preklic_workers.store.floors import raise_floors
+from preklic_workers.store.kept_keys import Kept, aside, kept_in
 from preklic_workers.store.mongo import DUPLICATE, REFUSED, Doc, Duplicate, Mongo, Unavailable
 
 COLLECTION: Final = "persons"
@@ -44,9 +45,10 @@ class Vault:
         if not owners:
             return {}
         docs = await self._keys.find({"_id": {"$in": [key_id(*owner) for owner in owners]}})
-        return {(doc["_id"]["p"], doc["_id"]["g"]): self._unwrapped(doc) for doc in docs}
+        return {(doc["_id"]["p"], doc["_id"]["g"]): self.opened(doc) for doc in docs}
 
-    def _unwrapped(self, doc: Doc) -> DataKey | NoKey | Altered:
+    def opened(self, doc: Doc) -> DataKey | NoKey | Altered:
+        """The key in a document of the collection, or why it does not open."""
         try:
             return self._epochs.unwrap(wrapped_of(doc), doc["_id"]["p"], doc["_id"]["g"])
         except (NoKey, Altered) as error:
@@ -68,6 +70,60 @@ class Vault:
             # The epoch turned in this moment: MongoDB takes no key of the old one any more.
             await self._insert(person, group, self._epochs.wrap(key, person, group))
         return key
+
+    async def openers(self, owners: Sequence[Owner]) -> dict[Owner, AnyKey]:
+        """All that may open each of these, for the law and the person alone. Raises `Altered`; a missing key is none.
+
+        Mail asks for `key`: what holds keep opens with the epoch keys of `hold`, which only upkeep has.
+        """
+        own = await self.keys_of(owners)
+        if altered := next((key for key in own.values() if isinstance(key, Altered)), None):
+            raise altered
+        found = {owner: [key] if isinstance(key := own.get(owner), DataKey) else [] for owner in owners}
+        for one in await self.kept(sorted({person for person, _ in owners})):
+            found.get((one.person, one.group), []).append(one.key)
+        return {owner: AnyKey(owner[1], tuple(keys)) for owner, keys in found.items()}
+
+    async def kept(self, persons: Sequence[str]) -> list[Kept]:
+        """The keys that holds keep of these persons, or are to keep, as far as this role opens them.
+
+        Raises `Altered`.
+        """
+        if not persons:
+            return []
+        found: list[Kept] = []
+        for doc in await self._keys.find({"held": {"$in": list(persons)}}, sort=[("_id", 1)]):
+            key = self.opened(doc)
+            if isinstance(key, Altered):
+                raise key
+            if isinstance(key, DataKey):
+                named = doc["_id"]
+                found += kept_in(doc, key) if named["g"] == HOLD else [Kept(named["p"], named["g"], named["n"], key)]
+        return found
+
+    def lost(self, doc: Doc) -> bool:
+        """Whether a wrapped key is of an epoch that was destroyed: nothing opens it, but a backup may have it anew."""
+        held = self._epochs.numbers().get(doc["_id"]["g"], [])
+        return bool(held) and doc["epoch"] < held[0]
+
+    def fresh(self, person: str, group: str) -> tuple[DataKey, WrappedKey]:
+        """A new key that is recorded nowhere yet. Raises `NoKey`."""
+        return self._epochs.new_key(person, group)
+
+    async def put(self, docs: Sequence[Doc]) -> None:
+        """Record wrapped keys; one whose place is taken stays as it is."""
+        result = await self._keys.insert_many(docs)
+        if not result.sure or set(result.failed.values()) - {DUPLICATE}:
+            self._epochs.refresh()  # MongoDB takes no key of an epoch that has turned
+            raise Unavailable("keys")
+
+    async def new_aside(self, owners: Sequence[Owner]) -> dict[Owner, DataKey]:
+        """New keys of erased persons, for their holds alone: set aside from the beginning. Raises `NoKey`."""
+        made = {owner: self.fresh(*owner) for owner in owners}
+        if made:
+            now = self._mongo.now()
+            await self.put([aside(*owner, wrapped, now) for owner, (_, wrapped) in made.items()])
+        return {owner: key for owner, (key, _) in made.items()}
 
     async def groups(self, person: str) -> frozenset[str]:
         """The groups of which the person has a key: something was encrypted under it and is not erased."""
@@ -98,12 +154,29 @@ class Vault:
             keys[owner] = key
         return keys
 
-    async def destroy(self, person: str, *, keep: Iterable[str] = ()) -> None:
-        """Delete the person's keys, but those of the groups in `keep`: their ciphertexts are noise from then on."""
-        kept = set(keep)
+    async def destroy(self, person: str, *, keep: Iterable[str] = (), held: Collection[str] = ()) -> frozenset[str]:
+        """Delete the person's keys, but those of the groups in `keep`: their ciphertexts are noise from then on.
+
+        Those of the groups in `held` are set aside first, where no mail and no return of the person finds them. One
+        that MongoDB refuses there, for the epoch turns in this moment, stays for `HeldKeys.catch_up`: of these groups.
+        """
+        left = await self._set_aside(person, [group for group in held if group not in set(keep)])
+        kept = {*keep, *left}
         ops = [DeleteOne({"_id": key_id(person, group)}) for group in GROUPS if group not in kept]
         if ops and not (await self._keys.bulk(ops)).sure:
             raise Unavailable("keys")
+        return left
+
+    async def _set_aside(self, person: str, groups: Sequence[str]) -> frozenset[str]:
+        """Copy the person's own keys of these groups aside; the groups whose copy was refused."""
+        docs = await self._keys.find({"_id": {"$in": [key_id(person, group) for group in groups]}}) if groups else []
+        if not docs:
+            return frozenset()
+        now = self._mongo.now()
+        result = await self._keys.insert_many([aside(person, doc["_id"]["g"], wrapped_of(doc), now) for doc in docs])
+        if not result.sure or set(result.failed.values()) - {DUPLICATE, REFUSED}:
+            raise Unavailable("keys")
+        return frozenset(docs[place]["_id"]["g"] for place, code in result.failed.items() if code == REFUSED)
 
     async def refuse_older(self, numbers: dict[str, int]) -> None:
         """From now on MongoDB refuses keys that are wrapped under older epochs than these (group -> number)."""
@@ -140,8 +213,9 @@ class Vault:
             where = {"_id": {"$gt": docs[-1]["_id"]}}
 
     def opens(self, doc: Doc) -> bool:
-        """Whether this wrapped key opens with the keys that are held."""
-        return isinstance(self._unwrapped(doc), DataKey)
+        """Whether this wrapped key opens with the keys that are held, and what it keeps under it. Raises `Altered`."""
+        key = self.opened(doc)
+        return isinstance(key, DataKey) and all(True for _ in kept_in(doc, key))
 
     async def _insert(self, person: str, group: str, wrapped: WrappedKey) -> None:
         await self._keys.insert({"_id": key_id(person, group), "wrapped": wrapped.wrapped, "epoch": wrapped.epoch})
@@ -150,7 +224,7 @@ class Vault:
         return self._epochs.numbers()[group][:-1]
 
     def _rewrapped(self, doc: Doc) -> UpdateOne | None:
-        key = self._unwrapped(doc)
+        key = self.opened(doc)
         if not isinstance(key, DataKey):
             return None
         new = self._epochs.wrap(key, doc["_id"]["p"], doc["_id"]["g"])
