@@ -6,7 +6,6 @@ Domains follow IDNA 2008 with the mapping of UTS 46, and nothing that maps *onto
 look-alike is refused or stays apart, it is never merged with its ASCII twin.
 """
 
-import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,9 +40,6 @@ _SIGNS: Final = (
     ("=?", "encoded_word"),
     ("?=", "encoded_word"),
 )
-# What surely is one, read at once: ASCII without any sign that means something to another parser, no punycode.
-_LABEL: Final = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_PLAIN: Final = re.compile(rf"([A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@((?:{_LABEL}\.)+(?=[A-Za-z]){_LABEL})", re.ASCII)
 # Scripts that one word may mix (UTS 39 "highly restrictive"): Japanese, Chinese and Korean beside Latin.
 _MIXTURES: Final = (frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"}),)
 
@@ -80,21 +76,6 @@ def parse(text: str) -> Address:
     >>> parse("Ana@ČEBELA.si").normal
     'ana@xn--ebela-gya.si'
     """
-    return _plain(text) or _closely(text)
-
-
-def _plain(text: str) -> Address | None:
-    """The address, read at once where nothing about it is odd; a test holds it equal to the close reading."""
-    found = _PLAIN.fullmatch(text) if len(text) <= MAX_ADDRESS else None
-    if found is None:
-        return None
-    local, domain = found[1], found[2].lower()
-    if len(local) > MAX_LOCAL or len(domain) > MAX_DOMAIN or "xn--" in domain:
-        return None
-    return Address(f"{local}@{domain}", local, domain, f"{local.lower()}@{domain}", smtputf8=False)
-
-
-def _closely(text: str) -> Address:
     check_signs(text)
     check_twins(text, lambda char: unicodedata.normalize("NFC", char))
     local, at, domain = unicodedata.normalize("NFC", text).rpartition("@")

@@ -210,19 +210,5 @@ def test_case_never_makes_two_people(local, label):
     assert parse(text.upper()).normal == parse(text.lower()).normal == text.lower()
 
 
-@given(st.one_of(st.from_regex(addresses._PLAIN, fullmatch=True), st.text("aZ09xn._+-@=?%š", max_size=330)))
-def test_what_is_read_at_once_is_read_so_closely_too(text):
-    plain = addresses._plain(text)
-    if plain is not None:
-        assert plain == addresses._closely(text)
-
-
-@pytest.mark.parametrize(
-    "text", ["ana@xn--ebela-gya.si", "ana@1.2.3.4", "ana=b@x.si", "a" * 65 + "@x.si", "a@" + "b." * 126 + "si"]
-)
-def test_what_needs_a_closer_look_is_not_read_at_once(text):
-    assert addresses._plain(text) is None
-
-
 def test_the_examples_of_the_docstrings_hold():
     assert doctest.testmod(addresses).failed == 0
