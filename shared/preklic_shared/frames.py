@@ -16,6 +16,7 @@ _END: Final = spec.FRAME_END
 _FRAME: Final = struct.Struct(">BHL")
 _METHOD: Final = struct.Struct(">BHLL")  # a frame's head, and the method it holds
 _TAG: Final = struct.Struct(">Q")
+_REST: Final = _TAG.size + 1  # the tag, and whether it comes again
 _CONTENT: Final = struct.Struct(">BHLHHQH")  # a frame's head, class, weight, octets of the body, which properties
 _ACK: Final = struct.Struct(">BHLLQBB")  # a whole frame
 CONFIRM_OCTETS: Final = _ACK.size
@@ -69,7 +70,7 @@ def delivered(buffer: bytes, start: int, end: int) -> Delivered | None:
     """The plain delivery that begins at `start`, if it is whole before `end`; else None."""
     try:
         return _delivered(buffer, start, end)
-    except (struct.error, IndexError, UnicodeDecodeError):
+    except (struct.error, IndexError, ValueError):
         return None  # cut, or no text: pika's to judge
 
 
@@ -100,34 +101,36 @@ def _delivered(buffer: bytes, start: int, end: int) -> Delivered | None:
         return None
     method = _deliver(buffer, start + _METHOD.size, head - 1)
     properties = _properties(buffer, head + _CONTENT.size, content - 1)
-    if method is None or properties is None:
-        return None
     return Delivered(stop, channel, method, properties, buffer[content + _FRAME.size : stop - 1])
 
 
 def _deliver(buffer: bytes, at: int, stop: int) -> Any:
-    consumer, at = _text(buffer, at)
-    (tag,) = _TAG.unpack_from(buffer, at)
-    again = bool(buffer[at + 8] & 1)
-    exchange, at = _text(buffer, at + 9)
-    key, at = _text(buffer, at)
-    return spec.Basic.Deliver(consumer, tag, again, exchange, key) if at == stop else None
+    after = at + 1 + buffer[at]
+    (tag,) = _TAG.unpack_from(buffer, after)
+    again = bool(buffer[after + _TAG.size] & 1)
+    (consumer,), (exchange, key) = _texts(buffer[at:after]), _texts(buffer[after + _REST : stop])
+    return spec.Basic.Deliver(consumer, tag, again, exchange, key)
 
 
 def _properties(buffer: bytes, at: int, stop: int) -> Any:
-    content_type, at = _text(buffer, at)
-    mode = buffer[at]
-    message, at = _text(buffer, at + 1)
-    kind, at = _text(buffer, at)
-    user, at = _text(buffer, at)
-    if at != stop:
-        return None
-    return spec.BasicProperties(content_type, delivery_mode=mode, message_id=message, type=kind, user_id=user)
+    mode = at + 1 + buffer[at]
+    last = mode + 2 + buffer[mode + 1]
+    (content_type,), (kind, user) = _texts(buffer[at:mode]), _texts(buffer[last:stop])
+    named = buffer[mode + 2 : last].decode()
+    return spec.BasicProperties(content_type, delivery_mode=buffer[mode], message_id=named, type=kind, user_id=user)
 
 
-def _text(buffer: bytes, at: int) -> tuple[str, int]:
-    stop = at + 1 + buffer[at]
-    return buffer[at + 1 : stop].decode(), stop
+@lru_cache(maxsize=256)
+def _texts(octets: bytes) -> tuple[str, ...]:
+    """The short strings that fill these octets, which stand alike in most frames; ValueError if they do not."""
+    found, at = [], 0
+    while at < len(octets):
+        stop = at + 1 + octets[at]
+        if stop > len(octets):
+            raise ValueError("the last one is cut")
+        found.append(octets[at + 1 : stop].decode())
+        at = stop
+    return tuple(found)
 
 
 def _short(text: str) -> bytes:

@@ -19,10 +19,12 @@ from preklic_workers.permission import Person, may_track
 from preklic_workers.runtime import Opened
 from preklic_workers.store import Event, Noted, Store, Unavailable
 from preklic_workers.store.events import SEPARATOR
+from preklic_workers.store.person_docs import facts_of
 from preklic_workers.store.signs import DAY
 from preklic_workers.verdicts import VERSION, bursts, judge
 
 SWITCH_OF: Final[Mapping[str, str]] = {"opened": "engagement.opens", "clicked": "engagement.clicks"}
+_ASKED: Final = facts_of(SWITCH_OF.values())
 # The same link twice within a minute is one click: a double click, a reload, a job that came again.
 BUCKET_MILLIS: Final = 60_000
 EARLY_SECONDS: Final = 30.0
@@ -64,12 +66,12 @@ class Track:
     async def _people(self, jobs: Sequence[TrackJob]) -> dict[str, Person]:
         """Whom each job is about, by its id; what a report names by the message alone is looked up there."""
         pids = {job.id: bytes.fromhex(job.person) for job in jobs if job.person is not None}
-        by_pid = await self.store.persons.by_pids(list(pids.values())) if pids else {}
+        by_pid = await self.store.persons.by_pids(list(pids.values()), _ASKED) if pids else {}
         bare = {job.id: job.message for job in jobs if job.person is None}
         owners = await self.store.messages.owners(list(bare.values())) if bare else {}
         found = {job: by_pid[pid] for job, pid in pids.items() if pid in by_pid}
         if owners:
-            known = await self.store.persons.by_ids(list(owners.values()))
+            known = await self.store.persons.by_ids(list(owners.values()), _ASKED)
             found |= {job: known[owners[of]] for job, of in bare.items() if owners.get(of) in known}
         return found
 
