@@ -33,13 +33,25 @@ _PLAIN: Final = (
 _PERSISTENT: Final = b"\x02"
 
 
+class Properties:
+    """A plain job's properties, by the names that pika's `BasicProperties` has, which takes four times as long."""
+
+    __slots__ = ("content_type", "delivery_mode", "message_id", "type", "user_id")
+    headers = correlation_id = reply_to = expiration = timestamp = priority = None
+    content_encoding = app_id = cluster_id = None
+
+    def __init__(self, content_type: str, delivery_mode: int, message_id: str, kind: str, user_id: str) -> None:
+        self.content_type, self.delivery_mode = content_type, delivery_mode
+        self.message_id, self.type, self.user_id = message_id, kind, user_id
+
+
 class Delivered(NamedTuple):
     """One whole delivery; `stop` is where the next frame begins."""
 
     stop: int
     channel: int
     method: Any
-    properties: Any
+    properties: Properties
     body: bytes
 
 
@@ -112,12 +124,12 @@ def _deliver(buffer: bytes, at: int, stop: int) -> Any:
     return spec.Basic.Deliver(consumer, tag, again, exchange, key)
 
 
-def _properties(buffer: bytes, at: int, stop: int) -> Any:
+def _properties(buffer: bytes, at: int, stop: int) -> Properties:
     mode = at + 1 + buffer[at]
     last = mode + 2 + buffer[mode + 1]
     (content_type,), (kind, user) = _texts(buffer[at:mode]), _texts(buffer[last:stop])
     named = buffer[mode + 2 : last].decode()
-    return spec.BasicProperties(content_type, delivery_mode=buffer[mode], message_id=named, type=kind, user_id=user)
+    return Properties(content_type, buffer[mode], named, kind, user)
 
 
 @lru_cache(maxsize=256)

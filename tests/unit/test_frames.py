@@ -35,6 +35,10 @@ def delivery(properties, body=b"{}", *, parts=1, channel=1, tag=7, again=True, k
     return b"".join(one.marshal() for one in whole)
 
 
+def told_by(properties):
+    return {name: getattr(properties, name) for name in vars(BasicProperties())}
+
+
 def plain(**more):
     given = {"content_type": "application/json", "delivery_mode": 2, "message_id": "č", "type": "track", "user_id": "u"}
     return BasicProperties(**(given | more))
@@ -70,7 +74,7 @@ def test_a_plain_delivery_is_read_as_pika_reads_it(body, rest, named, tag, again
     assert read is not None
     assert (read.stop, read.channel, read.body) == (3 + len(octets), 1, content.fragment)
     assert vars(read.method) == vars(method.method)
-    assert vars(read.properties) == vars(header.properties)
+    assert told_by(read.properties) == vars(header.properties)
 
 
 def test_a_delivery_that_is_cut_anywhere_waits_for_its_rest():
@@ -92,7 +96,7 @@ def test_a_spoilt_delivery_is_never_read_otherwise_than_by_pika(data):
     more, header = frame.decode_frame(spoilt[used:])
     _, content = frame.decode_frame(spoilt[used + more :])
     assert isinstance(content, frame.Body)
-    assert (vars(read.method), vars(read.properties)) == (vars(method.method), vars(header.properties))
+    assert (vars(read.method), told_by(read.properties)) == (vars(method.method), vars(header.properties))
     assert read.body == content.fragment
 
 
