@@ -53,7 +53,7 @@ class Track:
         judged = list(zip([opened.job for opened in batch], refusals, strict=True))
         early = await self._record([job for job, refused in judged if refused is None], people)
         _count((job.event, "refused") for job, refused in judged if refused is not None)
-        outcomes = [refused or _later(job, early) or DONE for job, refused in judged]
+        outcomes: list[Outcome] = [refused or _later(job, early) or DONE for job, refused in judged]
         over = [
             ended(job, refused)
             for (job, refused), outcome in zip(judged, outcomes, strict=True)
