@@ -28,13 +28,16 @@ class Batches:
         say nothing.
         """
         batch, now = new_id(), _stored(self._mongo.now())
-        for record in records:
-            record["at"], record["recorded"], record["batch"] = _stored(record["at"]), now, batch
-        hashes = b"".join(map(hash_of, records))
+        hashes = b"".join([hash_of(_marked(record, now, batch)) for record in records])
         doc: Doc = {"_id": batch, "at": now, "count": len(records), "hashes": hashes}
         doc |= {"digest": hashlib.sha256(hashes).digest(), "leaves": [{"at": now, "what": what}]}
         await self._batches.insert(doc | ({"keep": now + keep} if keep else {}))
         return list(records)
+
+
+def _marked(record: Doc, now: dt.datetime, batch: str) -> Doc:
+    record["at"], record["recorded"], record["batch"] = _stored(record["at"]), now, batch
+    return record
 
 
 def _stored(moment: dt.datetime) -> dt.datetime:
