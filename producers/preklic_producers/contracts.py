@@ -31,8 +31,13 @@ def parcel(job: Job, actor: str) -> Parcel:
 
 def checked(value: S, place: str = "") -> S:
     """A job or payload, held to its contract; Rejected names the field at fault."""
+    return built(type(value), msgspec.to_builtins(value), place)
+
+
+def built(kind: type[S], fields: dict[str, Any], place: str = "") -> S:
+    """One of `kind` with these fields, held to its contract as it is made; Rejected names the field at fault."""
     try:
-        return convert(msgspec.to_builtins(value), type(value), place)
+        return convert(fields, kind, place)
     except Malformed as error:
         raise Rejected(error.field or "request", "is not what this field takes") from None
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from preklic_producers.contracts import checked, joined, now_millis, parcel, proof_of
+from preklic_producers.contracts import built, checked, joined, now_millis, parcel, proof_of
 from preklic_producers.enclosing import attachments_of
 from preklic_producers.fields import (
     Expires,
@@ -27,7 +27,7 @@ from preklic_producers.fields import (
     text_of,
 )
 from preklic_producers.outbox import Parcel
-from preklic_producers.seals import Seals
+from preklic_producers.seals import UNSEALED, Seals
 from preklic_shared.ids import job_id_for, new_id
 from preklic_shared.jobs import (
     ACTORS,
@@ -93,19 +93,17 @@ class Drafter:
         )
         now = self._clock()
         at = send_at_of(send_at, now)
-        job = SendJob(
-            id=self._id("send", idempotency_key),
-            producer=self.producer,
-            at=now,
-            expires=expires_of(expires, max(now, at or 0), timedelta(seconds=known.expires)),
-            purpose=purpose,
-            template=template,
-            after=None if after is None else id_of(after, "after"),
-            send_at=at,
-            key="",
-            sealed="",
-        )
-        return self._sealed(job, f"send_{known.lane}", payload)
+        fields = UNSEALED | {
+            "id": self._id("send", idempotency_key),
+            "producer": self.producer,
+            "at": now,
+            "expires": expires_of(expires, max(now, at or 0), timedelta(seconds=known.expires)),
+            "purpose": purpose,
+            "template": template,
+            "after": None if after is None else id_of(after, "after"),
+            "send_at": at,
+        }
+        return self._sealed(built(SendJob, fields), f"send_{known.lane}", payload)
 
     def grant(
         self,
@@ -156,7 +154,7 @@ class Drafter:
     ) -> Parcel:
         """A withdrawal on a public page; the token says who. Each one has a fresh id."""
         job = self._revocation(purposes, None, source=source, person=person.hex(), message=message, erase=erase)
-        return parcel(checked(job), RevokeJob.KIND)
+        return parcel(job, RevokeJob.KIND)
 
     def enrich(
         self,
@@ -206,13 +204,13 @@ class Drafter:
 
     def bare(self, kind: type[J], life: timedelta, idempotency_key: str | None, fields: dict[str, Any]) -> Parcel:
         """A job that holds nothing personal, so nothing sealed; its actor is named as its kind."""
-        return parcel(checked(self._job(kind, life, idempotency_key, fields)), kind.KIND)
+        return parcel(self._job(kind, life, idempotency_key, fields), kind.KIND)
 
     def sealed(
         self, kind: type[J], payload: Payload, life: timedelta, idempotency_key: str | None, fields: dict[str, Any]
     ) -> Parcel:
         """A job that seals `payload` to the role of its queue; its actor is named as its kind."""
-        job = self._job(kind, life, idempotency_key, {"key": "", "sealed": "", **fields})
+        job = self._job(kind, life, idempotency_key, UNSEALED | fields)
         return self._sealed(job, kind.KIND, payload)
 
     def _mail_purpose(self, purpose: object, template: object) -> Purpose:
@@ -237,12 +235,12 @@ class Drafter:
     def _job(self, kind: type[J], life: timedelta, idempotency_key: str | None, fields: dict[str, Any]) -> J:
         now = self._clock()
         job_id = self._id(kind.KIND, idempotency_key)
-        return kind(id=job_id, producer=self.producer, at=now, expires=now + millis(life), **fields)
+        header = {"id": job_id, "producer": self.producer, "at": now, "expires": now + millis(life)}
+        return built(kind, header | fields)
 
     def _id(self, kind: str, idempotency_key: str | None) -> str:
         return new_id() if idempotency_key is None else job_id_for(self.producer, f"{kind}:{key_of(idempotency_key)}")
 
     def _sealed(self, job: Job, actor: str, payload: Payload) -> Parcel:
         # Held to its contract before it is sealed: afterwards nobody on this side can read it.
-        sealed = self._seals.sealed(job, ACTORS[actor][1], checked(payload))
-        return parcel(checked(sealed), actor)
+        return parcel(self._seals.sealed(job, ACTORS[actor][1], checked(payload)), actor)

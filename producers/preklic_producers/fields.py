@@ -16,6 +16,8 @@ from preklic_shared.wire import MAX_DEPTH, Malformed, check_keys
 MAX_DATA: Final = 64 * 1024  # octets of the data as JSON
 MAX_LIFE: Final = timedelta(days=366)
 MAX_LATE: Final = timedelta(minutes=5)  # clocks differ
+_MILLI: Final = timedelta(milliseconds=1)
+_PLAIN: Final = frozenset({str, bool, type(None)})
 _INT_BITS: Final = 63  # what MongoDB and every JSON reader keep exactly enough
 
 Expires = datetime | timedelta | None
@@ -106,7 +108,7 @@ def expires_of(value: Expires, begins: int, default: timedelta) -> int:
     end = begins + millis(given) if isinstance(given, timedelta) else moment_of(given)
     if end is None:
         raise Rejected("expires", "is a timedelta or a datetime with its time zone")
-    if not begins < end <= begins + millis(MAX_LIFE):
+    if not begins < end <= begins + _LIFE_MILLIS:
         raise Rejected("expires", f"lies before the mail may leave, or more than {MAX_LIFE.days} days after that")
     return end
 
@@ -120,7 +122,10 @@ def moment_of(value: object) -> int | None:
 
 def millis(span: timedelta) -> int:
     """A span in whole milliseconds."""
-    return span // timedelta(milliseconds=1)
+    return span // _MILLI
+
+
+_LIFE_MILLIS: Final = millis(MAX_LIFE)
 
 
 def json_object(value: object, field: str) -> dict[str, Any]:
@@ -141,14 +146,15 @@ def json_object(value: object, field: str) -> dict[str, Any]:
 def _json(value: object, field: str, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise Rejected(field, f"is nested deeper than {MAX_DEPTH}")
-    if value is None or isinstance(value, str | bool):
+    if type(value) in _PLAIN or isinstance(value, str):
         return value
     if isinstance(value, int) and value.bit_length() <= _INT_BITS:
         return value
     if isinstance(value, float) and math.isfinite(value):
         return value
+    deeper = depth + 1
     if isinstance(value, list):
-        return [_json(item, field, depth + 1) for item in value]
+        return [_json(item, field, deeper) for item in value]
     if isinstance(value, dict):
-        return {key: _json(item, field, depth + 1) for key, item in value.items()}
+        return {key: _json(item, field, deeper) for key, item in value.items()}
     raise Rejected(field, "holds a value that is not JSON, or a number out of range")

@@ -15,9 +15,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 MAX_BYTES: Final = 256 * 1024 * 1024
 BATCH: Final = 256
@@ -54,8 +55,7 @@ class OutboxFailed(Exception):
     """The disk did not take the job: it is not stored, and nobody may be told that it is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(Struct, frozen=True):
     """One job for the broker: its id, actor and wire body; `seq` is its row once it is stored."""
 
     job: str

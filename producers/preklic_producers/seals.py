@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from preklic_producers.fields import Rejected
+from preklic_shared.job_fields import SEALED_MOST
 from preklic_shared.jobs import Job, Payload
 from preklic_shared.sealing import Sealer, SealingError
 
@@ -20,6 +21,8 @@ ROLE_OF: Final = {
     "ask": "answer",
     "campaign": "campaign",
 }
+# A job is held to its contract before it is sealed: this stands for what is not there yet.
+UNSEALED: Final = {"key": "none", "sealed": "AA=="}
 _LOOK_AGAIN: Final = 10.0
 
 J = TypeVar("J", bound=Job)
@@ -39,14 +42,17 @@ class Seals:
     def sealed(self, job: J, queue: str, payload: Payload) -> J:
         """`job` with `payload` sealed to the reader of `queue`, bound to the clear header.
 
-        Raises Rejected when the file of keys has expired, or has no key for that role.
+        Raises Rejected when the file of keys has expired, or has no key for that role; or the payload is too large.
         """
         sealer, role = self._current(), ROLE_OF[queue]
         try:
             job = msgspec.structs.replace(job, key=sealer.key_id(role))
         except SealingError as error:
             raise Rejected("sealing_keys", str(error)) from None
-        return msgspec.structs.replace(job, sealed=sealer.seal(role, job.header(), payload))
+        sealed = sealer.seal(role, job.header(), payload)
+        if len(sealed) > SEALED_MOST:
+            raise Rejected("data", f"makes what is sealed longer than {SEALED_MOST} octets")
+        return msgspec.structs.replace(job, sealed=sealed)
 
     def _current(self) -> Sealer:
         with self._lock:

@@ -1,13 +1,14 @@
 """The one kind of connection that everything asynchronous uses: pika's, made lean.
 
 pika sends every frame with a system call of its own, and copies the rest of its buffer for each frame it reads.
-Both are corrected here, in the methods where bytes pass; what travels is the same.
+Both are corrected here, in the methods where bytes pass, and what is plain takes the short way of `frames`; what
+travels is the same.
 """
 
 import asyncio
 import contextlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -17,7 +18,9 @@ from pika import frame, spec
 from pika.adapters.asyncio_connection import AsyncioConnection
 from pika.exceptions import AMQPError
 
-from preklic_shared.publication import Unavailable
+from preklic_shared import frames
+from preklic_shared.awaited import properties_of
+from preklic_shared.publication import Publication, Unavailable
 
 _T = TypeVar("_T")
 
@@ -37,6 +40,8 @@ class Connection(_Untyped):  # type: ignore[misc]
 
     _frame_buffer: bytes
     _outgoing: list[bytes] | None = None
+    on_ack: Callable[[int, bool], None] | None = None
+    """Takes the tag of each positive confirm, and whether it is of all up to it; None leaves them to pika."""
 
     def _adapter_emit_data(self, data: bytes) -> None:
         if self._outgoing is None:
@@ -59,6 +64,18 @@ class Connection(_Untyped):  # type: ignore[misc]
         transport._MAX_RECV_BYTES = _READ_BYTES  # noqa: SLF001 -- pika's own default is 4 KiB
         super()._proto_connection_made(transport)
 
+    def write_frames(self, data: bytes, count: int) -> None:
+        """Write what is encoded already: `count` whole frames."""
+        self.frames_sent += count
+        self.bytes_sent += len(data)
+        self._adapter_emit_data(data)
+
+    @property
+    def most(self) -> int:
+        """The octets of a body that go into one frame."""
+        most: int = self._body_max_length
+        return most
+
     def _on_data_available(self, data_in: bytes) -> None:
         buffer = self._frame_buffer + data_in if self._frame_buffer else data_in
         start, end = 0, len(buffer)
@@ -66,17 +83,43 @@ class Connection(_Untyped):  # type: ignore[misc]
             stop = start + _HEADER.unpack_from(buffer, start)[2] + _FRAME_OVERHEAD
             if stop > end:
                 break
-            value = decoded(buffer[start:stop])
-            start = stop
-            # What belongs to content has no callbacks to look for: it goes straight to its channel.
-            channel = self._channels.get(value.channel_number) if _of_content(value) else None
-            if channel is None:
-                self._process_frame(value)
-            else:
-                self.frames_received += 1
-                channel._handle_content_frame(value)  # noqa: SLF001 -- what _process_frame ends in
+            start = self._plainly(buffer, start, end) or self._by_pika(buffer, start, stop)
         self.bytes_received += start
         self._frame_buffer = buffer[start:]
+
+    def _plainly(self, buffer: bytes, start: int, end: int) -> int | None:
+        """Take a delivery or confirm as it mostly comes; where the next frame begins, None when it is another one."""
+        if (delivered := frames.delivered(buffer, start, end)) is not None:
+            channel = self._channels.get(delivered.channel)
+            if channel is None or (take := consumer_of(channel, delivered.method.consumer_tag)) is None:
+                return None
+            self.frames_received += 3
+            take(channel, delivered.method, delivered.properties, delivered.body)
+            return delivered.stop
+        if self.on_ack is not None and (confirmed := frames.confirmed(buffer, start)) is not None:
+            self.frames_received += 1
+            self.on_ack(confirmed.tag, confirmed.multiple)
+            return start + frames.CONFIRM_OCTETS
+        return None
+
+    def _by_pika(self, buffer: bytes, start: int, stop: int) -> int:
+        value = decoded(buffer[start:stop])
+        # What belongs to content has no callbacks to look for: it goes straight to its channel.
+        channel = self._channels.get(value.channel_number) if _of_content(value) else None
+        if channel is None:
+            self._process_frame(value)
+        else:
+            self.frames_received += 1
+            channel._handle_content_frame(value)  # noqa: SLF001 -- what _process_frame ends in
+        return stop
+
+
+def consumer_of(channel: Any, tag: str) -> Callable[..., None] | None:
+    """Who takes what comes for this consumer of the channel; None where pika has more to say, as of a cancelled one."""
+    if tag in channel._cancelled:  # noqa: SLF001 -- pika tells nobody
+        return None
+    take: Callable[..., None] | None = channel._consumers.get(tag)  # noqa: SLF001 -- likewise
+    return take
 
 
 def _of_content(value: Any) -> bool:
@@ -105,6 +148,16 @@ class Link:
     connection: Any
     channel: Any
     lost: asyncio.Future[BaseException]
+
+    def publish(self, publication: Publication, user: str) -> None:
+        """Write it, under the user that the broker checks; AMQPError on a channel that is closed."""
+        channel, connection = self.channel, self.connection
+        data = frames.plain_job(channel.channel_number, publication, user, connection.most) if channel.is_open else None
+        if data is not None:
+            connection.write_frames(data, 3)
+            return
+        place = (publication.exchange, publication.routing_key)
+        channel.basic_publish(*place, publication.body, properties_of(publication, user), publication.mandatory)
 
     async def close(self, timeout: float = 1.0) -> None:
         """Close politely; what was written before is flushed. Gives up after `timeout` seconds."""

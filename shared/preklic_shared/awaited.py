@@ -4,9 +4,7 @@ import asyncio
 
 from pika import BasicProperties
 
-from preklic_shared.publication import Publication, PublishError, Refused, Unavailable, Unroutable
-
-CONTENT_TYPE = "application/json"
+from preklic_shared.publication import CONTENT_TYPE, Publication, PublishError, Refused, Unavailable, Unroutable
 
 
 class Group:

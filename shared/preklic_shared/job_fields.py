@@ -16,7 +16,8 @@ Template = Annotated[str, Meta(pattern=rf"^[a-z][a-z0-9_-]{{0,63}}{END}")]
 Trace = Annotated[str, Meta(pattern=rf"^00-[0-9a-f]{{32}}-[0-9a-f]{{16}}-[0-9a-f]{{2}}{END}")]
 KeyId = Annotated[str, Meta(pattern=rf"^[a-z0-9-]{{1,64}}{END}")]
 # As long as a mail with its files; the body of any other kind has a narrower limit (`wire.limit_of`).
-Sealed = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9+/]+={{0,2}}{END}", max_length=780_000)]
+SEALED_MOST: Final = 780_000
+Sealed = Annotated[str, Meta(pattern=rf"^[A-Za-z0-9+/]+={{0,2}}{END}", max_length=SEALED_MOST)]
 Day = Annotated[str, Meta(pattern=rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{END}")]
 Pid = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{32}}{END}")]
 Enhanced = Annotated[str, Meta(pattern=rf"^[245]\.[0-9]{{1,3}}\.[0-9]{{1,3}}{END}")]  # RFC 3463

@@ -1,7 +1,10 @@
 """What is published, and the ways in which that can fail."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+from msgspec import Struct
+
+CONTENT_TYPE: Final = "application/json"
 
 
 class PublishError(Exception):
@@ -20,8 +23,7 @@ class Refused(PublishError):
     """The broker said no: a full queue (nack), or something that this user may not do (its code is in the text)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(Struct, frozen=True):
     """One message to publish, always persistent. `body` travels as it is; `expiration` is in milliseconds."""
 
     exchange: str
@@ -29,7 +31,7 @@ class Publication:
     body: bytes
     message_id: str
     type: str
-    headers: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, Any] = {}
     reply_to: str | None = None
     correlation_id: str | None = None
     expiration: int | None = None

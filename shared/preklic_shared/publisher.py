@@ -16,7 +16,7 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from pika.spec import Basic
 
 from preklic_shared.amqp import Link, open_link, user_of
-from preklic_shared.awaited import Group, Item, properties_of, verdict
+from preklic_shared.awaited import Group, Item, verdict
 from preklic_shared.publication import Publication, PublishError, Refused, Unavailable
 
 REPLY_TO = "amq.rabbitmq.reply-to"
@@ -139,13 +139,7 @@ class Publisher:
             item = self._waiting.popleft()
             self._pending[self._next_tag] = item
             self._next_tag += 1
-            self._send(link.channel, item.publication)
-
-    def _send(self, channel: Any, publication: Publication) -> None:
-        properties = properties_of(publication, self.user)
-        channel.basic_publish(
-            publication.exchange, publication.routing_key, publication.body, properties, publication.mandatory
-        )
+            link.publish(item.publication, self.user)
 
     def _resolve(self, item: Item, error: PublishError | None) -> None:
         item.group.resolve(item.index, error)
@@ -179,17 +173,19 @@ class Publisher:
     def _slow(self) -> str:
         return "broker blocks publishers" if self._blocked else "no confirm in time"
 
-    def _on_confirm(self, link: Link, confirm: Any) -> None:
+    def _on_confirm(self, link: Link, tag: int, *, multiple: bool, nacked: bool) -> None:
         if link is not self._link:
             return
-        method = confirm.method
-        tag = method.delivery_tag
-        tags = list(takewhile(lambda held: held <= tag, self._pending)) if method.multiple else [tag]
+        tags = list(takewhile(lambda held: held <= tag, self._pending)) if multiple else [tag]
         for confirmed in tags:
             item = self._pending.pop(confirmed, None)
             if item is not None:
-                self._resolve(item, verdict(item, nacked=isinstance(method, Basic.Nack)))
+                self._resolve(item, verdict(item, nacked=nacked))
         self._pump()
+
+    def _on_answer(self, link: Link, method: Any) -> None:
+        nacked = isinstance(method, Basic.Nack)
+        self._on_confirm(link, method.delivery_tag, multiple=method.multiple, nacked=nacked)
 
     def _on_return(self, link: Link, returned: Any, properties: Any) -> None:
         # A return comes before its confirm, and says which message it is only by what we put on it.
@@ -219,7 +215,8 @@ class Publisher:
 
     def _attach(self, link: Link) -> None:
         channel, connection = link.channel, link.connection
-        channel.confirm_delivery(lambda confirm: self._on_confirm(link, confirm))
+        channel.confirm_delivery(lambda confirm: self._on_answer(link, confirm.method))
+        connection.on_ack = lambda tag, multiple: self._on_confirm(link, tag, multiple=multiple, nacked=False)
         channel.add_on_return_callback(lambda _channel, returned, told, _body: self._on_return(link, returned, told))
         connection.add_on_connection_blocked_callback(lambda *_: self._set_blocked(link, blocked=True))
         connection.add_on_connection_unblocked_callback(lambda *_: self._set_blocked(link, blocked=False))

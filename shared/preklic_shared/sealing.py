@@ -29,6 +29,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from preklic_shared.job_fields import KeyId
 from preklic_shared.randomness import random_octets
 from preklic_shared.wire import strict_json
 
@@ -54,7 +55,7 @@ class Tampered(Exception):
 
 
 class _PublicKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    id: str
+    id: KeyId
     public: bytes  # base64 in JSON
 
 

@@ -125,6 +125,20 @@ def test_a_click_is_redirected_and_recorded_without_address_or_user_agent(http, 
     assert (job.event, job.message, job.person, job.link, job.agent) == ("clicked", MESSAGE, PID.hex(), 3, "browser")
 
 
+def test_the_short_way_of_clicks_and_pixels_answers_as_the_routes_do(served, http, keys, amqp_url):
+    click, pixel = keys.mint(Click(MESSAGE, PID, 1, TARGET)), keys.mint(Open(MESSAGE, PID))
+    for path in (f"/c/{click}", f"/o/{pixel}.gif"):
+        short, routed = http.get(path), http.head(path)
+        assert short.status_code == routed.status_code
+        assert {**short.headers, "date": ""} == {**routed.headers, "date": ""}
+    assert http.get(f"/o/{pixel}.gif").content == http.get("/o/x.gif").content == GIF
+    assert [job.event for job in jobs_in(amqp_url, "track")] == ["clicked", "opened", "opened"]
+    odd = keys.mint(Click(MESSAGE, PID, 65_535, TARGET))  # signed, and no job holds such a link
+    for path in (f"/c/{click}%0A", f"/o/{pixel}", f"/c/{odd}", f"/C/{click}"):
+        assert raw(served, f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").count(TARGET.encode()) == 0
+    assert bodies_in(amqp_url, "track") == []
+
+
 @pytest.mark.attack(48, guard="preklic_shared.tokens:same")
 @pytest.mark.parametrize(
     "path",

@@ -5,13 +5,18 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from preklic_producers import Producer, Proof, Rejected
+from preklic_producers import Producer, Proof, Rejected, seals
 from preklic_producers import producer as producer_module
+from preklic_producers.drafts import Drafter
+from preklic_producers.seals import UNSEALED, Seals
+from preklic_shared.registry import load_registry
 from preklic_shared.settings import Settings
+from preklic_shared.wire import decode, encode
 from producing import sealing
 
 PROOF = Proof(wording="newsletter v3", source="https://lucrum.si/novice", method="form")
 ANA = "ana@primer.si"
+GOOD_ID = "01234567-89ab-7def-8123-456789abcdef"
 
 
 class Recorder:
@@ -145,3 +150,40 @@ def test_no_value_of_a_request_is_in_its_rejection(producer):
 def test_the_good_one_is_sent(producer):
     producer.send(**GOOD)
     assert len(producer._broker.sent) == 1
+
+
+def test_what_is_drafted_is_read_by_the_strict_reader_as_it_was_said(producer, tmp_path):
+    said = datetime.now().astimezone() + timedelta(days=2)
+    producer.send(**GOOD, send_at=said, idempotency_key="k", after="0" * 8 + "-0000-0000-0000-" + "0" * 12)
+    producer.grant(ANA, ["newsletter", "engagement"], proof=PROOF)
+    producer.revoke(ANA, ["newsletter"], reason="asked by phone")
+    producer.revoke(ANA, reason="asked by phone", erase=True)
+    producer.enrich(ANA, "profile", {"city": "Kranj"}, source="form")
+    producer.track(GOOD_ID, "delivered", person="ab" * 16)
+    for sent in producer._broker.sent:
+        _, job = decode(sent.body, sent.routing_key)
+        assert decode(encode(job, sent.type), sent.routing_key) == (sent.type, job)
+        assert getattr(job, "sealed", None) != UNSEALED["sealed"]
+        assert getattr(job, "key", None) != UNSEALED["key"]
+
+
+@pytest.mark.parametrize("name", ["of a shop", "shop\n", "", "x" * 65])
+def test_a_job_is_held_to_its_contract_as_it_is_made(tmp_path, name):
+    drafter = Drafter(name, load_registry(None), Seals(sealing(tmp_path).path))
+    makers = [
+        lambda: drafter.send(**GOOD),
+        lambda: drafter.revoke_by_token(bytes(16), GOOD_ID, "all", source="one_click"),
+        lambda: drafter.track(GOOD_ID, bytes(16), "clicked", link=1),
+        lambda: drafter.enrich(ANA, "profile", {"city": "Kranj"}, source="form"),
+    ]
+    for make in makers:
+        with pytest.raises(Rejected) as rejected:
+            make()
+        assert rejected.value.field == "producer"
+
+
+def test_what_is_sealed_is_no_longer_than_a_job_may_hold(producer, monkeypatch):
+    monkeypatch.setattr(seals, "SEALED_MOST", 100)
+    with pytest.raises(Rejected, match=r"^data: makes what is sealed longer than 100 octets$"):
+        producer.send(**GOOD)
+    assert producer._broker.sent == []

@@ -88,5 +88,9 @@ def test_an_expired_or_foreign_file_says_what_to_do(keys, signer):
     path.write_text("[]")
     with pytest.raises(SealingError, match="fetch it again"):
         Sealer.load(path)
+    # What no job could name is no key: it is refused here, for afterwards nobody looks at the name again.
+    path.write_bytes(sign_public_file({"send": ("Send 1", bytes(32))}, signer, issued=NOW, expires=NOW + 3_600_000))
+    with pytest.raises(SealingError, match="fetch it again"):
+        Sealer.load(path)
     with pytest.raises(SealingError, match="ask operations"):
         Sealer.load(keys / "none.json")

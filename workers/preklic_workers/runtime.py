@@ -73,9 +73,9 @@ class Opened:
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Handler:
-    """An actor's coroutine function, and whether it takes lists."""
+    """An actor's coroutine function, and whether it takes lists. Each is one of its own: `Batches` looks it up."""
 
     actor: str
     queue: str

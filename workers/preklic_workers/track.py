@@ -5,6 +5,7 @@ no, and nothing of it is kept. What is kept holds no IP and no user agent, only 
 """
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,13 +19,16 @@ from preklic_workers.permission import Person, may_track
 from preklic_workers.runtime import Opened
 from preklic_workers.store import Event, Noted, Store, Unavailable
 from preklic_workers.store.events import SEPARATOR
+from preklic_workers.store.person_docs import facts_of
 from preklic_workers.store.signs import DAY
 from preklic_workers.verdicts import VERSION, bursts, judge
 
 SWITCH_OF: Final[Mapping[str, str]] = {"opened": "engagement.opens", "clicked": "engagement.clicks"}
+_ASKED: Final = facts_of(SWITCH_OF.values())
 # The same link twice within a minute is one click: a double click, a reload, a job that came again.
 BUCKET_MILLIS: Final = 60_000
 EARLY_SECONDS: Final = 30.0
+DONE: Final = Done()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,32 +49,29 @@ class Track:
 
     async def _handle(self, batch: Sequence[Opened]) -> list[Outcome]:
         people = await self._people([opened.job for opened in batch])
-        outcomes: list[Refused | RetryLater | None]
-        outcomes = [refusal(opened, people.get(opened.job.id)) for opened in batch]
-        wanted = [opened.job for opened, refused in zip(batch, outcomes, strict=True) if refused is None]
-        early = await self._record(wanted, people)
-        for opened, refused in zip(batch, outcomes, strict=True):
-            if refused is not None:
-                TRACK_EVENTS.labels(opened.job.event, "refused").inc()
-        outcomes = [outcome or _later(opened.job, early) for opened, outcome in zip(batch, outcomes, strict=True)]
+        refusals = [refusal(opened, people.get(opened.job.id)) for opened in batch]
+        judged = list(zip([opened.job for opened in batch], refusals, strict=True))
+        early = await self._record([job for job, refused in judged if refused is None], people)
+        _count((job.event, "refused") for job, refused in judged if refused is not None)
+        outcomes: list[Outcome] = [refused or _later(job, early) or DONE for job, refused in judged]
         over = [
-            (opened.job, end) for opened, end in zip(batch, outcomes, strict=True) if not isinstance(end, RetryLater)
+            ended(job, refused)
+            for (job, refused), outcome in zip(judged, outcomes, strict=True)
+            if not isinstance(outcome, RetryLater)
         ]
         if over:
-            await self.store.messages.note_many(
-                [ended(job, end if isinstance(end, Refused) else None) for job, end in over]
-            )
-        return [outcome or Done() for outcome in outcomes]
+            await self.store.messages.note_many(over)
+        return outcomes
 
     async def _people(self, jobs: Sequence[TrackJob]) -> dict[str, Person]:
         """Whom each job is about, by its id; what a report names by the message alone is looked up there."""
         pids = {job.id: bytes.fromhex(job.person) for job in jobs if job.person is not None}
-        by_pid = await self.store.persons.by_pids(list(pids.values())) if pids else {}
+        by_pid = await self.store.persons.by_pids(list(pids.values()), _ASKED) if pids else {}
         bare = {job.id: job.message for job in jobs if job.person is None}
         owners = await self.store.messages.owners(list(bare.values())) if bare else {}
         found = {job: by_pid[pid] for job, pid in pids.items() if pid in by_pid}
         if owners:
-            known = await self.store.persons.by_ids(list(owners.values()))
+            known = await self.store.persons.by_ids(list(owners.values()), _ASKED)
             found |= {job: known[owners[of]] for job, of in bare.items() if owners.get(of) in known}
         return found
 
@@ -86,8 +87,7 @@ class Track:
             await self.store.signs.of_life(awake, now)
         await doubt.heard(self.store, events)
         early = await returns.follow(self.store, events)
-        for event, new in zip(events, fresh, strict=True):
-            TRACK_EVENTS.labels(event.kind, event.verdict if new else "repeated").inc()
+        _count((event.kind, event.verdict if new else "repeated") for event, new in zip(events, fresh, strict=True))
         return early
 
 
@@ -130,6 +130,12 @@ def _later(job: TrackJob, early: set[str]) -> RetryLater | None:
     """A report that was faster than the worker that sent the mail comes again, when that one has recorded its end."""
     waits = job.event in returns.RETURNS and job.message in early
     return RetryLater(EARLY_SECONDS, "under_way", count=False) if waits else None
+
+
+def _count(events: Iterable[tuple[str, str]]) -> None:
+    """Kinds and verdicts, each pair counted once for the batch."""
+    for labels, many in Counter(events).items():
+        TRACK_EVENTS.labels(*labels).inc(many)
 
 
 def overtaken(events: Iterable[Event], erased: Mapping[str, bool]) -> list[str]:

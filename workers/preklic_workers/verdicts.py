@@ -58,7 +58,8 @@ def bursts(jobs: Iterable[TrackJob]) -> frozenset[str]:
     for job in jobs:
         if job.event == "clicked":
             clicks[job.message].append(job)
-    return frozenset(job_id for of_mail in clicks.values() for job_id in _bursts_of(of_mail))
+    many = (of_mail for of_mail in clicks.values() if len(of_mail) >= BURST_LINKS)
+    return frozenset(job_id for of_mail in many for job_id in _bursts_of(of_mail))
 
 
 def _bursts_of(clicks: Sequence[TrackJob]) -> set[str]:

@@ -22,6 +22,7 @@ from preklic_producers.gateway.context import Gateway
 from preklic_producers.gateway.delivery import Delivery
 from preklic_producers.gateway.error_pages import answer_broken, answer_error, answer_method, answer_missing
 from preklic_producers.gateway.errors import ApiError
+from preklic_producers.gateway.hot import Hot
 from preklic_producers.gateway.marker import Marker
 from preklic_producers.gateway.shield import Shield
 from preklic_producers.gateway.tokens_auth import Bearers
@@ -128,7 +129,7 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         routes=ROUTES,
         lifespan=lifespan,
-        middleware=[Middleware(Shield, misses=misses, trusted=_trusted(settings), https=https)],
+        middleware=[Middleware(Shield, misses=misses, trusted=_trusted(settings), https=https), Middleware(Hot)],
         exception_handlers=ERRORS,
     )
     _without_redirects(app.router)

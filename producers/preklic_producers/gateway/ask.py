@@ -5,8 +5,9 @@ caller has a page or status for that.
 """
 
 import asyncio
-import dataclasses
 from typing import Any, Final
+
+from msgspec import structs
 
 from preklic_producers.carrier import publication
 from preklic_producers.outbox import Parcel
@@ -27,7 +28,7 @@ class Asker:
 
     async def ask(self, question: Parcel) -> dict[str, Any] | None:
         """The answer, or None when there was none in time."""
-        asked = dataclasses.replace(
+        asked = structs.replace(
             publication(question),
             reply_to=REPLY_TO,
             correlation_id=question.job,

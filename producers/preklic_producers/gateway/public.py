@@ -6,6 +6,7 @@ A token that is not believed gets the same answer as a good one (attack 47): wha
 import base64
 import datetime as dt
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from starlette.requests import Request
@@ -37,11 +38,8 @@ async def click(request: Request) -> Response:
     """Redirect to the URL that was signed, or home. The event is recorded if the person permits it."""
     gateway = gateway_of(request)
     token = believed(request, Click)
-    if token is not None and of_somebody(token) and request.method == "GET":
-        agent = agent_of(request.headers)
-        await gateway.delivery.hand_over_event(
-            gateway.drafts.track(token.message, token.pid, "clicked", link=token.link, agent=agent)
-        )
+    if token is not None and request.method == "GET":
+        await seen(gateway, token, request.headers)
     location = f"{gateway.public_url}/" if token is None else token.url
     return Response(status_code=302, headers={"Location": location})
 
@@ -54,11 +52,24 @@ async def pixel(request: Request) -> Response:
     if token is None:
         await gateway.pace.pretend()
     elif request.method == "GET":
-        await gateway.delivery.hand_over_event(
-            gateway.drafts.track(token.message, token.pid, "opened", agent=agent_of(request.headers))
-        )
+        await seen(gateway, token, request.headers)
         gateway.pace.saw(time.perf_counter() - begun)
     return Response(GIF, media_type="image/gif", headers={"Cross-Origin-Resource-Policy": "cross-origin"})
+
+
+async def seen(gateway: Gateway, token: Click | Open, headers: Mapping[str, str]) -> None:
+    """Hand over the event of a believed token; `headers` are the request's, their names in lower case.
+
+    A redirect to a partner is of nobody's mail: then there is none.
+    """
+    if isinstance(token, Open):
+        parcel = gateway.drafts.track(token.message, token.pid, "opened", agent=agent_of(headers))
+    elif of_somebody(token):
+        agent = agent_of(headers)
+        parcel = gateway.drafts.track(token.message, token.pid, "clicked", link=token.link, agent=agent)
+    else:
+        return
+    await gateway.delivery.hand_over_event(parcel)
 
 
 async def one_click(request: Request) -> Response:

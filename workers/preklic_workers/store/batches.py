@@ -22,18 +22,17 @@ class Batches:
         self._batches = mongo["batches"]
 
     async def commit(self, what: str, records: Sequence[Doc], keep: dt.timedelta | None = None) -> list[Doc]:
-        """Commit to these records, each with its moment `at`; they are to be inserted as they are returned.
+        """Commit to these records, each with its moment `at`: they are marked with it, and to be inserted so.
 
         After `keep` the list of hashes may go. Whoever dies in between leaves hashes of what was never written, which
         say nothing.
         """
         batch, now = new_id(), _stored(self._mongo.now())
-        marked = [record | {"at": _stored(record["at"]), "recorded": now, "batch": batch} for record in records]
-        hashes = b"".join(map(hash_of, marked))
-        doc: Doc = {"_id": batch, "at": now, "count": len(marked), "hashes": hashes}
+        hashes = b"".join([hash_of(_marked(record, now, batch)) for record in records])
+        doc: Doc = {"_id": batch, "at": now, "count": len(records), "hashes": hashes}
         doc |= {"digest": hashlib.sha256(hashes).digest(), "leaves": [{"at": now, "what": what}]}
         await self._batches.insert(doc | ({"keep": now + keep} if keep else {}))
-        return marked
+        return list(records)
 
     async def lists(self, batches: Sequence[str]) -> dict[str, bytes]:
         """The lists of hashes, 32 octets each, of those of these batches whose lists are kept still."""
@@ -43,4 +42,10 @@ class Batches:
 
 def _stored(moment: dt.datetime) -> dt.datetime:
     """As the store gives it back: in milliseconds."""
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    finer = moment.microsecond % 1000
+    return moment.replace(microsecond=moment.microsecond - finer) if finer else moment
+
+
+def _marked(record: Doc, now: dt.datetime, batch: str) -> Doc:
+    record["at"], record["recorded"], record["batch"] = _stored(record["at"]), now, batch
+    return record

@@ -1,12 +1,12 @@
 """Events of messages: opened, clicked, delivered and so on; each is recorded once, by its own key."""
 
 import datetime as dt
-import os
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from itertools import count
 from typing import Final
 
+from msgspec import Struct
+
+from preklic_shared.randomness import random_octets
 from preklic_workers.store.batches import Batches
 from preklic_workers.store.grouping import Grouper
 from preklic_workers.store.indexes import KEEP_SECONDS
@@ -19,8 +19,7 @@ _SALT: Final = 16  # octets
 _AFTER: Final = chr(ord(SEPARATOR) + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """What happened to a mail. `id` is the key that makes it one; it begins with the mail's id and SEPARATOR.
 
     `verdict` is `human`, `prefetch`, `scanner` or `unknown`, by version `rules` of the table of `verdicts`. Of a
@@ -90,8 +89,7 @@ class Events:
         return docs
 
     async def _record_group(self, events: list[Event]) -> list[bool | Exception]:
-        salts = os.urandom(_SALT * len(events))
-        docs = [_doc(event) | {"salt": salts[place : place + _SALT]} for place, event in zip(count(0, _SALT), events)]
+        docs = list(map(_doc, events))
         kept = dt.timedelta(seconds=KEEP_SECONDS)
         result = await self._events.insert_many(await self._batches.commit("events", docs, kept))
         if not result.sure:
@@ -119,6 +117,12 @@ def _doc(event: Event) -> Doc:
         "verdict": event.verdict,
         "at": event.at,
         "rules": event.rules,
+        "salt": random_octets(_SALT),
     }
-    optional = {"link": event.link, "bounce": event.bounce, "code": event.code or None}
-    return doc | {name: value for name, value in optional.items() if value is not None}
+    if event.link is not None:
+        doc["link"] = event.link
+    if event.bounce is not None:
+        doc["bounce"] = event.bounce
+    if event.code:
+        doc["code"] = event.code
+    return doc

@@ -2,9 +2,9 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 from pymongo import UpdateOne
 
 from preklic_shared.randomness import random_octets
@@ -41,8 +41,7 @@ _DOUBT: Final[Doc] = dict.fromkeys(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Noted:
+class Noted(Struct, frozen=True):
     """The end of a job that is no mail, for the account: nothing of a person."""
 
     job: str
@@ -243,5 +242,8 @@ def _refused(result: Bulk, place: int, what: str) -> Exception | None:
 
 def _note(noted: Noted, now: dt.datetime) -> Doc:
     doc: Doc = {"_id": noted.job, "kind": noted.kind, "state": noted.state, "producer": noted.producer}
-    doc |= {"created": now, "at": now, "expires": noted.expires}
-    return doc | ({"reason": noted.reason} if noted.reason else {})
+    doc["created"] = doc["at"] = now
+    doc["expires"] = noted.expires
+    if noted.reason:
+        doc["reason"] = noted.reason
+    return doc

@@ -21,6 +21,11 @@ def place(purpose: str) -> str:
     return purpose.replace(".", ":")
 
 
+def facts_of(switches: Iterable[str]) -> Doc:
+    """The fields that say whether somebody may be watched: of the permissions these alone."""
+    return {"pid": 1, "suppressed": 1, "erased": 1} | {f"permissions.{place(switch)}": 1 for switch in switches}
+
+
 def person_of(doc: Doc) -> Person:
     """The facts of a document; what was not asked for is empty."""
     permissions = {

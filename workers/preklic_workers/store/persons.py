@@ -56,13 +56,13 @@ class Persons:
         """The person whose tokens carry `pid`; an erased one is found too, so that old links still say no."""
         return await self._one({"pid": pid})
 
-    async def by_pids(self, pids: Sequence[bytes]) -> dict[bytes, Person]:
-        """Those of them that exist, by pid, with their last sign of life: one read for a batch."""
-        return {person.pid: person for person in await self._some("pid", pids)}
+    async def by_pids(self, pids: Sequence[bytes], fields: Doc = FACTS) -> dict[bytes, Person]:
+        """Those of them that exist, by pid, with their last sign of life: one read for a batch, of these fields."""
+        return {person.pid: person for person in await self._some("pid", pids, fields)}
 
-    async def by_ids(self, subjects: Sequence[str]) -> dict[str, Person]:
+    async def by_ids(self, subjects: Sequence[str], fields: Doc = FACTS) -> dict[str, Person]:
         """`by_pids`, but by suppression hash."""
-        return {person.id: person for person in await self._some("_id", subjects)}
+        return {person.id: person for person in await self._some("_id", subjects, fields)}
 
     async def by_ref(self, ref: str) -> Person | None:
         """The person whom a website calls `ref`."""
@@ -148,8 +148,9 @@ class Persons:
         doc = await self._persons.find_one(where, fields)
         return person_of(doc) if doc else None
 
-    async def _some(self, field: str, values: Sequence[Any]) -> list[Person]:
-        return list(map(person_of, await self._persons.find({field: {"$in": list(set(values))}}, FACTS | {"alive": 1})))
+    async def _some(self, field: str, values: Sequence[Any], fields: Doc) -> list[Person]:
+        where = {field: {"$in": list(set(values))}}
+        return list(map(person_of, await self._persons.find(where, fields | {"alive": 1})))
 
     async def change(self, subject: str, decide: Callable[[Doc], Doc | None]) -> Doc:
         """Change a person's document by its own facts: `decide` sees it and answers an update, or None to leave it.
