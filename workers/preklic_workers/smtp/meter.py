@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from preklic_shared.relay_settings import Limit, Relay, WarmUp
-from preklic_workers.smtp.bulkhead import BUSY, Bulkhead, Places
+from preklic_workers.smtp.bulkhead import BUSY, NOWHERE, Bulkhead, Places
 from preklic_workers.smtp.bulkhead import WAIT_SECONDS as PLACE_SECONDS
 
 WAIT_SECONDS: Final = 15.0  # with connecting and MAIL/RCPT still inside the claim's lease of 60 s
@@ -56,7 +56,7 @@ class Meter:
 
     def places(self, provider: str) -> Places:
         """Where a mail for this provider has to find room before its turn comes."""
-        return Places(self._bulkheads(provider))
+        return Places(self._bulkheads(provider)) if self.bulkheads else NOWHERE
 
     async def turn(self, leases: Counted, provider: str, now: float) -> str | None:
         """Wait for this mail's turn; the reason when there is none in time. Raises store.Unavailable: no mail then."""

@@ -9,7 +9,7 @@ from typing import Final, Literal, Self, cast
 
 import aiosmtplib
 
-from preklic_workers.smtp.conversation import CLOSING, Connection, Lost, Patience, Rejected, deadline
+from preklic_workers.smtp.conversation import CLOSING, Connection, Lost, Patience, Rejected
 from preklic_workers.smtp.dialogue import Dialogue
 from preklic_workers.smtp.replies import Phase
 from preklic_workers.smtp.slots import Slots
@@ -123,7 +123,7 @@ class RelayPool:
             timeout=self._limits.connect_seconds,
         )
         try:
-            async with deadline(self._limits.connect_seconds):
+            async with asyncio.timeout(self._limits.connect_seconds):
                 await client.connect()
                 if client.is_ehlo_or_helo_needed:
                     await client.ehlo()

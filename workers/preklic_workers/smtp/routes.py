@@ -4,6 +4,7 @@ import datetime as dt
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -77,8 +78,14 @@ def valid_routes(routes: Sequence[Route], on: dt.date) -> list[Route]:
 
 def contracted(processor: Processor, on: dt.date) -> bool:
     """Whether the processor's contract covers that day; dates that are none cover nothing."""
+    return _covers(processor.valid_from, processor.valid_to, on)
+
+
+# Each mail asks several times, and nothing in the answer changes before the day does.
+@lru_cache(maxsize=256)
+def _covers(begins: str, ends: str, on: dt.date) -> bool:
     try:
-        return dt.date.fromisoformat(processor.valid_from) <= on <= dt.date.fromisoformat(processor.valid_to)
+        return dt.date.fromisoformat(begins) <= on <= dt.date.fromisoformat(ends)
     except ValueError:
         return False
 
