@@ -14,6 +14,8 @@ from preklic_workers.compose.content import Content, TemplateError
 ATTRIBUTE: Final = re.compile(r'="([^"]*)"')
 NAMES: Final = ("href", "src", "srcset", "background", "action", "poster", "cite")
 _LONGEST: Final = max(map(len, NAMES))
+# The same, with a group only where the last letters are of one of these names: most attributes are a style.
+_NAMED: Final = re.compile(r'="(?:(?<=(?i:ref|src|set|und|ion|ter|ite)=")([^"]*)"|[^"]*")')
 _ALLOWED: Final = re.compile(
     r"(?:https?://[^\s\\\"'<>]+|mailto:[^\s\"'<>]+|tel:\+?[0-9 -]+|#[\w-]*|cid:[\w.@-]+)", re.IGNORECASE
 )
@@ -59,9 +61,9 @@ def link(content: Content, tracking: Tracking, hosts: frozenset[str] | None = No
     urls: list[str] = []
     pieces: list[str] = []
     page, clicks, at = content.html, 0, 0
-    for found in ATTRIBUTE.finditer(page):
+    for found in _NAMED.finditer(page):
         start = found.start()
-        if not page[max(0, start - _LONGEST) : start].lower().endswith(NAMES):
+        if found.lastindex is None or not page[max(0, start - _LONGEST) : start].lower().endswith(NAMES):
             continue
         url = html.unescape(found[1])
         check_link(url)

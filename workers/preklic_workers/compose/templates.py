@@ -7,7 +7,7 @@ undefined names; HTML is always escaped, and there is no way to switch that off 
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from preklic_workers.compose.front import Front, direction, known_names
 from preklic_workers.compose.images import images_of, shown
 from preklic_workers.compose.inlining import inlined
 from preklic_workers.compose.mails import Part
+from preklic_workers.compose.quoting import lines_of
 from preklic_workers.compose.refusals import refuse_odd, refuse_unknown
 from preklic_workers.compose.sources import text_of, tidy
 
@@ -31,7 +32,7 @@ MAX_RENDERED: Final = 400_000  # characters of one body; a mail that is longer i
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A compiled template."""
+    """A compiled template. `lines` are those that no data can change, in quoted-printable."""
 
     name: str
     front: Front
@@ -41,6 +42,7 @@ class Template:
     _html: Compiled
     images: tuple[Part, ...] = ()
     derived: bool = False
+    lines: Mapping[str, bytes] = field(default_factory=dict)
 
     def render(self, data: Mapping[str, Any], surroundings: Mapping[str, Any], variant: int | None = None) -> Content:
         """Fill in `data` (only the fields that are declared) among `surroundings`; TemplateError otherwise.
@@ -152,6 +154,7 @@ class Templates:
             _flat(environment.get_template(f"{name}/body.html.j2")),
             images,
             derived=name not in self._written,
+            lines=lines_of(self._environment.parse(source) for source in found.values()),
         )
 
     def _check_front(self, name: str, front: Front) -> None:
