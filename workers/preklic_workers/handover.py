@@ -5,7 +5,7 @@ The relay's answer is waited for inside the session; what follows from it is rec
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, assert_never
 
 from preklic_shared import telemetry
@@ -90,8 +90,7 @@ async def _in_turn(attempt: Attempt, mail: Mail, route: Route, watch: Watch) -> 
 
 
 async def _recorded(ended: Conversed, attempt: Attempt, route: Route, watch: Watch) -> Outcome:
-    if ended.handed:
-        attempt = replace(attempt, passed=True)
+    attempt.passed = ended.handed
     match ended.answer:
         case Accepted() as accepted:
             watch.observe(route.name, "2xx")

@@ -117,7 +117,8 @@ async def _deliver(attempt: Attempt, plan: Plan, route: Route, watch: Watch, com
         return await attempt.dead(mail.reason, mail.field)
     if (ended := await keep(attempt, person, mail.raw)) is not None:
         return ended
-    return await hand_over(replace(attempt, individual=True) if profile else attempt, mail, route, watch)
+    attempt.individual = bool(profile)
+    return await hand_over(attempt, mail, route, watch)
 
 
 async def _profile(attempt: Attempt, plan: Plan, person: Person, composer: Composer) -> Mapping[str, Any]:
@@ -172,8 +173,8 @@ async def _claim(opened: Opened, deps: SendDeps, plan: Plan, route: Route) -> At
         return await _unclaimed(answer, claim, plan.subject, deps)
     tried, over = (answer.epoch, opened.attempt, answer.again), (route.name, route.processor.name, plan.provider)
     attempt = Attempt(deps.store, opened.job, plan.purpose, plan.subject, *tried, *over)
-    handed_before = await deps.store.handed(claim.id, answer.epoch)
-    return await replace(attempt, passed=True).in_doubt(EARLIER) if handed_before else attempt
+    attempt.passed = await deps.store.handed(claim.id, answer.epoch)
+    return await attempt.in_doubt(EARLIER) if attempt.passed else attempt
 
 
 async def _still_talking(message: str, plan: Plan, store: Store) -> RetryLater | None:
