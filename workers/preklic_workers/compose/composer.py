@@ -143,7 +143,7 @@ class Composer:
         linked = link(content, tracking, hosts)
         letter = self._letter(job, payload, purpose, address, content.subject, unsubscribe)
         files = beside(template.images, payload.attachments)
-        return assemble(letter, linked.text, linked.html, linked.urls, files, labels.fields(job.id), template.lines)
+        return assemble(letter, linked.text, linked.html, linked.urls, files, labels.fields(job.id))
 
     def _letter(
         self,

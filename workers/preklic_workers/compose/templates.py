@@ -7,7 +7,7 @@ undefined names; HTML is always escaped, and there is no way to switch that off 
 
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +23,6 @@ from preklic_workers.compose.front import Front, direction, known_names
 from preklic_workers.compose.images import images_of, shown
 from preklic_workers.compose.inlining import inlined
 from preklic_workers.compose.mails import Part
-from preklic_workers.compose.quoting import lines_of
 from preklic_workers.compose.refusals import refuse_odd, refuse_unknown
 from preklic_workers.compose.sources import text_of, tidy
 
@@ -32,7 +31,7 @@ MAX_RENDERED: Final = 400_000  # characters of one body; a mail that is longer i
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A compiled template. `lines` are those that no data can change, in quoted-printable."""
+    """A compiled template."""
 
     name: str
     front: Front
@@ -42,20 +41,19 @@ class Template:
     _html: Compiled
     images: tuple[Part, ...] = ()
     derived: bool = False
-    lines: Mapping[str, bytes] = field(default_factory=dict)
 
     def render(self, data: Mapping[str, Any], surroundings: Mapping[str, Any], variant: int | None = None) -> Content:
         """Fill in `data` (only the fields that are declared) among `surroundings`; TemplateError otherwise.
 
         `variant` chooses among several subjects.
         """
-        names: dict[str, Any] = {PROFILE: {}, **self._pick(data)}
+        names: dict[str, Any] = {**self._html.globals, PROFILE: {}, **self._pick(data)}
         names.update(surroundings, language=self.front.language, direction=direction(self.front.language))
         try:
-            names["subject"] = self._subjects[(variant or 0) % len(self._subjects)].render(names)
-            names["preheader"] = self._preheader.render(names)
-            text = self._text.render(names)
-            content = Content(names["subject"], tidy(text) if self.derived else text, self._html.render(names))
+            names["subject"] = _filled(self._subjects[(variant or 0) % len(self._subjects)], names)
+            names["preheader"] = _filled(self._preheader, names)
+            text = _filled(self._text, names)
+            content = Content(names["subject"], tidy(text) if self.derived else text, _filled(self._html, names))
         # A filter raises what Python raises for data of the wrong type; the text of the error may hold data.
         except (JinjaError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             raise TemplateError(self.name) from None
@@ -154,7 +152,6 @@ class Templates:
             _flat(environment.get_template(f"{name}/body.html.j2")),
             images,
             derived=name not in self._written,
-            lines=lines_of(self._environment.parse(source) for source in found.values()),
         )
 
     def _check_front(self, name: str, front: Front) -> None:
@@ -202,6 +199,11 @@ def _environment(folder: Path) -> SandboxedEnvironment:
     for name in ("safe", "xmlattr", "urlize"):
         del environment.filters[name]
     return environment
+
+
+def _filled(template: Compiled, names: dict[str, Any]) -> str:
+    """`template.render` with names that have Jinja's own among them, so that they need not be copied."""
+    return "".join(template.root_render_func(template.new_context(names, shared=True)))
 
 
 def _flat(template: Compiled) -> Compiled:
