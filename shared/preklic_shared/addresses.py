@@ -9,11 +9,11 @@ look-alike is refused or stays apart, it is never merged with its ASCII twin.
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 import idna
+import msgspec
 from idna import idnadata
 from idna.intranges import intranges_contain
 
@@ -58,8 +58,7 @@ class BadAddress(ValueError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """A parsed address.
 
     `text` is the envelope form (local part as given in NFC, domain as A-labels, lower case), `local` and

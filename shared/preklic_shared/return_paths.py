@@ -8,8 +8,9 @@ HMAC-SHA256 cut to 10 bytes (RFC 2104, section 5). Whose mail it was is looked u
 import base64
 import binascii
 import struct
-from dataclasses import dataclass
 from typing import ClassVar, Final, TypeVar
+
+import msgspec
 
 from preklic_shared.ids import octets_of, text_of
 from preklic_shared.tokens import TokenKeys, mac, same
@@ -24,8 +25,7 @@ _SHIFTS: Final = range(220, -1, -10)
 _FILLED: Final = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Bounce:
+class Bounce(msgspec.Struct, frozen=True):
     """The envelope sender of the mail `message`: what comes back to it is about that mail alone."""
 
     KIND: ClassVar[int] = 6
@@ -33,8 +33,7 @@ class Bounce:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Leave:
+class Leave(msgspec.Struct, frozen=True):
     """The address of a mailed unsubscribe (RFC 2369 `mailto:`): a no to the purpose of the mail `message`."""
 
     KIND: ClassVar[int] = 7

@@ -1,4 +1,3 @@
-import binascii
 import email
 import email.policy
 import uuid
@@ -7,10 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from preklic_workers.compose import mime, quoting
-from preklic_workers.compose.composer import SHIPPED
+from preklic_workers.compose import mime
 from preklic_workers.compose.mime import BadContent, Letter, Mailbox, assemble
-from preklic_workers.compose.templates import Templates
 from preklic_workers.compose.verify import split_header, verify
 from preklic_workers.smtp.conversation import stuff
 
@@ -174,22 +171,6 @@ def test_a_hostile_body_leaves_crlf_and_short_lines_and_no_lone_dot(body):
 def test_any_text_survives_quoted_printable(body):
     lines = mime.quoted(body).split(b"\r\n")
     assert all(len(line) <= 76 and line != b"." and b"\n" not in line and b"\r" not in line for line in lines)
-
-
-@given(st.lists(st.text("a=. \tž", max_size=99), max_size=6), st.lists(st.booleans(), min_size=6, max_size=6))
-def test_lines_that_are_known_stand_as_if_they_were_not(lines, known):
-    text = "\n".join(lines)
-    encoded = {one: quoting.lines([one]) for one, is_known in zip(lines, known, strict=False) if is_known}
-    assert mime.quoted(text, encoded) == mime.quoted(text)
-    assert binascii.a2b_qp(mime.quoted(text)).decode().replace("\r\n", "\n") == text.rstrip("\n") + "\n"
-
-
-def test_a_template_knows_its_own_lines_and_none_that_data_change():
-    template = Templates(SHIPPED).get("newsletter-en")
-    lines = template.lines
-    assert lines["</head>"] == b"</head>\r\n"
-    assert not any("{" in line and "}}" in line for line in lines)
-    assert all(quoting.lines([line]) == encoded for line, encoded in lines.items())
 
 
 def test_a_local_part_beyond_ascii_asks_for_smtputf8():

@@ -1,8 +1,7 @@
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from preklic_workers.compose.mime import Letter, Mailbox, assemble
 from preklic_workers.compose.verify import has_long_line, split_header, verify

@@ -173,8 +173,8 @@ async def _claim(opened: Opened, deps: SendDeps, plan: Plan, route: Route) -> At
         return await _unclaimed(answer, claim, plan.subject, deps)
     tried, over = (answer.epoch, opened.attempt, answer.again), (route.name, route.processor.name, plan.provider)
     attempt = Attempt(deps.store, opened.job, plan.purpose, plan.subject, *tried, *over)
-    attempt.passed = await deps.store.handed(claim.id, answer.epoch)
-    return await attempt.in_doubt(EARLIER) if attempt.passed else attempt
+    attempt.passed = handed_before = await deps.store.handed(claim.id, answer.epoch)
+    return await attempt.in_doubt(EARLIER) if handed_before else attempt
 
 
 async def _still_talking(message: str, plan: Plan, store: Store) -> RetryLater | None:

@@ -3,9 +3,10 @@
 import html
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from preklic_workers.compose.content import Content, TemplateError
 
@@ -23,8 +24,7 @@ BARE: Final = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
 _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Tracking:
+class Tracking(msgspec.Struct, frozen=True):
     """What the person and the purpose allow: `click` makes the URL that stands for link n; `pixel` is its URL.
 
     `own` are URL beginnings that are never rewritten (unsubscribe, preferences, policy). `targets` are a partner's
@@ -38,8 +38,7 @@ class Tracking:
     redirect: Callable[[str], str] = str
 
 
-@dataclass(frozen=True, slots=True)
-class Linked:
+class Linked(msgspec.Struct, frozen=True):
     """Text and HTML with their final links, and the web URLs in the HTML as they must stand there, in order."""
 
     text: str

@@ -5,16 +5,16 @@ List-Unsubscribe into an encoded word, which breaks one-click. Nothing here fold
 """
 
 import base64
+import binascii
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Final
 
+import msgspec
+
 from preklic_workers.compose.mails import NOTHING, Beside, Label, Mail
-from preklic_workers.compose.quoting import NOTHING as NO_LINES
-from preklic_workers.compose.quoting import quoted
 
 MAX_LINE: Final = 998  # octets without CRLF, RFC 5322 2.1.1
 _MAX_SUBJECT: Final = 998  # characters
@@ -40,16 +40,14 @@ class BadContent(ValueError):
         self.field = field
 
 
-@dataclass(frozen=True, slots=True)
-class Mailbox:
+class Mailbox(msgspec.Struct, frozen=True):
     """An address with an A-label domain, and the name before it."""
 
     address: str
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(msgspec.Struct, frozen=True):
     """What a mail's header says. `at` is in seconds since 1970; `unsubscribe` an https URL for one-click.
 
     `feedback` is the identifier that mailbox providers report complaints by (no person in it); `automatic` marks mail
@@ -79,11 +77,9 @@ def assemble(
     urls: tuple[str, ...] = (),
     beside: Beside = NOTHING,
     labels: tuple[Label, ...] = (),
-    known: Mapping[str, bytes] = NO_LINES,
 ) -> Mail:
-    """The mail; BadContent names the header that cannot stand. `known` are the template's own lines, encoded."""
-    parts = quoted(text, known), quoted(html, known)
-    kind, body = _body(letter.job.replace("-", "").encode("ascii"), *parts, beside)
+    """The mail; BadContent names the header that cannot stand."""
+    kind, body = _body(letter.job.replace("-", "").encode("ascii"), text, html, beside)
     fields = [*_fields(letter), *labels, ("MIME-Version", b"1.0"), ("Content-Type", kind)]
     lines = [name.encode("ascii") + b": " + value + b"\r\n" for name, value in fields]
     return Mail(
@@ -101,14 +97,14 @@ def assemble(
     )
 
 
-def _body(job: bytes, text: bytes, html: bytes, beside: Beside) -> tuple[bytes, bytes]:
+def _body(job: bytes, text: str, html: str, beside: Beside) -> tuple[bytes, bytes]:
     """Content-Type and body: alternative(text, related(html, images)), and in mixed where files go with it."""
     # `=_` never occurs in quoted-printable or base64, so no body can hold these boundaries.
-    page = _HEAD % b"html" + html
+    page = _HEAD % b"html" + quoted(html)
     if beside.images:
         related = _multipart(b'related; type="text/html"', b"=_r" + job, [page, *(one.raw for one in beside.images)])
         page = b"Content-Type: " + related[0] + b"\r\n" + related[1]
-    kind, body = _multipart(b"alternative", b"=_" + job, [_HEAD % b"plain" + text, page])
+    kind, body = _multipart(b"alternative", b"=_" + job, [_HEAD % b"plain" + quoted(text), page])
     if not beside.attachments:
         return kind, body
     whole = b"Content-Type: " + kind + b"\r\n" + body
@@ -239,3 +235,12 @@ def token(value: str, field: str) -> bytes:
     if not value.isascii() or not value.isprintable() or len(field) + len(value) + 2 > MAX_LINE:
         raise BadContent(field)
     return value.encode("ascii")
+
+
+def quoted(body: str) -> bytes:
+    """A body in quoted-printable (RFC 2045 6.7): CRLF, lines of at most 76 octets, no line of a lone dot."""
+    lines = body.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").replace("\n", "\r\n")
+    # The encoder takes its own line ends from the first one it finds, so there has to be one.
+    encoded = binascii.b2a_qp(f"{lines}\r\n".encode("utf-8", "replace"), istext=True)
+    # It hides a lone dot that had a line of its own, but not one that its own soft line break left alone.
+    return encoded.replace(b"\r\n.\r\n", b"\r\n=2E\r\n") if b".\r\n" in encoded else encoded

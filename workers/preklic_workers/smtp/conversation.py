@@ -11,6 +11,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from preklic_workers.smtp.dialogue import Dialogue
 from preklic_workers.smtp.replies import Phase, Reply
 
@@ -27,23 +29,20 @@ _LOSSES: Final = (OSError, TimeoutError)
 _MAILBOX: Final = re.compile(r'[^\s<>"(),:;\\@\x00-\x20\x7f]+@[a-z0-9.-]+', re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """The relay answered the body with 2yz: the mail is sent."""
 
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(msgspec.Struct, frozen=True):
     """The relay answered with 4yz or 5yz: the mail is certainly not sent."""
 
     reply: Reply
     phase: Phase
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True):
     """No answer that says anything. With `body_sent` the outcome is in doubt, else nothing was sent."""
 
     phase: Phase

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import ssl
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,6 +18,7 @@ from preklic_workers.smtp.meter import Meter, meter_of
 from preklic_workers.smtp.pool import Limits, RelayPool, Target
 
 INVALID: Final = "processor_invalid"
+_DAY_SECONDS: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,12 @@ def bulkheads_in(routes: Sequence[Route]) -> list[Bulkhead]:
 
 def today() -> dt.date:
     """The day that contracts are judged by (UTC)."""
-    return dt.datetime.now(dt.UTC).date()
+    return _day(int(time.time() // _DAY_SECONDS))
+
+
+@lru_cache(maxsize=4)
+def _day(number: int) -> dt.date:
+    return dt.date(1970, 1, 1) + dt.timedelta(days=number)
 
 
 def valid_routes(routes: Sequence[Route], on: dt.date) -> list[Route]:
