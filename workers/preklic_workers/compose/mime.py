@@ -113,8 +113,8 @@ def _body(job: bytes, text: str, html: str, beside: Beside) -> tuple[bytes, byte
 
 def _multipart(kind: bytes, boundary: bytes, parts: Sequence[bytes]) -> tuple[bytes, bytes]:
     line = b"\r\n--" + boundary
-    body = b"".join([line + b"\r\n" + part for part in parts])
-    return b"multipart/" + kind + b'; boundary="' + boundary + b'"', body + line + b"--\r\n"
+    pieces = [piece for part in parts for piece in (line, b"\r\n", part)]
+    return b"multipart/" + kind + b'; boundary="' + boundary + b'"', b"".join([*pieces, line, b"--\r\n"])
 
 
 def _fields(letter: Letter) -> list[tuple[str, bytes]]:

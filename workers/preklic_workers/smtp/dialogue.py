@@ -41,9 +41,9 @@ class Replies:
         """The replies that are whole with `data`. Raises NoReply."""
         *lines, self._rest = (self._rest + data).split(b"\n") if b"\n" in data else (self._rest + data,)
         for line in lines:
-            self._measure(len(line) + 1)
+            self._size += len(line) + 1
             code = line[:_CODE]
-            if len(code) < _CODE or not code.isdigit():
+            if len(code) < _CODE or not code.isdigit() or self._size > MOST:
                 raise NoReply
             first = line[_CODE + 1 : _CODE + _TEXT] if self._first is None else self._first
             if line[_CODE : _CODE + 1] == b"-":
@@ -52,11 +52,6 @@ class Replies:
                 self._first, self._size = None, 0
                 yield read(int(code), first.decode("latin-1").strip())
         if self._size + len(self._rest) > MOST:
-            raise NoReply
-
-    def _measure(self, octets: int) -> None:
-        self._size += octets
-        if self._size > MOST:
             raise NoReply
 
 

@@ -2,6 +2,9 @@
 
 import asyncio
 from collections import deque
+from typing import Final
+
+_EVER: Final = float("inf")
 
 
 class Slots:
@@ -10,7 +13,7 @@ class Slots:
     def __init__(self, most: int) -> None:
         self.taken = 0
         self._most = most
-        self._until = float("inf")
+        self._until = _EVER
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def resize(self, most: int, until: float) -> None:
@@ -30,17 +33,23 @@ class Slots:
     @property
     def size(self) -> int:
         """How many there may be at this moment."""
-        return 0 if asyncio.get_running_loop().time() >= self._until else self._most
+        return self._most if self._until == _EVER or asyncio.get_running_loop().time() < self._until else 0
 
     @property
     def waiting(self) -> int:
         """How many wait for one."""
         return len(self._waiting)
 
+    def take(self) -> bool:
+        """Take one that is free; False when none is, or others wait for it."""
+        if self._waiting or not self.free:
+            return False
+        self.taken += 1
+        return True
+
     async def acquire_within(self, seconds: float) -> bool:
         """Take one, in turn; False when none was free in time."""
-        if self.free and not self._waiting:
-            self.taken += 1
+        if self.take():
             return True
         try:
             async with asyncio.timeout(seconds):
@@ -51,19 +60,18 @@ class Slots:
 
     async def acquire(self) -> None:
         """Take one, in turn."""
-        if self._waiting or not self.free:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await turn  # whoever wakes it has counted it already
-            except asyncio.CancelledError:
-                if turn in self._waiting:
-                    self._waiting.remove(turn)
-                elif not turn.cancelled():
-                    self.release()
-                raise
+        if self.take():
             return
-        self.taken += 1
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn  # whoever wakes it has counted it already
+        except asyncio.CancelledError:
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+            elif not turn.cancelled():
+                self.release()
+            raise
 
     def release(self) -> None:
         """Give one back."""
