@@ -15,8 +15,12 @@ from preklic_workers.compose.content import Content, TemplateError
 ATTRIBUTE: Final = re.compile(r'="([^"]*)"')
 NAMES: Final = ("href", "src", "srcset", "background", "action", "poster", "cite")
 _LONGEST: Final = max(map(len, NAMES))
-# The same, with a group only where the last letters are of one of these names: most attributes are a style.
-_NAMED: Final = re.compile(r'="(?:(?<=(?i:ref|src|set|und|ion|ter|ite)=")([^"]*)"|[^"]*")')
+# One match from each attribute whose last letters are of one of these names to the next one, whatever stands between:
+# most attributes are a style. Nothing in it is tried twice (possessive), so it is linear; the last match has no group.
+_OTHER: Final = r'[^=]*+(?:=(?!")[^=]*+)*+'
+_NAMED: Final = re.compile(
+    rf'{_OTHER}(?:="(?<!(?i:ref|src|set|und|ion|ter|ite)=")[^"]*+"{_OTHER})*+(?:="([^"]*+)"|="|\Z)'
+)
 _ALLOWED: Final = re.compile(
     r"(?:https?://[^\s\\\"'<>]+|mailto:[^\s\"'<>]+|tel:\+?[0-9 -]+|#[\w-]*|cid:[\w.@-]+)", re.IGNORECASE
 )
@@ -61,7 +65,7 @@ def link(content: Content, tracking: Tracking, hosts: frozenset[str] | None = No
     pieces: list[str] = []
     page, clicks, at = content.html, 0, 0
     for found in _NAMED.finditer(page):
-        start = found.start()
+        start = found.start(1) - len('="')
         if found.lastindex is None or not page[max(0, start - _LONGEST) : start].lower().endswith(NAMES):
             continue
         url = html.unescape(found[1])

@@ -48,6 +48,8 @@ class Meter:
 
     def full(self, provider: str, now: float) -> str | None:
         """Why nothing more for this provider fits in at this moment, as far as is known."""
+        if not self._full and not self.bulkheads:
+            return None
         if now < self._full.get(WARM_UP, 0.0):
             return WARM_UP
         if any(now < self._full.get(key, 0.0) for key, _ in self._rates(provider)):
