@@ -20,6 +20,7 @@ _T = TypeVar("_T")
 BODY_LIMIT = 256 * 1024
 MAIL_LIMIT = 768 * 1024  # a mail may bring files: preklic_shared.attachments
 MAX_DEPTH = 16
+_NESTED = (dict, list)
 
 _MAILS = frozenset(queue for kind, queue in ACTORS.values() if kind is SendJob)
 _ENVELOPE = {
@@ -144,19 +145,24 @@ def decode_payload(kind: type[Job], data: bytes) -> Payload:
     return payload
 
 
-def check_keys(value: object, depth: int = 0) -> None:
+def check_keys(value: object) -> None:
     """Refuse JSON that a database could read as an operator or a path: keys with `$` first, `.` or NUL."""
-    if depth >= MAX_DEPTH and value:  # what it holds would be too deep
+    names: list[Any] = []
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                names += one
+                inner += one.values()
+            elif isinstance(one, list):
+                inner += one
+        level = [one for one in inner if isinstance(one, _NESTED)]
+        if not level:
+            break
+    if any(level):  # what they hold would be too deep
         raise Malformed("malformed", "data")
-    if isinstance(value, dict):
-        _check_names(list(value))
-        for item in value.values():
-            if isinstance(item, dict | list):
-                check_keys(item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            if isinstance(item, dict | list):
-                check_keys(item, depth + 1)
+    _check_names(names)
 
 
 def _check_names(names: list[Any]) -> None:

@@ -1,8 +1,10 @@
 """JSON is read quickly where it cannot be other than it looks, and closely where it can: with the same answer."""
 
 import json
+from contextlib import nullcontext
 
 import msgspec
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -87,3 +89,13 @@ def test_no_key_is_an_operator_or_a_path(data):
         assert bad
     else:
         assert not bad
+
+
+@pytest.mark.parametrize(("levels", "refused"), [(wire.MAX_DEPTH, False), (wire.MAX_DEPTH + 1, True)])
+@pytest.mark.parametrize("around", [lambda one: {"a": one}, lambda one: [one]])
+def test_data_are_only_so_deep(levels, refused, around):
+    value = "x"
+    for _ in range(levels):
+        value = around(value)
+    with pytest.raises(wire.Malformed) if refused else nullcontext():
+        wire.check_keys(value)
