@@ -239,8 +239,9 @@ def token(value: str, field: str) -> bytes:
 
 def quoted(body: str) -> bytes:
     """A body in quoted-printable (RFC 2045 6.7): CRLF, lines of at most 76 octets, no line of a lone dot."""
-    lines = body.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").replace("\n", "\r\n")
+    lines = body.replace("\r\n", "\n").replace("\r", "\n") if "\r" in body else body
+    octets = lines.rstrip("\n").encode("utf-8", "replace").replace(b"\n", b"\r\n") + b"\r\n"
     # The encoder takes its own line ends from the first one it finds, so there has to be one.
-    encoded = binascii.b2a_qp(f"{lines}\r\n".encode("utf-8", "replace"), istext=True)
+    encoded = binascii.b2a_qp(octets, istext=True)
     # It hides a lone dot that had a line of its own, but not one that its own soft line break left alone.
     return encoded.replace(b"\r\n.\r\n", b"\r\n=2E\r\n") if b".\r\n" in encoded else encoded
