@@ -7,7 +7,6 @@ that the test fails. Production code has no switch for this: the guard is patche
 No wait is longer than five seconds then; that the tests pass so with their guards on is seen with `--longest-wait 5`.
 """
 
-import asyncio
 import inspect
 import os
 import re
@@ -195,7 +194,6 @@ PERMISSIVE = {
     "preklic_workers.store.merges:Merges.into": _nobody,
     "preklic_workers.store.erasures:Erasures.among": _nobody_erased,
     "preklic_producers.feedback.judging:automatic": lambda _mail: False,
-    "preklic_workers.smtp.conversation:deadline": lambda _seconds: asyncio.timeout(None),
     "preklic_workers.smtp.pool:verifying": lambda _context: ssl._create_unverified_context(),
     "preklic_shared.topology:keys_of": lambda _role: ".*",
     # The store: a gate that asks for nothing, a claim that asks nobody, a ciphertext that belongs nowhere.

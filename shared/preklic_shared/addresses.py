@@ -6,13 +6,14 @@ Domains follow IDNA 2008 with the mapping of UTS 46, and nothing that maps *onto
 look-alike is refused or stays apart, it is never merged with its ASCII twin.
 """
 
+import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
 import idna
+import msgspec
 from idna import idnadata
 from idna.intranges import intranges_contain
 
@@ -40,6 +41,11 @@ _SIGNS: Final = (
     ("=?", "encoded_word"),
     ("?=", "encoded_word"),
 )
+# What nearly everybody's address looks like: none of the rules below has anything to say about it.
+_COMMON: Final = re.compile(
+    r"([A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@((?:[a-z0-9]+(?:-[a-z0-9]+)*\.)+[a-z]{2,})", re.ASCII
+)
+_COMMON_LENGTH: Final = 63  # so that no half of it and no label is too long
 # Scripts that one word may mix (UTS 39 "highly restrictive"): Japanese, Chinese and Korean beside Latin.
 _MIXTURES: Final = (frozenset({"LATIN", "CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO"}),)
 
@@ -52,8 +58,7 @@ class BadAddress(ValueError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """A parsed address.
 
     `text` is the envelope form (local part as given in NFC, domain as A-labels, lower case), `local` and
@@ -76,6 +81,14 @@ def parse(text: str) -> Address:
     >>> parse("Ana@ČEBELA.si").normal
     'ana@xn--ebela-gya.si'
     """
+    if len(text) <= _COMMON_LENGTH and (found := _COMMON.fullmatch(text)) is not None:
+        local, domain = found.groups()
+        return Address(text, local, domain, f"{local.lower()}@{domain}", smtputf8=False)
+    return read_closely(text)
+
+
+def read_closely(text: str) -> Address:
+    """`parse`, by every rule."""
     check_signs(text)
     check_twins(text, lambda char: unicodedata.normalize("NFC", char))
     local, at, domain = unicodedata.normalize("NFC", text).rpartition("@")

@@ -48,7 +48,7 @@ class Job(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     def header(self) -> bytes:
         """The canonical clear header that sealing binds to: everything but the sealed text itself."""
-        fields = {"kind": self.KIND, **msgspec.to_builtins(self)}
+        fields = {"kind": self.KIND, **msgspec.structs.asdict(self)}
         fields.pop("sealed", None)
         if fields.get("send_at", 0) is None:
             del fields["send_at"]  # jobs that were sealed before there was such a field have none

@@ -8,11 +8,11 @@ HMAC-SHA256 cut to 10 bytes (RFC 2104, section 5). Whose mail it was is looked u
 import base64
 import binascii
 import struct
-from dataclasses import dataclass
 from typing import ClassVar, Final, TypeVar
-from uuid import UUID
 
-from preklic_shared.ids import text_of
+import msgspec
+
+from preklic_shared.ids import octets_of, text_of
 from preklic_shared.tokens import TokenKeys, mac, same
 
 LENGTH: Final = 45
@@ -21,8 +21,7 @@ _MESSAGE: Final = 16
 _MAC: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Bounce:
+class Bounce(msgspec.Struct, frozen=True):
     """The envelope sender of the mail `message`: what comes back to it is about that mail alone."""
 
     KIND: ClassVar[int] = 6
@@ -30,8 +29,7 @@ class Bounce:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Leave:
+class Leave(msgspec.Struct, frozen=True):
     """The address of a mailed unsubscribe (RFC 2369 `mailto:`): a no to the purpose of the mail `message`."""
 
     KIND: ClassVar[int] = 7
@@ -44,7 +42,7 @@ T = TypeVar("T", Bounce, Leave)
 
 def mint(keys: TokenKeys, token: Bounce | Leave, domain: str) -> str:
     """The address, `<prefix><token>@domain`."""
-    signed = _HEAD.pack(token.KIND, keys.current) + UUID(token.message).bytes
+    signed = _HEAD.pack(token.KIND, keys.current) + octets_of(token.message)
     return f"{token.PREFIX}{_encode(signed + _seal(keys, keys.current, token.KIND, signed))}@{domain}"
 
 

@@ -15,11 +15,10 @@ import struct
 from collections.abc import Mapping
 from typing import ClassVar, Final, Self, TypeVar
 from urllib.parse import urlsplit
-from uuid import UUID
 
 from msgspec import Struct
 
-from preklic_shared.ids import text_of
+from preklic_shared.ids import octets_of, text_of
 
 VERSION: Final = 1
 KEY_BYTES: Final = 32
@@ -208,7 +207,7 @@ def _decode(text: str) -> bytes | None:
 def _ids(message: str, pid: bytes) -> bytes:
     if len(pid) != PID_BYTES:
         raise ValueError(f"a pid has {PID_BYTES} bytes")
-    return UUID(message).bytes + pid
+    return octets_of(message) + pid
 
 
 def _split(body: bytes) -> tuple[str, bytes, bytes]:

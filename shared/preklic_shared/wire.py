@@ -10,6 +10,8 @@ from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
+from preklic_shared.canonical import encode as encode  # noqa: PLC0414 -- the wire form is written and read by one name
+from preklic_shared.canonical import job_in, payload_in
 from preklic_shared.job_fields import JobId, Millis, Producer
 from preklic_shared.jobs import ACTORS, PAYLOADS, CampaignPayload, EnrichPayload, Job, Payload, SendJob, SendPayload
 
@@ -18,6 +20,7 @@ _T = TypeVar("_T")
 BODY_LIMIT = 256 * 1024
 MAIL_LIMIT = 768 * 1024  # a mail may bring files: preklic_shared.attachments
 MAX_DEPTH = 16
+_NESTED = (dict, list)
 
 _MAILS = frozenset(queue for kind, queue in ACTORS.values() if kind is SendJob)
 _ENVELOPE = {
@@ -61,26 +64,17 @@ class Newer(msgspec.Struct, frozen=True, kw_only=True):
     expires: Millis
 
 
-def encode(job: Job, actor: str) -> bytes:
-    """The body of `job` for `actor`: a dramatiq message whose one argument is the job."""
-    envelope = {
-        "queue_name": ACTORS[actor][1],
-        "actor_name": actor,
-        "args": [],
-        "kwargs": {"job": job},
-        "options": {},
-        "message_id": job.id,
-        "message_timestamp": job.at,
-    }
-    return msgspec.json.encode(envelope)
-
-
 def decode(body: bytes, queue: str) -> tuple[str, Job]:
     """Actor and job of a body that came from `queue`.
 
     Raises Malformed (too_large, bad_envelope, bad_options, wrong_queue, unknown_actor, malformed) or NewerVersion.
     """
     check_size(body, limit_of(queue))
+    return job_in(body, queue) or decode_closely(body, queue)
+
+
+def decode_closely(body: bytes, queue: str) -> tuple[str, Job]:
+    """`decode`, step by step: what is wrong with a body gets its name here."""
     envelope = strict_json(body)
     check_shape(envelope)
     check_options(envelope)
@@ -145,24 +139,40 @@ def check_arguments(envelope: dict[str, Any]) -> None:
 
 def decode_payload(kind: type[Job], data: bytes) -> Payload:
     """The payload that a job of `kind` sealed; Malformed where it is not one."""
-    payload = convert(strict_json(data), PAYLOADS[kind], "sealed")
+    payload = payload_in(kind, data) or convert(strict_json(data), PAYLOADS[kind], "sealed")
     if isinstance(payload, SendPayload | EnrichPayload | CampaignPayload):
         check_keys(payload.data)
     return payload
 
 
-def check_keys(value: object, depth: int = 0) -> None:
+def check_keys(value: object) -> None:
     """Refuse JSON that a database could read as an operator or a path: keys with `$` first, `.` or NUL."""
-    if depth > MAX_DEPTH:
+    names: list[Any] = []
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                names += one
+                inner += one.values()
+            elif isinstance(one, list):
+                inner += one
+        level = [one for one in inner if isinstance(one, _NESTED)]
+        if not level:
+            break
+    if any(level):  # what they hold would be too deep
         raise Malformed("malformed", "data")
-    if isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, str) or key.startswith("$") or "." in key or "\0" in key:
-                raise Malformed("malformed", "data")
-            check_keys(item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            check_keys(item, depth + 1)
+    _check_names(names)
+
+
+def _check_names(names: list[Any]) -> None:
+    # Joined by what none of them may hold: then the signs can be looked for in all of them at once.
+    try:
+        joined = ".".join(names)
+    except TypeError:  # a name that is no text
+        raise Malformed("malformed", "data") from None
+    if joined.startswith("$") or ".$" in joined or "\0" in joined or joined.count(".") >= max(len(names), 1):
+        raise Malformed("malformed", "data")
 
 
 def _job(kind: type[Job], fields: dict[str, Any]) -> Job:

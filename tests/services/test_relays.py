@@ -262,12 +262,18 @@ async def test_who_cannot_renew_its_part_begins_no_session_and_the_dead_ones_par
 
 async def test_a_slot_whose_waiter_gave_up_goes_to_the_next_one():
     slots = Slots(1)
-    await slots.acquire()
-    first, second = (asyncio.create_task(slots.acquire()) for _ in range(2))
+    await slots.acquire_within(60)
+    first, second = (asyncio.create_task(slots.acquire_within(60)) for _ in range(2))
     await asyncio.sleep(0)
     slots.release()  # it is the first one's now, who is cancelled before it runs
     first.cancel()
     await second
     assert (slots.taken, first.cancelled()) == (1, True)
+    assert not await slots.acquire_within(0.01)
+    waiting = asyncio.create_task(slots.acquire_within(60))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert (slots.taken, slots.waiting) == (1, 0)
     slots.release()
     assert slots.free == 1

@@ -238,7 +238,7 @@ async def test_of_a_hostile_reply_only_the_codes_are_kept(desk, answer, reason):
     assert "body" not in relay.heard
 
 
-@pytest.mark.attack(40, guard="preklic_workers.smtp.conversation:deadline")
+@pytest.mark.attack(40, guard="preklic_workers.smtp.dialogue:Dialogue.within")
 async def test_a_tar_pit_holds_nobody_but_its_own_mail_and_not_for_long(desk, sink):
     other = "bor@primer.si"
     await desk.grant(other, "newsletter")

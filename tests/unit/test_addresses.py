@@ -2,7 +2,7 @@ import doctest
 import unicodedata
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from preklic_shared import addresses
@@ -208,6 +208,21 @@ def test_a_non_ascii_local_part_never_becomes_an_ascii_person(local):
 def test_case_never_makes_two_people(local, label):
     text = f"{local}@{label}.si"
     assert parse(text.upper()).normal == parse(text.lower()).normal == text.lower()
+
+
+@given(st.text('aB1.-_+@x%"ž ', max_size=30) | st.from_regex(r"[a-z0-9.+-]{1,12}@[a-z0-9-]{1,9}\.[a-z0-9]{1,4}"))
+@example("a" * 64 + "@primer.si")
+@example("ana@" + "a" * 64 + ".si")
+@example("ana@xn--a.si")
+@example("ana@primer.si\n")
+def test_a_common_address_is_read_as_every_rule_reads_it(text):
+    def closely(text):
+        try:
+            return addresses.read_closely(text)
+        except BadAddress:
+            return None
+
+    assert read(text) == closely(text)
 
 
 def test_the_examples_of_the_docstrings_hold():

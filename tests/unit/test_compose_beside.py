@@ -5,12 +5,12 @@ import email.policy
 import json
 import os
 import time
-from dataclasses import replace
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from preklic_producers.drafts import Drafter
 from preklic_producers.seals import Seals

@@ -1,9 +1,10 @@
-from dataclasses import replace
-
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from preklic_workers.compose.mime import Letter, Mailbox, assemble
-from preklic_workers.compose.verify import split_header, verify
+from preklic_workers.compose.verify import has_long_line, split_header, verify
 
 UNSUBSCRIBE = "https://gateway.example/u/token"
 URL = "https://lucrum.example/?a=1&b=2"
@@ -47,6 +48,12 @@ def test_the_mail_as_assembled_passes():
 def test_every_change_of_the_bytes_is_named(old, new, fault):
     assert old in MAIL.raw
     assert verify(replace(MAIL, raw=MAIL.raw.replace(old, new, 1))) == fault
+
+
+@given(st.lists(st.integers(0, 1005) | st.sampled_from([997, 998, 999]), max_size=6))
+def test_a_line_that_is_too_long_is_found_wherever_it_stands(lengths):
+    raw = b"".join(b"x" * length + b"\r\n" for length in lengths)
+    assert has_long_line(raw) == any(length > 998 for length in lengths)
 
 
 def test_a_list_header_that_was_not_planned_is_found():

@@ -101,6 +101,30 @@ def test_no_reply_is_longer_than_the_limit(data):
         list(replies.feed(pieces[-1] + data[-1000:]))
 
 
+async def test_a_deadline_is_of_all_replies_and_one_timer_serves_many(monkeypatch):
+    loop = asyncio.get_running_loop()
+    set_for, alarms = loop.call_at, []
+    monkeypatch.setattr(loop, "call_at", lambda when, *rest: alarms.append(when) or set_for(when, *rest))
+    dialogue = Dialogue(Wire())
+    for _ in range(5):
+        dialogue.within(30)
+        dialogue.write(b"command")
+        waiting = asyncio.ensure_future(dialogue.reply())
+        await asyncio.sleep(0)
+        dialogue.data_received(b"250 ok\r\n")
+        assert await waiting == Reply(250)
+    assert len(alarms) == 1
+    dialogue.within(0.02)
+    dialogue.write(b"commands", 2)
+    dialogue.data_received(b"250 one\r\n")
+    assert await dialogue.reply() == Reply(250)
+    with pytest.raises(TimeoutError):
+        await dialogue.reply()
+    assert len(alarms) == 2
+    dialogue.connection_lost(None)
+    assert dialogue._alarm is None
+
+
 async def test_who_comes_next_hears_no_answer_to_the_one_before():
     dialogue = Dialogue(Wire())
     dialogue.write(b"commands", 2)

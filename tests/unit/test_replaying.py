@@ -138,7 +138,7 @@ def test_the_bucket_keeps_its_rate_however_long_each_turn_takes(rate, turns):
         now += turn
     # Never more than the rate and the first one, and less only by what is not a whole job yet.
     assert rate * (now - turns[-1]) - 1.01 <= gone <= rate * now + 1.01
-    assert bucket.take(10**9, now + 60) <= 1 + rate
+    assert bucket.take(10**9, now + 60) <= 1 + rate + 1e-6  # the bucket takes what is whole but for rounding
 
 
 def plan_in(state, done=3):

@@ -24,12 +24,12 @@ _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Attempt:
     """One claimed epoch of one mail. `number` counts attempts from 0; `again` marks the one repetition after doubt.
 
     `provider`: the class of the recipient's mailbox provider. `individual`: the mail that was composed holds fields of
-    the person's profile. `passed`: it passed the gate, so that its hand-over was opened.
+    the person's profile. `passed` becomes true once it passed the gate, so that its hand-over was opened.
     """
 
     store: Store

@@ -5,8 +5,9 @@ The relay's answer is waited for inside the session; what follows from it is rec
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Final, assert_never
+
+import msgspec
 
 from preklic_shared import telemetry
 from preklic_shared.registry import Purpose
@@ -41,8 +42,7 @@ def since_boot() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(msgspec.Struct, frozen=True):
     """What a hand-over looks at beside the store: `alive` is of the channel that brought the job."""
 
     alive: Callable[[], bool]
@@ -51,8 +51,7 @@ class Watch:
     bulk_closes_after: float = BULK_CLOSES_AFTER
 
 
-@dataclass(frozen=True, slots=True)
-class Late:
+class Late(msgspec.Struct, frozen=True):
     """The gate is not asked (channel_gone, withdrawals_late, processor_invalid), or it was and no DATA may begin.
 
     That is channel_gone or gate_late.
@@ -61,8 +60,7 @@ class Late:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Conversed:
+class Conversed(msgspec.Struct, frozen=True):
     """How the conversation ended. `handed`: the hand-over was opened."""
 
     answer: Accepted | Rejected | Lost | GateRefused | GateBusy | GateLost | Late
@@ -90,8 +88,7 @@ async def _in_turn(attempt: Attempt, mail: Mail, route: Route, watch: Watch) -> 
 
 
 async def _recorded(ended: Conversed, attempt: Attempt, route: Route, watch: Watch) -> Outcome:
-    if ended.handed:
-        attempt = replace(attempt, passed=True)
+    attempt.passed = ended.handed
     match ended.answer:
         case Accepted() as accepted:
             watch.observe(route.name, "2xx")

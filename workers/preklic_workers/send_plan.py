@@ -37,8 +37,7 @@ class SendDeps:
     bulk_closes_after: float = BULK_CLOSES_AFTER  # seconds that a no may be on its way unseen
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What a job asks for, found to be allowed at all: purpose, recipient, and the relays that may carry it.
 
     `provider` is the class of the recipient's mailbox provider, which limits may name.

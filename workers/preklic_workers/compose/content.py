@@ -1,7 +1,8 @@
 """What a template gives, before its links are looked at, and how it says that it cannot."""
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 PROFILE: Final = "profile"
 """The name under which a template finds the fields of the person's profile."""
@@ -15,8 +16,7 @@ class TemplateError(Exception):
         self.field = field
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(msgspec.Struct, frozen=True):
     """A rendered mail: plain `text` and `html` with LF line ends, links not yet looked at."""
 
     subject: str

@@ -3,9 +3,10 @@
 import html
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
+
+import msgspec
 
 from preklic_workers.compose.content import Content, TemplateError
 
@@ -14,6 +15,12 @@ from preklic_workers.compose.content import Content, TemplateError
 ATTRIBUTE: Final = re.compile(r'="([^"]*)"')
 NAMES: Final = ("href", "src", "srcset", "background", "action", "poster", "cite")
 _LONGEST: Final = max(map(len, NAMES))
+# One match from each attribute whose last letters are of one of these names to the next one, whatever stands between:
+# most attributes are a style. Nothing in it is tried twice (possessive), so it is linear; the last match has no group.
+_OTHER: Final = r'[^=]*+(?:=(?!")[^=]*+)*+'
+_NAMED: Final = re.compile(
+    rf'{_OTHER}(?:="(?<!(?i:ref|src|set|und|ion|ter|ite)=")[^"]*+"{_OTHER})*+(?:="([^"]*+)"|="|\Z)'
+)
 _ALLOWED: Final = re.compile(
     r"(?:https?://[^\s\\\"'<>]+|mailto:[^\s\"'<>]+|tel:\+?[0-9 -]+|#[\w-]*|cid:[\w.@-]+)", re.IGNORECASE
 )
@@ -21,8 +28,7 @@ BARE: Final = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
 _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Tracking:
+class Tracking(msgspec.Struct, frozen=True):
     """What the person and the purpose allow: `click` makes the URL that stands for link n; `pixel` is its URL.
 
     `own` are URL beginnings that are never rewritten (unsubscribe, preferences, policy). `targets` are a partner's
@@ -36,8 +42,7 @@ class Tracking:
     redirect: Callable[[str], str] = str
 
 
-@dataclass(frozen=True, slots=True)
-class Linked:
+class Linked(msgspec.Struct, frozen=True):
     """Text and HTML with their final links, and the web URLs in the HTML as they must stand there, in order."""
 
     text: str
@@ -59,9 +64,9 @@ def link(content: Content, tracking: Tracking, hosts: frozenset[str] | None = No
     urls: list[str] = []
     pieces: list[str] = []
     page, clicks, at = content.html, 0, 0
-    for found in ATTRIBUTE.finditer(page):
-        start = found.start()
-        if not page[max(0, start - _LONGEST) : start].lower().endswith(NAMES):
+    for found in _NAMED.finditer(page):
+        start = found.start(1) - len('="')
+        if found.lastindex is None or not page[max(0, start - _LONGEST) : start].lower().endswith(NAMES):
             continue
         url = html.unescape(found[1])
         check_link(url)

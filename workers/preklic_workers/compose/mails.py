@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 Label = tuple[str, bytes]
 
 
@@ -25,8 +27,7 @@ class Beside:
 NOTHING: Final = Beside()
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
+class Mail(msgspec.Struct, frozen=True):
     """Composed bytes (CRLF, dots not yet doubled) and what was planned, for `verify` to compare.
 
     `images` and `attachments` are the octets of each, in order; `labels` header fields for the relay's provider.

@@ -8,10 +8,11 @@ import base64
 import binascii
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Final
+
+import msgspec
 
 from preklic_workers.compose.mails import NOTHING, Beside, Label, Mail
 
@@ -39,16 +40,14 @@ class BadContent(ValueError):
         self.field = field
 
 
-@dataclass(frozen=True, slots=True)
-class Mailbox:
+class Mailbox(msgspec.Struct, frozen=True):
     """An address with an A-label domain, and the name before it."""
 
     address: str
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(msgspec.Struct, frozen=True):
     """What a mail's header says. `at` is in seconds since 1970; `unsubscribe` an https URL for one-click.
 
     `feedback` is the identifier that mailbox providers report complaints by (no person in it); `automatic` marks mail
@@ -114,8 +113,8 @@ def _body(job: bytes, text: str, html: str, beside: Beside) -> tuple[bytes, byte
 
 def _multipart(kind: bytes, boundary: bytes, parts: Sequence[bytes]) -> tuple[bytes, bytes]:
     line = b"\r\n--" + boundary
-    body = b"".join([line + b"\r\n" + part for part in parts])
-    return b"multipart/" + kind + b'; boundary="' + boundary + b'"', body + line + b"--\r\n"
+    pieces = [piece for part in parts for piece in (line, b"\r\n", part)]
+    return b"multipart/" + kind + b'; boundary="' + boundary + b'"', b"".join([*pieces, line, b"--\r\n"])
 
 
 def _fields(letter: Letter) -> list[tuple[str, bytes]]:
@@ -240,8 +239,9 @@ def token(value: str, field: str) -> bytes:
 
 def quoted(body: str) -> bytes:
     """A body in quoted-printable (RFC 2045 6.7): CRLF, lines of at most 76 octets, no line of a lone dot."""
-    lines = body.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").replace("\n", "\r\n")
+    lines = body.replace("\r\n", "\n").replace("\r", "\n") if "\r" in body else body
+    octets = lines.rstrip("\n").encode("utf-8", "replace").replace(b"\n", b"\r\n") + b"\r\n"
     # The encoder takes its own line ends from the first one it finds, so there has to be one.
-    encoded = binascii.b2a_qp(f"{lines}\r\n".encode("utf-8", "replace"), istext=True)
+    encoded = binascii.b2a_qp(octets, istext=True)
     # It hides a lone dot that had a line of its own, but not one that its own soft line break left alone.
-    return encoded.replace(b"\r\n.\r\n", b"\r\n=2E\r\n")
+    return encoded.replace(b"\r\n.\r\n", b"\r\n=2E\r\n") if b".\r\n" in encoded else encoded

@@ -22,9 +22,10 @@ def verify(mail: Mail) -> str | None:
     headers = split_header(head)
     if headers is None or not separator:
         return "header"
-    if tuple(name for name, _ in headers) != mail.names or len(set(mail.names)) != len(mail.names):
-        return "header names"
     values = dict(headers)
+    # As many values as planned names, in their order: then no name stands twice.
+    if tuple([name for name, _ in headers]) != mail.names or len(values) != len(mail.names):
+        return "header names"
     if address_in(values.get("To", b"")) != mail.recipient.encode():
         return "to"
     if any(values[name] != value for name, value in mail.labels):
@@ -59,14 +60,25 @@ def address_in(value: bytes) -> bytes:
 
 
 def _lines_fault(raw: bytes) -> str | None:
-    lines = raw.split(b"\r\n")
-    if not raw.endswith(b"\r\n") or raw.count(b"\n") != len(lines) - 1 or raw.count(b"\r") != len(lines) - 1:
+    # Each CR before an LF and each LF behind a CR: without all CR, and with one before each LF, nothing has changed.
+    if not raw.endswith(b"\r\n") or raw.replace(b"\r", b"").replace(b"\n", b"\r\n") != raw:
         return "line ends"
-    if b"\0" in raw or max(map(len, lines)) > _LONGEST:
+    if b"\0" in raw or has_long_line(raw):
         return "line length"
-    if b"." in lines:
+    if b".\r\n" in raw and (b"\r\n.\r\n" in raw or raw.startswith(b".\r\n")):
         return "lone dot"
     return None
+
+
+def has_long_line(raw: bytes) -> bool:
+    """Whether a line is longer than it may be: where one begins, an end must stand within reach."""
+    start, reach = 0, _LONGEST + len(b"\r\n")
+    while len(raw) - start > reach:
+        end = raw.rfind(b"\r\n", start, start + reach)
+        if end < 0:
+            return True
+        start = end + len(b"\r\n")
+    return False
 
 
 def _one_click_fault(values: dict[str, bytes], unsubscribe: str | None, leave: str | None) -> str | None:
@@ -116,7 +128,9 @@ def _are(parts: list[bytes], planned: tuple[bytes, ...]) -> bool:
 def _page_fault(page: str, urls: tuple[str, ...]) -> str | None:
     at = 0
     for url in urls:
-        at = max(_attribute_end(page, html.escape(url), at), _attribute_end(page, url, at))
+        escaped = html.escape(url)
+        end = _attribute_end(page, escaped, at)
+        at = end if escaped == url else max(end, _attribute_end(page, url, at))
         if at < 0:
             return "url"
     return None

@@ -94,6 +94,10 @@ class Places:
             each.leave(time.monotonic() - self._begun)
 
 
+NOWHERE: Final = Places(())
+"""No place is to be found: what is not limited finds room at once."""
+
+
 def bulkheads_of(limits: Sequence[Limit]) -> tuple[Bulkhead, ...]:
     """One for each limit of connections; those of all relays are shared by their routes."""
     return tuple(Bulkhead(one.relay, one.provider, one.connections) for one in limits if one.connections is not None)

@@ -21,13 +21,16 @@ def choose(routes: Sequence[Route], purpose: str, provider: str, mail: str, now:
 
     A relay whose probe is due gets this mail as the probe.
     """
-    allowed = [route for route in routes if route.purposes is None or purpose in route.purposes]
-    if not allowed:
-        return NO_RELAY
-    full = [route.meter.full(provider, now) for route in allowed]
-    free = [route for route, reason in zip(allowed, full, strict=True) if reason is None]
+    free, why = [], NO_RELAY
+    for route in routes:
+        if route.purposes is None or purpose in route.purposes:
+            full = route.meter.full(provider, now)
+            if full is None:
+                free.append(route)
+            elif why == NO_RELAY:
+                why = full
     if not free:
-        return next(reason for reason in full if reason is not None)
+        return why
     for route in free:
         if route.breaker.due(now):
             route.breaker.probe(now)

@@ -5,12 +5,13 @@ sent; after it only a reply tells. A 4yz or 5yz reply is certain at any time. MA
 relay offers PIPELINING (RFC 2920); DATA never does, for the gate stands before it.
 """
 
-import asyncio
 import re
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from preklic_workers.smtp.dialogue import Dialogue
 from preklic_workers.smtp.replies import Phase, Reply
@@ -28,23 +29,20 @@ _LOSSES: Final = (OSError, TimeoutError)
 _MAILBOX: Final = re.compile(r'[^\s<>"(),:;\\@\x00-\x20\x7f]+@[a-z0-9.-]+', re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """The relay answered the body with 2yz: the mail is sent."""
 
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(msgspec.Struct, frozen=True):
     """The relay answered with 4yz or 5yz: the mail is certainly not sent."""
 
     reply: Reply
     phase: Phase
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True):
     """No answer that says anything. With `body_sent` the outcome is in doubt, else nothing was sent."""
 
     phase: Phase
@@ -60,19 +58,6 @@ class Patience:
     data: float = DATA_SECONDS
     body: float = BODY_SECONDS
     whole: float = WHOLE_SECONDS
-
-
-def deadline(seconds: float) -> asyncio.Timeout:
-    """Ends a whole phase, however slowly its bytes come (a tar-pit sends one a second)."""
-    return asyncio.timeout(seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """One command, and the phase in which it leaves the session."""
-
-    phase: Phase
-    text: bytes
 
 
 class Connection:
@@ -102,19 +87,19 @@ class Connection:
         """
         options = b" BODY=8BITMIME SMTPUTF8" if utf8 else b""
         lines = [
-            _Line(Phase.MAIL, b"MAIL FROM:" + mailbox(sender) + options + b"\r\n"),
-            _Line(Phase.RCPT, b"RCPT TO:" + mailbox(recipient) + b"\r\n"),
+            (Phase.MAIL, b"MAIL FROM:" + mailbox(sender) + options + b"\r\n"),
+            (Phase.RCPT, b"RCPT TO:" + mailbox(recipient) + b"\r\n"),
         ]
         if self.pending:
-            lines.insert(0, _Line(Phase.CONNECT, b"RSET\r\n"))
+            lines.insert(0, (Phase.CONNECT, b"RSET\r\n"))
         self.pending = True
         refused: list[Rejected | Lost] = []
+        self._dialogue.within(self._patience.envelope)
         try:
-            async with deadline(self._patience.envelope):
-                for group in [lines] if self._pipelining else [[line] for line in lines]:
-                    await self._ask(group, refused)
-                    if refused:
-                        break
+            for group in [lines] if self._pipelining else [[line] for line in lines]:
+                await self._ask(group, refused)
+                if refused:
+                    break
         except _LOSSES:
             # A refusal that came before is certain all the same.
             refused.append(self._lost(Phase.MAIL))
@@ -123,10 +108,10 @@ class Connection:
     async def data(self, stuffed: bytes) -> Accepted | Rejected | Lost:
         """DATA, and after 354 the body, which `stuff` made."""
         over = time.monotonic() + self._patience.whole
+        self._dialogue.within(self._patience.data)
         try:
-            async with deadline(self._patience.data):
-                self._dialogue.write(b"DATA\r\n")
-                reply = await self._reply()
+            self._dialogue.write(b"DATA\r\n")
+            reply = await self._reply()
         except _LOSSES:
             return self._lost(Phase.DATA)
         if reply.final:
@@ -136,10 +121,10 @@ class Connection:
         return await self._body(self._dialogue, stuffed, min(self._patience.body, over - time.monotonic()))
 
     async def _body(self, dialogue: Dialogue, stuffed: bytes, seconds: float) -> Accepted | Rejected | Lost:
+        dialogue.within(seconds)
         try:
-            async with deadline(seconds):
-                dialogue.write(stuffed)
-                reply = await self._reply()
+            dialogue.write(stuffed)
+            reply = await self._reply()
         except _LOSSES:
             return self._lost(Phase.BODY)
         if not reply.good and not reply.final:
@@ -150,10 +135,10 @@ class Connection:
 
     async def quit(self, timeout: float = 2.0) -> None:
         """Say good-bye and close; a relay that does not answer is left."""
+        self._dialogue.within(timeout)
         try:
-            async with deadline(timeout):
-                self._dialogue.write(b"QUIT\r\n")
-                await self._dialogue.reply()
+            self._dialogue.write(b"QUIT\r\n")
+            await self._dialogue.reply()
         except _LOSSES:
             pass
         finally:
@@ -163,14 +148,17 @@ class Connection:
         """Close at once, without QUIT."""
         self._dialogue.close()
 
-    async def _ask(self, lines: Sequence[_Line], refused: list[Rejected | Lost]) -> None:
-        """Send these commands at once and hear what is said to each; refusals are put into `refused` as they come."""
-        self._dialogue.write(b"".join(line.text for line in lines), len(lines))
-        for line in lines:
+    async def _ask(self, lines: Sequence[tuple[Phase, bytes]], refused: list[Rejected | Lost]) -> None:
+        """Send these commands at once and hear what is said to each; refusals are put into `refused` as they come.
+
+        Each has the phase in which it leaves the session.
+        """
+        self._dialogue.write(b"".join([text for _, text in lines]), len(lines))
+        for phase, _ in lines:
             reply = await self._reply()
             if not reply.good:
-                certain = reply.final and line.phase is not Phase.CONNECT
-                refused.append(Rejected(reply, line.phase) if certain else self._lost(line.phase))
+                certain = reply.final and phase is not Phase.CONNECT
+                refused.append(Rejected(reply, phase) if certain else self._lost(phase))
 
     async def _reply(self) -> Reply:
         reply = await self._dialogue.reply()

@@ -41,33 +41,36 @@ class Replies:
         """The replies that are whole with `data`. Raises NoReply."""
         *lines, self._rest = (self._rest + data).split(b"\n") if b"\n" in data else (self._rest + data,)
         for line in lines:
-            self._measure(len(line) + 1)
+            self._size += len(line) + 1
             code = line[:_CODE]
-            if len(code) < _CODE or not code.isdigit():
+            if len(code) < _CODE or not code.isdigit() or self._size > MOST:
                 raise NoReply
-            first = self._first = line[_CODE + 1 : _CODE + _TEXT] if self._first is None else self._first
-            if line[_CODE : _CODE + 1] != b"-":
+            first = line[_CODE + 1 : _CODE + _TEXT] if self._first is None else self._first
+            if line[_CODE : _CODE + 1] == b"-":
+                self._first = first
+            else:
                 self._first, self._size = None, 0
                 yield read(int(code), first.decode("latin-1").strip())
         if self._size + len(self._rest) > MOST:
             raise NoReply
 
-    def _measure(self, octets: int) -> None:
-        self._size += octets
-        if self._size > MOST:
-            raise NoReply
-
 
 class Dialogue(asyncio.Protocol):
-    """What is said on one transport. Belongs to one event loop; one mail at a time."""
+    """What is said on one transport. Belongs to one event loop; one mail at a time.
+
+    Deadlines cost a session one timer for many mails: it looks, when it rings, whether the deadline has moved on.
+    """
 
     def __init__(self, transport: asyncio.Transport) -> None:
+        self._loop = asyncio.get_running_loop()
         self._transport = transport
         self._reader = Replies()
         self._replies: deque[Reply] = deque()
         self._awaited = 0
         self._waiter: asyncio.Future[None] | None = None
         self._lost = False
+        self._over: float | None = None
+        self._alarm: asyncio.TimerHandle | None = None
         transport.set_protocol(self)
 
     @property
@@ -85,17 +88,31 @@ class Dialogue(asyncio.Protocol):
         self._awaited = replies
         self._transport.write(data)
 
+    def within(self, seconds: float) -> None:
+        """All replies that are awaited from now on come within so many seconds, however slowly their bytes do."""
+        self._over = self._loop.time() + seconds
+        if self._alarm is not None and self._alarm.when() > self._over:
+            self._silence()
+
     async def reply(self) -> Reply:
-        """The next reply. Raises ConnectionError when none will come."""
+        """The next reply, as soon as all that are owed have come. Raises ConnectionError when none will come.
+
+        TimeoutError when it does not come `within` its time.
+        """
         if not self._replies:
-            if not self.open:
-                raise ConnectionResetError
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._more()
         return self._replies.popleft()
+
+    async def _more(self) -> None:
+        if not self.open:
+            raise ConnectionResetError
+        if self._alarm is None and self._over is not None:
+            self._alarm = self._loop.call_at(self._over, self._ring)
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
 
     def close(self) -> None:
         """End the session without QUIT."""
@@ -113,13 +130,36 @@ class Dialogue(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- asyncio's name
         """No reply will come any more."""
         self._lost = True
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(ConnectionResetError())
+        self._silence()
+        self._wake(ConnectionResetError())
 
     def _take(self, reply: Reply) -> None:
         if not self._awaited:
             raise NoReply
         self._awaited -= 1
         self._replies.append(reply)
-        if self._waiter is not None and not self._waiter.done():
+        if not self._awaited:
+            self._wake()
+
+    def _wake(self, error: OSError | None = None) -> None:
+        """Tell whoever waits. What has come before an error is heard first."""
+        if self._waiter is None or self._waiter.done():
+            return
+        if self._replies or error is None:
             self._waiter.set_result(None)
+        else:
+            self._waiter.set_exception(error)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._waiter is None or self._over is None:
+            return
+        if self._loop.time() < self._over:
+            self._alarm = self._loop.call_at(self._over, self._ring)
+        else:
+            self._wake(TimeoutError())
+
+    def _silence(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None

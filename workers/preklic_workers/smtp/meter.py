@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from preklic_shared.relay_settings import Limit, Relay, WarmUp
-from preklic_workers.smtp.bulkhead import BUSY, Bulkhead, Places
+from preklic_workers.smtp.bulkhead import BUSY, NOWHERE, Bulkhead, Places
 from preklic_workers.smtp.bulkhead import WAIT_SECONDS as PLACE_SECONDS
 
 WAIT_SECONDS: Final = 15.0  # with connecting and MAIL/RCPT still inside the claim's lease of 60 s
@@ -48,6 +48,8 @@ class Meter:
 
     def full(self, provider: str, now: float) -> str | None:
         """Why nothing more for this provider fits in at this moment, as far as is known."""
+        if not self._full and not self.bulkheads:
+            return None
         if now < self._full.get(WARM_UP, 0.0):
             return WARM_UP
         if any(now < self._full.get(key, 0.0) for key, _ in self._rates(provider)):
@@ -56,7 +58,7 @@ class Meter:
 
     def places(self, provider: str) -> Places:
         """Where a mail for this provider has to find room before its turn comes."""
-        return Places(self._bulkheads(provider))
+        return Places(self._bulkheads(provider)) if self.bulkheads else NOWHERE
 
     async def turn(self, leases: Counted, provider: str, now: float) -> str | None:
         """Wait for this mail's turn; the reason when there is none in time. Raises store.Unavailable: no mail then."""

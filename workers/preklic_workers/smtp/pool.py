@@ -9,7 +9,7 @@ from typing import Final, Literal, Self, cast
 
 import aiosmtplib
 
-from preklic_workers.smtp.conversation import CLOSING, Connection, Lost, Patience, Rejected, deadline
+from preklic_workers.smtp.conversation import CLOSING, Connection, Lost, Patience, Rejected
 from preklic_workers.smtp.dialogue import Dialogue
 from preklic_workers.smtp.replies import Phase
 from preklic_workers.smtp.slots import Slots
@@ -67,8 +67,9 @@ class RelayPool:
         return Session(self, provider)
 
     async def take_slot(self) -> None:
-        """Wait for a free slot."""
-        await self._slot()
+        """Wait for a free slot; RelayAway when none is free in time."""
+        if not self._slots.take() and not await self._slots.acquire_within(WAIT_SECONDS):
+            raise RelayAway("relay_busy")
 
     def free_slot(self, connection: Connection | None, provider: str) -> None:
         """The next mail may have the slot, and the session if it can still be used."""
@@ -123,7 +124,7 @@ class RelayPool:
             timeout=self._limits.connect_seconds,
         )
         try:
-            async with deadline(self._limits.connect_seconds):
+            async with asyncio.timeout(self._limits.connect_seconds):
                 await client.connect()
                 if client.is_ehlo_or_helo_needed:
                     await client.ehlo()
@@ -154,10 +155,6 @@ class RelayPool:
             return False
         held = connection.held[provider] = connection.held.get(provider, 0) + 1
         return held >= most
-
-    async def _slot(self) -> None:
-        if not await self._slots.acquire_within(WAIT_SECONDS):
-            raise RelayAway("relay_busy")
 
 
 def greeted(client: aiosmtplib.SMTP, patience: Patience) -> Connection:

@@ -4,9 +4,10 @@ Codes follow RFC 5321 section 4.2, enhanced codes RFC 3463 and the IANA registry
 """
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+import msgspec
 
 from preklic_shared.status_codes import GONE, refuses_us
 
@@ -31,8 +32,7 @@ class Verdict(StrEnum):
     POLICY_STOP = "policy_stop"
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """A reply's three-digit code and its enhanced code (`5.1.1`), or an empty text where it has none."""
 
     code: int

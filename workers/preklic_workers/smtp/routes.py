@@ -2,8 +2,10 @@
 
 import datetime as dt
 import ssl
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +18,7 @@ from preklic_workers.smtp.meter import Meter, meter_of
 from preklic_workers.smtp.pool import Limits, RelayPool, Target
 
 INVALID: Final = "processor_invalid"
+_DAY_SECONDS: Final = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,12 @@ def bulkheads_in(routes: Sequence[Route]) -> list[Bulkhead]:
 
 def today() -> dt.date:
     """The day that contracts are judged by (UTC)."""
-    return dt.datetime.now(dt.UTC).date()
+    return _day(int(time.time() // _DAY_SECONDS))
+
+
+@lru_cache(maxsize=4)
+def _day(number: int) -> dt.date:
+    return dt.date(1970, 1, 1) + dt.timedelta(days=number)
 
 
 def valid_routes(routes: Sequence[Route], on: dt.date) -> list[Route]:
@@ -77,8 +85,14 @@ def valid_routes(routes: Sequence[Route], on: dt.date) -> list[Route]:
 
 def contracted(processor: Processor, on: dt.date) -> bool:
     """Whether the processor's contract covers that day; dates that are none cover nothing."""
+    return _covers(processor.valid_from, processor.valid_to, on)
+
+
+# Each mail asks several times, and nothing in the answer changes before the day does.
+@lru_cache(maxsize=256)
+def _covers(begins: str, ends: str, on: dt.date) -> bool:
     try:
-        return dt.date.fromisoformat(processor.valid_from) <= on <= dt.date.fromisoformat(processor.valid_to)
+        return dt.date.fromisoformat(begins) <= on <= dt.date.fromisoformat(ends)
     except ValueError:
         return False
 

@@ -2,6 +2,9 @@
 
 import asyncio
 from collections import deque
+from typing import Final
+
+_EVER: Final = float("inf")
 
 
 class Slots:
@@ -10,8 +13,8 @@ class Slots:
     def __init__(self, most: int) -> None:
         self.taken = 0
         self._most = most
-        self._until = float("inf")
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._until = _EVER
+        self._waiting: deque[asyncio.Future[bool]] = deque()
 
     def resize(self, most: int, until: float) -> None:
         """So many from now on, and none after `until` (by the loop's clock); who has one already keeps it."""
@@ -30,40 +33,42 @@ class Slots:
     @property
     def size(self) -> int:
         """How many there may be at this moment."""
-        return 0 if asyncio.get_running_loop().time() >= self._until else self._most
+        return self._most if self._until == _EVER or asyncio.get_running_loop().time() < self._until else 0
 
     @property
     def waiting(self) -> int:
         """How many wait for one."""
         return len(self._waiting)
 
-    async def acquire_within(self, seconds: float) -> bool:
-        """Take one, in turn; False when none was free in time."""
-        if self.free and not self._waiting:
-            self.taken += 1
-            return True
-        try:
-            async with asyncio.timeout(seconds):
-                await self.acquire()
-        except TimeoutError:
+    def take(self) -> bool:
+        """Take one that is free; False when none is, or others wait for it."""
+        if self._waiting or not self.free:
             return False
+        self.taken += 1
         return True
 
-    async def acquire(self) -> None:
-        """Take one, in turn."""
-        if self._waiting or not self.free:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await turn  # whoever wakes it has counted it already
-            except asyncio.CancelledError:
-                if turn in self._waiting:
-                    self._waiting.remove(turn)
-                elif not turn.cancelled():
-                    self.release()
-                raise
-            return
-        self.taken += 1
+    async def acquire_within(self, seconds: float) -> bool:
+        """Take one, in turn; False when none was free in time."""
+        if self.take():
+            return True
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[bool] = loop.create_future()
+        self._waiting.append(turn)
+        # A timer alone: under load nearly every mail waits here, and `asyncio.timeout` costs it several times as much.
+        alarm = loop.call_later(seconds, _too_late, turn)
+        taken = False
+        try:
+            taken = await turn  # whoever wakes it has counted it already
+        except asyncio.CancelledError:
+            if not turn.cancelled() and turn.result():
+                taken = True
+                self.release()
+            raise
+        finally:
+            alarm.cancel()
+            if not taken and turn in self._waiting:
+                self._waiting.remove(turn)
+        return taken
 
     def release(self) -> None:
         """Give one back."""
@@ -75,4 +80,9 @@ class Slots:
             turn = self._waiting.popleft()
             if not turn.done():
                 self.taken += 1
-                turn.set_result(None)
+                turn.set_result(True)
+
+
+def _too_late(turn: asyncio.Future[bool]) -> None:
+    if not turn.done():
+        turn.set_result(False)

@@ -3,12 +3,13 @@
 import datetime as dt
 from dataclasses import dataclass
 
+import msgspec
+
 from preklic_workers.store.message_states import CERTAIN, CLAIMABLE, LEASE
 from preklic_workers.store.mongo import Doc
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """What a delivery says of its job. `person` is the suppression hash, `body_hash` the keyed hash of the body.
 
     `relay` and `processor` will learn the address (law 7: recorded before it happens).
@@ -28,8 +29,7 @@ class Claim:
     variant: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(msgspec.Struct, frozen=True):
     """Ours for 60 s. `doubted`: an earlier attempt may have sent it; `again`: this is the one repetition."""
 
     epoch: int
