@@ -109,7 +109,11 @@ async def test_a_purpose_that_is_none_of_campaigns_is_refused(desk, purpose, tem
 
 
 @pytest.mark.attack(8, guard="preklic_shared.campaign_rules:_check_time")
-@pytest.mark.parametrize("at", [0, now() + 367 * DAY, now() - 367 * DAY, 253_402_300_799_999])
+@pytest.mark.parametrize(
+    "at",
+    [0, now() + 367 * DAY, now() - 367 * DAY, 253_402_300_799_999],
+    ids=["never", "too late", "too early", "year 9999"],
+)
 @pytest.mark.parametrize("local", [False, True])
 async def test_a_hostile_time_of_a_campaign_is_dead_and_names_the_field(desk, at, local):
     assert await done(desk, job_of(), at=at, local=local) == Dead("malformed", "at")

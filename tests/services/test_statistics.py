@@ -236,6 +236,7 @@ def test_the_command_says_all_this_and_draws_it(preklic, mongo_url, mongo_databa
     assert preklic("stats", "--by", "person")[0] == 2
     assert preklic("stats", "--plot", "stats.pdf")[0] == 2
     monkeypatch.setitem(sys.modules, "preklic_workers.plots", None)
+    monkeypatch.delattr("preklic_workers.plots", raising=False)
     code, _, err = preklic("stats", "--plot", str(tmp_path / "x.svg"))
     assert code == 2
     assert "preklic[plots]" in err

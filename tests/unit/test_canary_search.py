@@ -14,7 +14,7 @@ from canary import Canary, Needles, base64_forms
 
 CANARY = Canary()
 NEEDLES = CANARY.needles()
-TEXTS = [CANARY.address, CANARY.other, CANARY.first_name, CANARY.last_name, CANARY.ip, CANARY.agent]
+KINDS = ["address", "other", "first_name", "last_name", "ip", "agent"]
 FORMS = {
     "plain": lambda text: text.encode(),
     "lower": lambda text: text.lower().encode(),
@@ -30,13 +30,13 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("text", [getattr(CANARY, kind) for kind in KINDS], ids=KINDS)
 @pytest.mark.parametrize("form", FORMS)
 def test_each_form_of_each_thing_is_found(form, text):
     assert NEEDLES.hits(b"before " + FORMS[form](text) + b" after")
 
 
-@pytest.mark.parametrize("address", [CANARY.address, CANARY.address.lower(), CANARY.other])
+@pytest.mark.parametrize("address", [CANARY.address, CANARY.address.lower(), CANARY.other], ids=range(3))
 @pytest.mark.parametrize("how", [bytes, lambda d: d.hex().encode(), base64.b64encode, base64.urlsafe_b64encode])
 def test_unsalted_hashes_are_found(address, how):
     assert NEEDLES.hits(b"x" + how(hashlib.sha256(address.encode()).digest()) + b"x")
