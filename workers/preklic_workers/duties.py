@@ -40,12 +40,9 @@ from preklic_workers.smtp.routes import Route, bulkheads_in, open_routes
 from preklic_workers.store import Store
 from preklic_workers.track import Track
 from preklic_workers.upkeep import Upkeep
-from preklic_workers.vouching import vouchers
 from preklic_workers.webhooks import feed
 from preklic_workers.webhooks.endpoints import Endpoint
 from preklic_workers.webhooks.feed import Feed
-from preklic_workers.webhooks.posting import Poster
-from preklic_workers.webhooks.telling import Telling
 
 log = telemetry.logger(__name__)
 
@@ -166,6 +163,8 @@ def campaign_duty(means: Means) -> Duty:
 
 def ledger_duty(means: Means) -> Duty:
     """The ledger's sequencer, and who else vouches for its heads. Raises SettingsError (STAMPS__CA, COSIGNER__KEY)."""
+    from preklic_workers.vouching import vouchers  # noqa: PLC0415 -- an HTTP client: 10 MB in every other role
+
     assert means.ring.ledger is not None  # the key directory of `ledger` is complete, or it does not open
     sequencer = Sequencer(means.store.ledger, means.store.mongo, origin_of(means.settings), means.ring.ledger)
     beside = vouchers(means.settings, means.store.ledger.stamps)
@@ -198,6 +197,9 @@ def webhook_duty(means: Means) -> Duty:
     """Webhooks out. Raises SettingsError for no endpoint or a bad secret_file, KeyDirError if others can read it."""
     if not means.settings.webhooks_out:
         raise SettingsError("WEBHOOKS_OUT", "the role webhook needs an endpoint ([[webhooks_out]])")
+    from preklic_workers.webhooks.posting import Poster  # noqa: PLC0415 -- likewise
+    from preklic_workers.webhooks.telling import Telling  # noqa: PLC0415 -- likewise
+
     post = Poster()
     endpoints = {one.name: Endpoint(one) for one in means.settings.webhooks_out}
     return Duty({"webhook": Telling(means.store, endpoints, post).handle}, close=[post.close])

