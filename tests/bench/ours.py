@@ -167,9 +167,9 @@ def payment(ground: Ground) -> ToData:
 
 
 def recorded(ground: Ground) -> ToRecord:
-    """A click among very many, one gateway and one track worker."""
+    """A click among very many, one gateway and two track workers: it brings more than one records beside it."""
     home = house(ground)
-    return ToRecord("recorded", home, _gateway(ground, home), lambda: workers(home, "track", 1))
+    return ToRecord("recorded", home, _gateway(ground, home), lambda: workers(home, "track", 2))
 
 
 def _gateway(ground: Ground, home: House) -> Site:
