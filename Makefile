@@ -39,7 +39,7 @@ extras: $(READY)
 
 .PHONY: test
 test: broker extras ## Run the whole test suite on a real RabbitMQ, MongoDB, Postfix, SMTP sink and Chromium
-	@$(PYTEST) --numprocesses 4 --dist loadfile --no-loadscope-reorder tests
+	@deploy/parts $(PYTEST)
 
 .PHONY: faults
 faults: broker ## Break everything at random, race 100,000 mails with their withdrawals, look every job up by its id, play the game days (95 minutes)
@@ -119,7 +119,7 @@ lint: $(READY) ## Check style, formatting, import contracts and shell scripts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/lint-imports --no-cache >/dev/null || $(BIN)/lint-imports --no-cache
-	@if command -v shellcheck >/dev/null; then shellcheck deploy/bootstrap .ci/run; fi
+	@if command -v shellcheck >/dev/null; then shellcheck deploy/bootstrap deploy/parts .ci/run; fi
 
 .PHONY: types
 types: $(READY) ## Check types with mypy --strict and pyright
