@@ -21,8 +21,8 @@ class Batches:
         self._mongo = mongo
         self._batches = mongo["batches"]
 
-    async def commit(self, what: str, records: Sequence[Doc], keep: dt.timedelta | None = None) -> list[Doc]:
-        """Commit to these records, each with its moment `at`: they are marked with it, and to be inserted so.
+    async def commit(self, what: str, records: Sequence[Doc], keep: dt.timedelta | None = None) -> None:
+        """Commit to these records, each with its moment `at`, before they are inserted: each is marked with its batch.
 
         After `keep` the list of hashes may go. Whoever dies in between leaves hashes of what was never written, which
         say nothing.
@@ -32,7 +32,6 @@ class Batches:
         doc: Doc = {"_id": batch, "at": now, "count": len(records), "hashes": hashes}
         doc |= {"digest": hashlib.sha256(hashes).digest(), "leaves": [{"at": now, "what": what}]}
         await self._batches.insert(doc | ({"keep": now + keep} if keep else {}))
-        return list(records)
 
     async def lists(self, batches: Sequence[str]) -> dict[str, bytes]:
         """The lists of hashes, 32 octets each, of those of these batches whose lists are kept still."""

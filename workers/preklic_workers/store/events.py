@@ -90,8 +90,8 @@ class Events:
 
     async def _record_group(self, events: list[Event]) -> list[bool | Exception]:
         docs = list(map(_doc, events))
-        kept = dt.timedelta(seconds=KEEP_SECONDS)
-        result = await self._events.insert_many(await self._batches.commit("events", docs, kept))
+        await self._batches.commit("events", docs, dt.timedelta(seconds=KEEP_SECONDS))
+        result = await self._events.insert_many(docs)
         if not result.sure:
             raise Unavailable("events")
         if other := {code for code in result.failed.values() if code != DUPLICATE}:

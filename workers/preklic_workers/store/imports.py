@@ -154,7 +154,8 @@ class Imports:
             row: Doc = {"_id": name, "person": grant.subject, "purpose": key, "action": state, "at": grant.at}
             rows.append(row | clear(grant.proven) | {"proof": proof})
         if rows:
-            _taken(await self._rows.insert_many(await self._batches.commit("permissions", rows)))
+            await self._batches.commit("permissions", rows)
+            _taken(await self._rows.insert_many(rows))
         return [answers[grant.job] | chunk.proved[grant.job] for grant in grants]
 
     async def receipts(self, jobs: Sequence[str]) -> dict[str, Doc]:

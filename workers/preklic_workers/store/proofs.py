@@ -66,6 +66,8 @@ class Proofs:
     async def opened(self, person: str) -> list[dict[str, Any]]:
         """What a person said, with purpose, action, time and the proof in the clear. Raises `NoKey` or `Altered`."""
         rows = [row for row in await self._rows.find({"person": person}, sort=[("at", 1)]) if row["proof"]]
+        if not rows:
+            return []
         key = (await self._vault.openers([(person, "evidence")]))[person, "evidence"]
         plain = [key.decrypt(bytes(row["proof"]), person, "permissions", row["_id"]) for row in rows]
         return [
