@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cutting import Cutter
 from preklic_shared.ids import new_id
 from preklic_shared.segments import Joined, Not, Term, parse
 from preklic_shared.settings import Settings
@@ -19,6 +20,7 @@ from preklic_workers.campaigning import Depth, FanOut, variant_of
 from preklic_workers.mailing import Mailer
 from preklic_workers.segments import filter_of, matches
 from preklic_workers.store import Campaign
+from preklic_workers.store.campaigns import Campaigns
 from preklic_workers.store.person_docs import fresh
 from producing import jobs_in, sealing
 from storing import HOUR, REGISTRY, claim_of, now, open_test_store, put_persons
@@ -95,22 +97,19 @@ async def test_everybody_who_permits_it_gets_one_job_that_names_no_address(store
 async def test_killed_anywhere_and_walked_by_two_nobody_is_missing_and_nobody_is_in_twice(
     store, walker, queues, monkeypatch
 ):
-    """Walkers are cut off at random places, two at a time; their leases run out at once."""
+    """Walkers are cut off at random calls, two at a time; their leases run out at once."""
     monkeypatch.setattr(campaigning, "CHUNK", 3)
     monkeypatch.setattr("preklic_workers.store.campaigns.LEASE", dt.timedelta(0))
     await put(store, PEOPLE)
     await store.campaigns.start(campaign())
-    chance, jobs, cuts = random.Random(11), [], 0
+    cutter, jobs = Cutter(random.Random(11), monkeypatch), []
+    cutter.watch(Campaigns, "take", "people", "advance", "move")
+    cutter.watch(Mailer, "publish")
     while (await store.campaigns.get("jesen")).state != "done":
-        pair = [asyncio.create_task(walker().once()) for _ in range(2)]
-        await asyncio.sleep(chance.uniform(0.01, 0.08))
-        for task in pair:
-            cuts += not task.done()
-            task.cancel()
-        await asyncio.gather(*pair, return_exceptions=True)
+        await cutter.run(walker().once(), walker().once(), calls=24)
         jobs += mails(queues)
     jobs += mails(queues)
-    assert cuts >= 10
+    assert cutter.cuts >= 10
     assert {job.person for job in jobs} == await pids(store, PEOPLE)
     assert len({job.id for job in jobs}) == len(PEOPLE)
     assert len({(job.id, job.person) for job in jobs}) == len(PEOPLE)

@@ -8,6 +8,7 @@ import random
 import msgspec
 import pytest
 
+from cutting import Cutter
 from preklic_shared.addresses import parse
 from preklic_shared.ids import new_id
 from preklic_shared.jobs import RevokeJob
@@ -25,7 +26,7 @@ from preklic_workers.revoke import Revoke
 from preklic_workers.runtime import Opened, no_reply
 from preklic_workers.scheduling import Scheduler
 from preklic_workers.store import Campaign, Grant, Scheduled
-from preklic_workers.store.campaigns import Addressee
+from preklic_workers.store.campaigns import Addressee, Campaigns
 from preklic_workers.store.local_sends import LocalSends
 from producing import jobs_in, sealing
 from storing import REGISTRY, RING, grant, open_test_store, subject
@@ -212,18 +213,16 @@ async def test_killed_anywhere_and_walked_by_two_each_gets_one_and_nobody_is_mis
     await people(store, addresses)
     await store.campaigns.start(campaign())
     at(utc(7))
-    chance, jobs, cuts = random.Random(11), [], 0
+    cutter, jobs = Cutter(random.Random(11), monkeypatch), []
+    cutter.watch(Campaigns, "take", "people", "advance", "move")
+    cutter.watch(LocalSends, "put", "any", "due", "published")
+    cutter.watch(Mailer, "publish")
     while (await store.campaigns.get("spomlad")).state != "done":
-        pair = [asyncio.create_task(walker("timezone").once()) for _ in range(2)]
-        await asyncio.sleep(chance.uniform(0.01, 0.08))
-        for task in pair:
-            cuts += not task.done()
-            task.cancel()
-        await asyncio.gather(*pair, return_exceptions=True)
+        await cutter.run(walker("timezone").once(), walker("timezone").once(), calls=18)
         jobs += jobs_in(url, "send.bulk")
     everybody = {await pid(store, address) for address in addresses}
     ids = {job_of(campaign(), Addressee("", bytes.fromhex(person))) for person in everybody}
-    assert cuts >= 5
+    assert cutter.cuts >= 5
     assert {job.person for job in jobs} == everybody
     assert {job.id for job in jobs} == ids
     assert await rows(store) == {}
