@@ -7,7 +7,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
@@ -19,6 +19,8 @@ from preklic_shared.webhook_settings import Webhooks
 from preklic_shared.webhooks_out import WebhookOut, fault_in
 
 PREFIX = "PREKLIC_"
+LOCAL_MONGO = "mongodb://127.0.0.1:27017/?replicaSet=rs0"
+_UNCHECKED = ("tlsinsecure", "tlsallowinvalidcertificates", "tlsallowinvalidhostnames")
 Right = Literal["hold", "disclose", "breakglass"]
 
 
@@ -61,7 +63,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     amqp_url: str = "amqp://guest:guest@127.0.0.1:5672/%2F"
     management_url: str | None = None
-    mongo_url: str = "mongodb://127.0.0.1:27017/?replicaSet=rs0"
+    mongo_url: str = LOCAL_MONGO
     mongo_database: str = "preklic"
     key_dir: Path | None = None
     state_dir: Path | None = None
@@ -204,8 +206,19 @@ def _check_production(settings: Settings) -> None:
         raise SettingsError("AMQP_URL", "production needs amqps://")
     if url.username in (None, "guest"):
         raise SettingsError("AMQP_URL", "production needs a user of its own, not guest")
+    # A gateway has no database: what nobody set is the one on this very host.
+    if settings.mongo_url != LOCAL_MONGO and not _is_private(settings.mongo_url):
+        raise SettingsError("MONGO_URL", "production needs tls=true, and a certificate that is checked")
     for relay in settings.relays:
         if relay.tls != "required":
             raise SettingsError("RELAYS", f'production needs tls = "required" for the relay {relay.name}')
     if not settings.public_url.startswith("https://"):
         raise SettingsError("PUBLIC_URL", "production needs https://")
+
+
+def _is_private(mongo_url: str) -> bool:
+    """Whether a connection string asks for TLS (mongodb+srv does unless told otherwise) and for all of its checks."""
+    url = urlsplit(mongo_url)
+    options = {name.lower(): value.lower() for name, value in parse_qsl(url.query, keep_blank_values=True)}
+    tls = options.get("tls", options.get("ssl", "true" if url.scheme == "mongodb+srv" else "false"))
+    return tls == "true" and not any(options.get(name, "false") != "false" for name in _UNCHECKED)

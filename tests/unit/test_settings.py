@@ -42,8 +42,15 @@ def test_a_wrong_setting_is_refused_by_name(environ, name):
         ({"PREKLIC_AMQP_URL": "amqps://guest:guest@broker/"}, "guest"),
         ({"PREKLIC_RELAYS__0__TLS": "off"}, "tls"),
         ({"PREKLIC_PUBLIC_URL": "http://primer.si"}, "https"),
+        ({"PREKLIC_MONGO_URL": "mongodb://send:x@one,two/?replicaSet=a"}, "tls=true"),
+        ({"PREKLIC_MONGO_URL": "mongodb://one/?replicaSet=a&tls=false"}, "tls=true"),
+        ({"PREKLIC_MONGO_URL": "mongodb://one/?TLS=true&tlsInsecure=true"}, "tls=true"),
+        ({"PREKLIC_MONGO_URL": "mongodb://one/?ssl=true&tlsAllowInvalidHostnames=true"}, "tls=true"),
+        ({"PREKLIC_MONGO_URL": "mongodb+srv://one/?tls=false"}, "tls=true"),
+        ({"PREKLIC_MONGO_URL": "mongodb+srv://one/?tlsAllowInvalidCertificates=true"}, "tls=true"),
     ],
 )
+@pytest.mark.attack(68, guard="preklic_shared.settings:_check_production")
 def test_production_refuses_what_is_convenient_in_development(change, what):
     sound = {
         "PREKLIC_ENVIRONMENT": "production",
@@ -52,5 +59,7 @@ def test_production_refuses_what_is_convenient_in_development(change, what):
         **RELAY,
     }
     assert load_settings(sound).environment == "production"
+    for url in ("mongodb://send:x@one,two/?replicaSet=a&tls=true", "mongodb+srv://one/", "mongodb://one/?ssl=true"):
+        assert load_settings({**sound, "PREKLIC_MONGO_URL": url}).mongo_url == url
     with pytest.raises(SettingsError, match=what):
         load_settings({**sound, **change})
