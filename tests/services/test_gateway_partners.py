@@ -139,7 +139,7 @@ def test_partners_ask_no_more_often_than_others(served):
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "60")
 
 
-@pytest.mark.clause("U4", guard="preklic_producers.gateway.public:believed")
+@pytest.mark.clause("U4", guard="preklic_shared.tokens:TokenKeys.check")
 def test_the_redirect_leads_everybody_to_the_same_bytes_and_says_not_from_where(served, settings, amqp_url):
     keys = load_token_keys(settings.key_dir)
     of_nobody = keys.mint(redirect_to(TARGET))
