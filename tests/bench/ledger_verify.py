@@ -22,7 +22,7 @@ from preklic_workers.ledger.tree import Edge
 from preklic_workers.ledger.verify import Head, leaf_hash
 from preklic_workers.moments import millis
 from preklic_workers.store import Store
-from preklic_workers.store.ledger import MOST
+from preklic_workers.store.entries import MOST
 
 KEYS = {NAME: [KEY.public_key().public_bytes_raw()]}
 OPENING = 400  # octets: what a sent mail has

@@ -35,7 +35,7 @@ async def test_sequencers_killed_at_random_leave_no_gap_no_fork_and_nothing_twic
     ids = [read_canonical(leaf, "it")["id"] for run in runs for leaf in run.leaves]
     told = f"seed {seed}: {killing.killed} killed, {killing.written} acts in {len(runs)} runs"
     assert len(ids) == len(set(ids)) == killing.written + len(persons), told
-    assert await store.ledger.riding() == []
+    assert await store.ledger.entries.riding() == []
     assert (await audited(store)).size == len(ids), told
     opened = [await store.ledger.opened(run, range(run.start, run.end)) for run in runs]
     assert all(opening is not None for found in opened for opening in found.values()), told

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import random
+from types import SimpleNamespace
 
 import pytest
 from pymongo import DeleteOne, UpdateOne
@@ -51,7 +52,7 @@ async def test_a_mails_whole_way_is_in_the_ledger_with_openings_that_fit(store):
     sent = opened["mail.sent"]
     assert (sent["of"], sent["person"], sent["entry"]["reply"]) == (message, ana, {"code": 250})
     assert sent["record"]["purpose"] == "newsletter"
-    assert await store.ledger.riding() == []
+    assert await store.ledger.entries.riding() == []
     assert await sequencer.once() == 0
 
 
@@ -178,12 +179,14 @@ async def test_an_entry_that_says_an_earlier_time_is_found_a_little_later(emptie
 
 
 class Dying:
-    """A ledger that stops at the n-th of its writes: before it, or after it with the answer lost."""
+    """A ledger that stops at the n-th of its writes, `moved` among them: before it, or after it with the answer lost."""
 
-    WRITES = frozenset({"append", "moved", "sign"})
+    WRITES = frozenset({"append", "sign"})
 
     def __init__(self, ledger, left: int, *, after: bool) -> None:
         self._ledger, self.left, self._after = ledger, left, after
+        moved = self._dying(ledger.entries.moved)
+        self.entries = SimpleNamespace(riding=ledger.entries.riding, left_of=ledger.entries.left_of, moved=moved)
 
     def __getattr__(self, name):
         method = getattr(self._ledger, name)

@@ -58,7 +58,7 @@ def store(emptied_store):
 async def leaves(store):
     """All that one round of the sequencer puts on: each leaf's kind, and what opens it, None where nothing does."""
     await sequencer_of(store).once()
-    assert await store.ledger.riding() == []
+    assert await store.ledger.entries.riding() == []
     found = []
     async for run in store.ledger.runs():
         opened = await store.ledger.opened(run, range(run.start, run.end))

@@ -28,8 +28,11 @@ class Source:
     shown: tuple[str, ...] = ()
 
 
+MAILS: Final = Source(
+    "messages", "mail", ("purpose", "template", "producer", "campaign", "variant", "created", "expires")
+)
 SOURCES: Final = (
-    Source("messages", "mail", ("purpose", "template", "producer", "campaign", "variant", "created", "expires")),
+    MAILS,
     Source("permissions", "permission", ("purpose", "at", "wording", "version", "language", "method", "confirmed")),
     Source("withdrawals", "withdrawal", ("purposes", "reason", "seq", "accepted", "closed", "waited", "listed")),
     Source("acts", "act", ("by", "why", "facts")),
@@ -42,13 +45,14 @@ SOURCES: Final = (
 
 
 class Riding(NamedTuple):
-    """An entry that waits on its document. `person` is the suppression hash, None where it is about nobody."""
+    """An entry that waits on its document, or in an `intent`. `person`: the suppression hash, None for nobody."""
 
     source: Source
     record: str
     person: str | None
     entry: Fields
     shown: Fields
+    intent: str | None = None
 
     @property
     def id(self) -> str:

@@ -19,7 +19,8 @@ from preklic_workers.ledger.runs import Run, dated, sealed
 from preklic_workers.ledger.tree import Edge
 from preklic_workers.ledger.verify import Head, leaf_hash, read_canonical
 from preklic_workers.moments import millis
-from preklic_workers.store.ledger import MOST, LedgerStore, named
+from preklic_workers.store.entries import MOST
+from preklic_workers.store.ledger import LedgerStore, named
 from preklic_workers.store.mongo import Mongo
 
 EVERY: Final = 0.5  # seconds between looks: each costs as much as some hundred leaves
@@ -63,12 +64,12 @@ class Sequencer:
         """
         moved, full = 0, True
         since = self._since()
-        while full and (end := await self._known()) and (ridings := await self._store.riding(since=since)):
+        while full and (end := await self._known()) and (ridings := await self._store.entries.riding(since=since)):
             metrics.LEDGER_LAG.set((self._mongo.now() - min(one.entry["at"] for one in ridings)).total_seconds())
             self._end = None  # what follows may fail: then the tree's end is read again
             full = len(ridings) >= MOST
             if await self._put(ridings, end):
-                await self._store.moved(ridings)
+                await self._store.entries.moved(ridings)
                 moved += len(ridings)
                 self._end = end
                 metrics.LEDGER_LEAVES.inc(len(ridings))
@@ -120,7 +121,7 @@ class Sequencer:
             if run is None:
                 self._end = _End()
             else:
-                await self._store.moved(await self._store.left_of(run))
+                await self._store.entries.moved(await self._store.entries.left_of(run))
                 last = Leaf(**read_canonical(run.leaves[-1], f"leaf {run.end - 1}"))
                 self._end = _End(Edge(run.end, run.edge), last.at)
         return self._end

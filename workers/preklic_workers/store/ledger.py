@@ -4,29 +4,26 @@
 (attack 64). A leaf and what opens it are there in one write: neither can be lost without the other.
 """
 
-import datetime as dt
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 from bson.errors import InvalidBSON
-from pymongo import UpdateMany
 
 from preklic_shared import telemetry
 from preklic_workers.envelope import GROUPS, Altered, AnyKey, DataKey, NoKey
-from preklic_workers.ledger.leaves import SOURCES, Fresh, Opening, Riding, Source, canonical
+from preklic_workers.ledger.leaves import Fresh, Opening, Riding
 from preklic_workers.ledger.runs import Dated, Run, dated_doc, dated_of, doc_of, note_of, run_of
 from preklic_workers.ledger.verify import Altered as NotAsSigned
+from preklic_workers.store.entries import Entries
 from preklic_workers.store.holding import held_groups
-from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Duplicate, Mongo, Unavailable
+from preklic_workers.store.mongo import DUPLICATE, Doc, Duplicate, Mongo, Unavailable
 from preklic_workers.store.stamps import StampStore
 from preklic_workers.store.vault import Owner, Vault
 
-MOST: Final = 5000  # leaves of one run
 _PAGE: Final = 5
 _LOOKED_THROUGH: Final = 200_000
 _PLACE: Final = "ledger"
-_ANY: Final = dt.datetime.min.replace(tzinfo=dt.UTC)
 log = telemetry.logger(__name__)
 _GONE: Final = b""  # what opens a leaf about a person who was erased before it got its place
 
@@ -39,46 +36,8 @@ class LedgerStore:
         self._runs = mongo["ledger"]
         self._checkpoints = mongo["checkpoints"]
         self.stamps = StampStore(mongo)
+        self.entries = Entries(mongo)
         self._vault = vault
-
-    async def riding(self, limit: int = MOST, since: dt.datetime | None = None) -> list[Riding]:
-        """Entries that wait on their documents, as a majority has them; of any time, or those written `since`."""
-        where: Doc = {"leaves.at": {"$gt": _ANY if since is None else since}}
-        found: list[Riding] = []
-        for source in SOURCES:
-            if len(found) < limit:
-                found += await self._riding(source, where, limit - len(found))
-        return found[:limit]
-
-    async def left_of(self, run: Run) -> list[Riding]:
-        """The entries of this run that still ride: whoever put it on died before they had moved."""
-        found: list[Riding] = []
-        for source in SOURCES:
-            named = [name.partition(":")[2] for name in run.records if name.startswith(f"{source.collection}:")]
-            if named:
-                found += await self._riding(source, {"_id": {"$in": named}, "leaves": {"$exists": True}}, 0)
-        there = {msgspec.json.decode(leaf)["id"] for leaf in run.leaves}
-        return [one for one in found if one.id in there]
-
-    async def _riding(self, source: Source, where: Doc, limit: int) -> list[Riding]:
-        fields = dict.fromkeys(("person", "leaves", *source.shown), 1)
-        found: list[Riding] = []
-        for doc in await self._mongo[source.collection].find(where, fields, limit=limit, majority=True):
-            shown = {name: doc[name] for name in source.shown if name in doc}
-            found += [Riding(source, doc["_id"], doc.get("person"), entry, shown) for entry in doc["leaves"]]
-        return found
-
-    async def moved(self, ridings: Sequence[Riding]) -> None:
-        """These are in the tree: they leave their documents. One statement for all that are the same."""
-        alike: dict[str, dict[bytes, tuple[Doc, list[str]]]] = {}
-        for one in ridings:
-            same = alike.setdefault(one.source.collection, {}).setdefault(canonical(one.entry), (dict(one.entry), []))
-            same[1].append(one.record)
-        for collection, groups in alike.items():
-            ops = [
-                UpdateMany({"_id": {"$in": ids}}, {"$pullAll": {"leaves": [entry]}}) for entry, ids in groups.values()
-            ]
-            _done(await self._mongo[collection].bulk(ops))
 
     async def last(self) -> Run | None:
         """The last run of all."""
@@ -242,8 +201,3 @@ def _sealed(riding: Riding, opening: Fresh, keys: Mapping[Owner, DataKey]) -> by
         return text
     key = keys.get((riding.person, "evidence"))
     return _GONE if key is None else key.encrypt(text, riding.person, _PLACE, named(riding))
-
-
-def _done(result: Bulk) -> None:
-    if result.failed or not result.sure:
-        raise Unavailable("ledger")

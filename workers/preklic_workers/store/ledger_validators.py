@@ -8,13 +8,11 @@ from preklic_workers.store.schema_types import BYTES, DATE, HASH, JOB, TEXT, WHO
 REPLY: Final = object_of([], code=WHOLE, enhanced=WORD)
 # Of a key: its file's name, and what tells it from another of that name.
 NAMES: Final = list_of({"bsonType": "string", "pattern": "^[A-Za-z0-9_.:@ -]{0,400}$"}, 1000)
-LEAVES: Final = list_of(
-    object_of(
-        ["at", "what"], at=DATE, what=WORD, epoch=WHOLE, reason=WORD, relay=WORD, processor=TEXT, reply=REPLY, by=TEXT,
-        why=TEXT, passed=YES, until=DATE, about=HASH, names=NAMES,
-    ),
-    1000,
+_ENTRY: Final = object_of(
+    ["at", "what"], at=DATE, what=WORD, epoch=WHOLE, reason=WORD, relay=WORD, processor=TEXT, reply=REPLY, by=TEXT,
+    why=TEXT, passed=YES, until=DATE, about=HASH, names=NAMES,
 )  # fmt: skip
+LEAVES: Final = list_of(_ENTRY, 1000)
 """What happened to a record, on the record itself, until the sequencer has put it into the ledger."""
 _RECORD: Final[Doc] = {"bsonType": "string", "pattern": "^[a-z]{1,20}:.{1,200}$"}
 _PERSON: Final[Doc] = {"anyOf": [HASH, {"enum": [""]}]}
@@ -45,9 +43,12 @@ BATCH: Final = object_of(
     ["_id", "at", "count", "hashes", "digest"],
     _id=JOB, at=DATE, count=WHOLE, hashes=BYTES, digest=BYTES, keep=DATE, leaves=LEAVES,
 )  # fmt: skip
+INTENT: Final = object_of(
+    ["_id", "at", "look", "entry", "mails"], _id=JOB, at=DATE, look=DATE, entry=_ENTRY, mails=list_of(JOB, 1000)
+)
 STANDING: Final = object_of(["_id", "items", "at"], _id=WORD, items=NAMES, at=DATE, leaves=LEAVES)
 
 LEDGER: Final[dict[str, Doc]] = {
     "ledger": RUN, "checkpoints": CHECKPOINT, "stamps": STAMP, "cosignatures": COSIGNATURE, "copies": COPY,
-    "batches": BATCH, "standing": STANDING,
+    "batches": BATCH, "standing": STANDING, "intents": INTENT,
 }  # fmt: skip

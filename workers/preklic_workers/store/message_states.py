@@ -98,7 +98,13 @@ def ending(doc: Doc, state: str, reason: str, at: dt.datetime) -> UpdateOne:
 
 def told(entry: Doc, **more: Any) -> Doc:
     """What a new state writes down: its entry in the history, and the same, with `more`, for the ledger."""
-    return {"$push": {"history": {"$each": [entry], "$slice": -HISTORY}, "leaves": leaf_of(entry) | more}}
+    update = _noted(entry)
+    update["$push"]["leaves"] = leaf_of(entry) | more
+    return update
+
+
+def _noted(entry: Doc) -> Doc:
+    return {"$push": {"history": {"$each": [entry], "$slice": -HISTORY}}}
 
 
 def leaf_of(entry: Doc) -> Doc:
@@ -173,18 +179,32 @@ def _update(settlement: Settlement, state: str, at: dt.datetime, *, doubted: boo
         fields["lease"] = at
     if doubted:
         fields["doubted"] = True
-    entry = {"at": at, "state": state, "epoch": settlement.epoch}
-    if settlement.reason is not None:
-        entry["reason"] = settlement.reason
-    carried: Doc = {name: fields[name] for name in ("relay", "processor", "reply") if name in fields}
-    if settlement.passed:
-        carried["passed"] = True
-    update: Doc = {"$set": fields} | told(entry, **carried)
+    entry, carried = _entry(settlement, state, at), _carried(settlement)
+    # What was sent is told to the ledger by its intent: see `settlements`.
+    said = _noted(entry) if state == "sent" else told(entry, **carried)
+    update: Doc = {"$set": fields} | said
     # A reason belongs to its end: one that an earlier end left would explain this one wrongly.
     gone = {"reason": settlement.reason is None, "doubted": doubted is False}
     if unset := {name: "" for name, over in gone.items() if over}:
         update["$unset"] = unset
     return update
+
+
+def intended(settlement: Settlement, at: dt.datetime) -> Doc:
+    """The ledger's entry of a mail that was sent."""
+    return leaf_of(_entry(settlement, "sent", at)) | _carried(settlement)
+
+
+def _entry(settlement: Settlement, state: str, at: dt.datetime) -> Doc:
+    entry: Doc = {"at": at, "state": state, "epoch": settlement.epoch}
+    return entry if settlement.reason is None else entry | {"reason": settlement.reason}
+
+
+def _carried(settlement: Settlement) -> Doc:
+    """What the ledger is told besides."""
+    given = {"relay": settlement.relay, "processor": settlement.processor, "reply": settlement.reply}
+    carried: Doc = {name: value for name, value in given.items() if value is not None}
+    return carried | {"passed": True} if settlement.passed else carried
 
 
 def _facts(settlement: Settlement, state: str, at: dt.datetime) -> Doc:

@@ -21,17 +21,15 @@ from preklic_workers.store.message_states import (
     DOUBTS,
     UNDER_WAY,
     Settlement,
-    alike,
     doubting,
     ending,
     reaping,
     resolvable,
     resolving,
-    settling,
     takeover,
 )
 from preklic_workers.store.mongo import DUPLICATE, Bulk, Doc, Mongo, Unavailable
-from preklic_workers.store.statements import write_together
+from preklic_workers.store.settlements import Settlements
 
 _VIEW: Final[Doc] = dict.fromkeys(
     ("state", "reason", "epoch", "by", "lease", "body_hash", "doubted", "again", "ended"), 1
@@ -59,7 +57,7 @@ class Messages:
         self._mongo = mongo
         self._messages = mongo["messages"]
         self._claims: Grouper[Claim, ClaimAnswer] = Grouper(self._claim_group)
-        self._settlements: Grouper[Settlement, None] = Grouper(self._settle_group)
+        self._settlements: Grouper[Settlement, None] = Grouper(Settlements(mongo).write)
         self._notes: Grouper[Noted, bool] = Grouper(self._note_group)
 
     async def claim(self, claim: Claim) -> ClaimAnswer:
@@ -218,13 +216,6 @@ class Messages:
         by_id = {doc["_id"]: doc for doc in docs}
         now = self._mongo.now()
         return [answer_to(claim, by_id.get(claim.id), by, now) for claim, by in zip(claims, marks, strict=True)]
-
-    async def _settle_group(self, settlements: list[Settlement]) -> list[Exception | None]:
-        now = self._mongo.now()
-        result = await write_together(self._messages, settlements, alike, lambda those: settling(those, now))
-        if not result.sure:
-            raise Unavailable("settlements")
-        return [_refused(result, place, "settlement") for place in range(len(settlements))]
 
     async def _bulk(self, updates: list[UpdateOne]) -> None:
         result = await self._messages.bulk(updates)

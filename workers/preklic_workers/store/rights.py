@@ -31,7 +31,7 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     | _WITHDRAWS
     | _STOPS
     | _HOLDS_KEYS
-    | {"askings": "riu", "copies": "i", "leases": "riu", "marks": "r", "schedule": "riud", KEYS: "ri"},
+    | {"askings": "riu", "copies": "i", "intents": "i", "leases": "riu", "marks": "r", "schedule": "riud", KEYS: "ri"},
     "track": _WORKS | _WITHDRAWS | _STOPS | {"events": "rid", "batches": "i"},
     "revoke": _WORKS
     | _WITHDRAWS
@@ -61,7 +61,8 @@ RIGHTS: Final[Mapping[str, Mapping[str, str]]] = {
     "ledger": _HOLDS_KEYS
     | dict.fromkeys(("messages", "permissions", "withdrawals", "copies", "batches", "controls"), "ru")
     | dict.fromkeys(("ledger", "checkpoints", "stamps", "cosignatures"), "ri")
-    | {"acts": "riu", "standing": "riu", "operators": "r", "persons": "r", "versions": "r", KEYS: "rid"},
+    | dict.fromkeys(("acts", "standing"), "riu")
+    | {"intents": "rud", "operators": "r", "persons": "r", "versions": "r", KEYS: "rid"},
     "upkeep": _ALL_BUT_KEYS
     | _WITHDRAWS
     | _STOPS
