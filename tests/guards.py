@@ -188,11 +188,18 @@ async def _nobody_erased(_self, _subjects):
     return {}
 
 
+async def _nothing_told(_self, _sent, _moment):
+    return {}
+
+
 # Guards whose permissive form is neither of these.
 PERMISSIVE = {
     # Nobody was merged into anybody, and nobody was erased meanwhile.
     "preklic_workers.store.merges:Merges.into": _nobody,
     "preklic_workers.store.erasures:Erasures.among": _nobody_erased,
+    # A mail leaves without a word for the ledger; a sequencer begins where the one before it may have died.
+    "preklic_workers.store.settlements:Settlements._intend": _nothing_told,
+    "preklic_workers.store.entries:Entries.left_of": _nobody,
     "preklic_producers.feedback.judging:automatic": lambda _mail: False,
     "preklic_workers.smtp.pool:verifying": lambda _context: ssl._create_unverified_context(),
     "preklic_shared.topology:keys_of": lambda _role: ".*",

@@ -63,6 +63,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "intents"
+    },
+    "actions": [
+     "insert"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "leases"
     },
     "actions": [
@@ -952,6 +961,17 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "intents"
+    },
+    "actions": [
+     "find",
+     "update",
+     "remove"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "ledger"
     },
     "actions": [
@@ -1210,6 +1230,15 @@ const roles = [
      "insert",
      "update",
      "remove"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "intents"
+    },
+    "actions": [
+     "find"
     ]
    },
    {
@@ -1611,6 +1640,15 @@ const roles = [
    {
     "resource": {
      "db": "preklic",
+     "collection": "intents"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
      "collection": "leases"
     },
     "actions": [
@@ -1933,6 +1971,15 @@ const roles = [
     "resource": {
      "db": "preklic",
      "collection": "holders"
+    },
+    "actions": [
+     "find"
+    ]
+   },
+   {
+    "resource": {
+     "db": "preklic",
+     "collection": "intents"
     },
     "actions": [
      "find"

@@ -11,10 +11,11 @@ from multiprocessing.process import BaseProcess
 from ledgering import sequencer_of
 from preklic_workers.keyring import KeyRing
 from preklic_workers.store import Act, Store
-from storing import open_test_store
+from storing import claimed, open_test_store
 
 LONGEST = 0.25  # seconds of one life: some end before they have opened the store, some after many rounds
 AT_ONCE = 20
+MAILS = 5
 _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload(["faults.sequencer_kills"])
 
@@ -33,7 +34,7 @@ def live(url: str, database: str, ring: KeyRing) -> None:
 
 @dataclass
 class Killing:
-    """What was done: so many acts were written, and so many sequencers killed."""
+    """What was done: so many acts and mails were written, and so many sequencers killed."""
 
     store: Store
     url: str
@@ -60,8 +61,10 @@ class Killing:
                 Act("looked", "mojca", f"case {n}", person=self.chance.choice([None, *self.persons]))
                 for n in range(AT_ONCE)
             ]
-            await asyncio.gather(*map(self.store.acts.record, several))
-            self.written += len(several)
+            mails = [await claimed(self.store, self.chance.choice(self.persons)) for _ in range(MAILS)]
+            settled = (self.store.messages.settle(mail, 1, "sent", relay="main") for mail in mails)
+            await asyncio.gather(*map(self.store.acts.record, several), *settled)
+            self.written += len(several) + MAILS
 
     async def _kill(self, kills: int) -> None:
         alive = []

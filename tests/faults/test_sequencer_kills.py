@@ -1,4 +1,4 @@
-"""Sequencers killed -9 at random while acts are written: no gap, no fork, no leaf lost, none twice.
+"""Sequencers killed -9 at random while acts and mails are written: no gap, no fork, no leaf lost, none twice.
 
 `SEQUENCER_KILLS` is how many are killed, a few if it is not said.
 """
@@ -33,7 +33,7 @@ async def test_sequencers_killed_at_random_leave_no_gap_no_fork_and_nothing_twic
     await last.checkpoint()
     runs = [run async for run in store.ledger.runs()]
     ids = [read_canonical(leaf, "it")["id"] for run in runs for leaf in run.leaves]
-    told = f"seed {seed}: {killing.killed} killed, {killing.written} acts in {len(runs)} runs"
+    told = f"seed {seed}: {killing.killed} killed, {killing.written} records in {len(runs)} runs"
     assert len(ids) == len(set(ids)) == killing.written + len(persons), told
     assert await store.ledger.entries.riding() == []
     assert (await audited(store)).size == len(ids), told

@@ -4,13 +4,12 @@ import asyncio
 import contextlib
 import datetime as dt
 import random
-from types import SimpleNamespace
 
 import pytest
 from pymongo import DeleteOne, UpdateOne
 
 from lawing import MOJCA, law_of
-from ledgering import KEYS, NAME, audited, sequencer_of
+from ledgering import KEYS, NAME, Dying, audited, sequencer_of
 from preklic_shared.ids import new_id
 from preklic_workers import holds
 from preklic_workers.holds import Wanted
@@ -176,33 +175,6 @@ async def test_an_entry_that_says_an_earlier_time_is_found_a_little_later(emptie
     assert await sequencer.once() == 0
     monkeypatch.setattr(store.mongo, "ahead", store.mongo.ahead + dt.timedelta(seconds=11))
     assert await sequencer.once() == 1
-
-
-class Dying:
-    """A ledger that stops at the n-th of its writes, `moved` among them: before it, or after it with the answer lost."""
-
-    WRITES = frozenset({"append", "sign"})
-
-    def __init__(self, ledger, left: int, *, after: bool) -> None:
-        self._ledger, self.left, self._after = ledger, left, after
-        moved = self._dying(ledger.entries.moved)
-        self.entries = SimpleNamespace(riding=ledger.entries.riding, left_of=ledger.entries.left_of, moved=moved)
-
-    def __getattr__(self, name):
-        method = getattr(self._ledger, name)
-        return self._dying(method) if name in self.WRITES else method
-
-    def _dying(self, method):
-        async def write(*given):
-            self.left -= 1
-            if self.left == 0 and not self._after:
-                raise Unavailable("it died")
-            result = await method(*given)
-            if self.left == 0:
-                raise Unavailable("it died")
-            return result
-
-        return write
 
 
 @pytest.mark.attack(64, guard="preklic_workers.store.ledger:LedgerStore.append")

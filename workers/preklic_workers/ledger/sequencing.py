@@ -64,7 +64,7 @@ class Sequencer:
         """
         moved, full = 0, True
         since = self._since()
-        while full and (end := await self._known()) and (ridings := await self._store.entries.riding(since=since)):
+        while full and (end := await self._known()) and (ridings := await self._store.entries.riding(MOST, since)):
             metrics.LEDGER_LAG.set((self._mongo.now() - min(one.entry["at"] for one in ridings)).total_seconds())
             self._end = None  # what follows may fail: then the tree's end is read again
             full = len(ridings) >= MOST

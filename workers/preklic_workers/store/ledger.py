@@ -114,7 +114,8 @@ class LedgerStore:
         if odd:  # nobody opens what they would seal: these leaves stand alone, and all others go on (attack 57)
             log.error("wrapped keys do not open", kind="evidence", count=len(odd))
         keys = {owner: key for owner, key in known.items() if isinstance(key, DataKey)}
-        made = await self._vault.many_or_new((), [owner for owner in owners if owner not in {*known, *gone, *kept}])
+        there = {*known, *gone, *kept}
+        made = await self._vault.many_or_new((), [owner for owner in owners if owner not in there])
         made |= await self._vault.new_aside(sorted(kept - set(known)))
         now_gone, now_kept = await self._erased([*made])
         gone |= now_gone
