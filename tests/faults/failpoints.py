@@ -42,6 +42,7 @@ from preklic_workers.store.events import Events
 from preklic_workers.store.gate import Gate
 from preklic_workers.store.messages import Messages
 from preklic_workers.store.mongo import Collection, Mongo
+from preklic_workers.store.settlements import Settlements
 from preklic_workers.store.timed import TimedMails
 from preklic_workers.store.withdrawals import Withdrawals
 
@@ -62,6 +63,7 @@ ROLES: Final[Mapping[str, str]] = {
     "after_dot": "send",
     "read_250": "send",
     "settle_sent": "send",
+    "settle_intended": "send",
     "settle_committed": "send",
     "ack_queued": "send",
     "retry_published": "send",
@@ -80,6 +82,7 @@ STORE_POINTS: Final = frozenset(
         "gate_sent",
         "gate_committed",
         "settle_sent",
+        "settle_intended",
         "settle_committed",
         "withdrawal_between",
         "drain",
@@ -274,8 +277,9 @@ def _points_of_sending(faults: Faults) -> None:
 
 
 def _points_of_settling(faults: Faults) -> None:
-    _during(faults, Messages, "_settle_group", "settle_sent")
-    _after(faults, Messages, "_settle_group", "settle_committed")
+    _during(faults, Settlements, "write", "settle_sent")
+    _after(faults, Settlements, "_intend", "settle_intended", lambda _answer, _self, sent, *_: bool(sent))
+    _after(faults, Settlements, "write", "settle_committed")
     _after(faults, Intake, "ack", "ack_queued")
     _after(
         faults, settle, "publish_held", "retry_published", lambda done, _, held, *__: done and held.exchange == RETRY
