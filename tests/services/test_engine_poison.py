@@ -13,6 +13,7 @@ from preklic_shared.sealing import Opener, Sealer
 from preklic_workers.outcomes import Done
 from queueing import HOUR, envelope, now, publication, queues_of, revoke, track, working
 from waiting import auntil
+from yardstick import slowness
 
 
 async def dead_letter(queues, body, queue="track", **properties):
@@ -159,7 +160,7 @@ async def test_json_that_two_parsers_could_read_differently_is_dead(url, queues)
     await expect_dead(url, queues, [(body, "bad_envelope", "") for body in bodies])
 
 
-async def test_the_heaviest_bodies_are_judged_within_50_ms():
+async def test_the_heaviest_bodies_are_judged_within_50_ms_of_work():
     bodies = [
         b" " * 10_000_000,
         b"[" * 100_000,
@@ -168,10 +169,10 @@ async def test_the_heaviest_bodies_are_judged_within_50_ms():
         json.dumps(envelope(kwargs={"job": {str(n): n for n in range(20_000)}})).encode()[: wire.BODY_LIMIT],
     ]
     for body in bodies:
-        began = time.perf_counter()
+        began = time.process_time()
         with pytest.raises(wire.Malformed):
             wire.decode(body, "track")
-        assert time.perf_counter() - began < 0.05, body[:20]
+        assert time.process_time() - began < 0.05 * slowness(), body[:20]
 
 
 @pytest.mark.attack(8, guard="preklic_workers.runtime:check_clock")
