@@ -24,7 +24,7 @@ from preklic_workers.import_noes import ListNo, ended_by, withdraw
 from preklic_workers.proving import Proven, proven, unproven
 from preklic_workers.store import Answers, Granted, ListGrant, Purposes, Store
 
-CHUNK: Final = 1_000  # rows that are written together
+CHUNK: Final = 4_000  # rows that are written together
 STRICTER: Final = "stricter_answer"
 PRODUCER: Final = "import"  # who recorded these proofs
 NOT_STOPPABLE: Final = "not_stoppable"

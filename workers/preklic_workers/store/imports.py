@@ -26,6 +26,7 @@ from preklic_workers.store.vault import Owner, Vault
 
 _TRIES: Final = 50
 _TOGETHER: Final = 2  # parts of a chunk that are written at the same time: the database has more than one core
+_BATCH: Final = 1_000  # rows under one leaf: who shows one of them shows the hashes of all of them
 _READ: Final = {"pid": 0, "open": 0, "stale": 0, "withdrawals": 0, "fields": 0}
 Purposes = Mapping[str, Purpose | None]
 """What a list is for: a purpose by its key, None for a tracking switch."""
@@ -157,8 +158,9 @@ class Imports:
             row: Doc = {"_id": name, "person": person, "purpose": key, "action": state, "at": grant.at}
             proof = keys[person, "evidence"].encrypt(grant.proof, person, "permissions", name)
             rows.append({**row, **shown[grant.proven], "proof": proof})
+        for start in range(0, len(rows), _BATCH):
+            await self._batches.commit("permissions", rows[start : start + _BATCH])
         if rows:
-            await self._batches.commit("permissions", rows)
             _taken(await self._rows.insert_many(rows))
         return granted.chunk.all_answers(answers, grants)
 
