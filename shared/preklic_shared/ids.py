@@ -1,11 +1,15 @@
 """Job ids, chosen before anything is published (law 2)."""
 
+import hashlib
 import time
 import uuid
 
 from preklic_shared.randomness import random_octets
 
 _OCTETS = 16
+# What an octet of a digest becomes where a UUID has its version, and where it has its variant.
+_VERSION_5 = [bytes([0x50 | octet & 0x0F]) for octet in range(256)]
+_VARIANT = [bytes([0x80 | octet & 0x3F]) for octet in range(256)]
 _JOBS = uuid.UUID("5e0f54a5-9d5c-5b7e-8a38-6d2b9f1c7a10")
 
 
@@ -42,9 +46,19 @@ def octets_of(text: str) -> bytes:
     return octets
 
 
+def named(space: bytes, name: str) -> str:
+    """The UUIDv5 (RFC 9562, section 5.5) of a name in a space (16 octets) as text, for a fifth of what `uuid` takes.
+
+    >>> named(uuid.NAMESPACE_DNS.bytes, "primer.example") == str(uuid.uuid5(uuid.NAMESPACE_DNS, "primer.example"))
+    True
+    """
+    digest = hashlib.sha1(space + name.encode(), usedforsecurity=False).digest()
+    return text_of(digest[:6] + _VERSION_5[digest[6]] + digest[7:8] + _VARIANT[digest[8]] + digest[9:16])
+
+
 def job_id_for(producer: str, idempotency_key: str) -> str:
     """The UUIDv5 of producer and idempotency key: the same request has the same id on every gateway."""
-    return str(uuid.uuid5(_JOBS, f"{producer}\0{idempotency_key}"))
+    return named(_JOBS.bytes, f"{producer}\0{idempotency_key}")
 
 
 def is_id(text: object) -> bool:

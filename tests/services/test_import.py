@@ -3,14 +3,15 @@
 import asyncio
 import io
 import itertools
+from collections import Counter
 
 import pytest
 
-from preklic_workers import importing
+from preklic_workers import import_noes, importing
 from preklic_workers.import_file import BadFile, RowRefused
 from preklic_workers.importing import Import, digest_of
 from preklic_workers.permission import may
-from preklic_workers.store import GatePassed, Unavailable
+from preklic_workers.store import GatePassed, Unavailable, imports
 from preklic_workers.store.imports import Imports
 from preklic_workers.store.mongo import Collection
 from storing import (
@@ -207,6 +208,7 @@ async def test_a_list_that_was_killed_at_any_write_is_the_same_after_it_ran_agai
     store, mongo_url, mongo_database, monkeypatch
 ):
     monkeypatch.setattr(importing, "CHUNK", 4)
+    monkeypatch.setattr(import_noes, "_TOGETHER", 1)
     whole = await run(store, *LIST, purposes=BOTH)
     expected = await dump(store)
     assert whole.refused == {"address_at_sign": 1}
@@ -251,6 +253,14 @@ def kill_after(patch, writes):
 
     for name in ("insert", "insert_many", "bulk", "change"):
         dying(name)
+
+
+async def test_a_leaf_stands_for_so_many_rows_at_most(store, monkeypatch):
+    monkeypatch.setattr(imports, "_BATCH", 2)
+    await run(store, row(ANA), row(BOR), row(CENE))
+    counted = {batch["_id"]: batch["count"] for batch in await store.mongo["batches"].find({})}
+    assert sorted(counted.values()) == [1, 2]
+    assert Counter(proof["batch"] for proof in await store.mongo["permissions"].find({})) == counted
 
 
 async def test_run_again_it_changes_nothing_and_tells_the_same(store, monkeypatch):

@@ -87,6 +87,12 @@ def test_a_look_alike_in_a_list_is_no_row(address):
     assert reason in {"address_homoglyph", "address_control"}
 
 
+def test_rows_that_share_their_cells_share_the_proof_and_the_next_one_its_own():
+    one, same, other = rows(GOOD + GOOD.replace(b"ana@", b"bor@") + GOOD.replace(b"web", b"paper"))
+    assert one.proof is same.proof
+    assert (one.proof.source, other.proof.source) == ("web", "paper")
+
+
 def test_marks_endings_and_delimiters_of_spreadsheets():
     text = HEADER + GOOD + b"\n" + GOOD
     for form in (text, b"\xef\xbb\xbf" + text, text.replace(b"\n", b"\r\n"), text.replace(b",", b";"), text.rstrip()):

@@ -1,4 +1,6 @@
+import base64
 import datetime as dt
+import hmac
 import shutil
 import stat
 
@@ -200,6 +202,8 @@ def test_blind_hashes_are_keyed_by_kind_and_folded_by_address():
     ana = parse("Ana@ČEBELA.si")
     assert blind.subject(ana) == blind.subject(parse("ana@xn--ebela-gya.si"))
     assert len({blind.subject(ana), blind.find(ana), blind.ref(ana.normal)}) == 3
+    by_hand = hmac.digest(b"s" * 32, b"person|" + ana.normal.encode(), "sha256")
+    assert base64.urlsafe_b64decode(blind.subject(ana) + "=") == by_hand
     with pytest.raises(NoKey):
         Blind(b"", b"l" * 32).subject(ana)
 

@@ -1,12 +1,13 @@
 """What a person types for a job: any text is an id, a Message-ID, a key, or nothing; none of it is an error of ours."""
 
 import datetime as dt
+import uuid
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preklic_shared.ids import is_id, job_id_for, new_id
+from preklic_shared.ids import is_id, job_id_for, named, new_id
 from preklic_workers.naming import KINDS, job_of, jobs_of_key, made_at
 
 
@@ -43,3 +44,8 @@ def test_a_key_names_the_job_that_the_producer_made_of_it():
     assert job_id_for("website.shop", "send:order 7") in jobs_of_key("order 7", ["website.shop"])
     for no_key in ("", "x" * 201, "č", "a\n"):
         assert jobs_of_key(no_key, ["website.shop"]) == {}
+
+
+@given(st.uuids(), st.text(max_size=60))
+def test_a_named_id_is_the_one_that_the_standard_library_makes(space, name):
+    assert named(space.bytes, name) == str(uuid.uuid5(space, name))

@@ -6,9 +6,13 @@ Two keys: `lookup` turns with the others, `suppress` never does, because a suppr
 import base64
 import hmac
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from preklic_shared.addresses import Address
 from preklic_workers.envelope import NoKey
+
+_KINDS: Final = 16  # of hashes; of one process's keys there are seven
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -51,6 +55,14 @@ def _text(key: bytes, kind: bytes, value: bytes) -> str:
 
 
 def _digest(key: bytes, kind: bytes, value: bytes) -> bytes:
+    made = _keyed(key, kind).copy()
+    made.update(value)
+    return made.digest()
+
+
+@lru_cache(_KINDS)
+def _keyed(key: bytes, kind: bytes) -> hmac.HMAC:
+    """What all hashes of a kind begin with. `hmac.digest` lets go of the interpreter's lock for each of them."""
     if not key:  # an empty HMAC key would be a hash that everybody can make
         raise NoKey(kind.decode("ascii"))
-    return hmac.digest(key, kind + b"|" + value, "sha256")
+    return hmac.new(key, kind + b"|", "sha256")

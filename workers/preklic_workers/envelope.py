@@ -5,7 +5,7 @@ epoch`: moved to another place, edited or cut, it does not open. Layout of both:
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -23,6 +23,8 @@ _NONCE: Final = 12
 _REREAD_EVERY: Final = 1.0  # seconds between readings of the key directory that a key of an unknown epoch asks for
 
 EpochKeys = Mapping[str, Mapping[int, bytes]]
+_Wrapper = tuple[int, AESGCM]
+"""An epoch's number, and what wraps under its key."""
 
 
 class NoKey(Exception):
@@ -101,18 +103,20 @@ class Epochs:
 
     def new_key(self, person: str, group: str) -> tuple[DataKey, WrappedKey]:
         """A fresh key for the person and its wrapping under the current epoch. Raises `NoKey`."""
-        octets = random_octets(KEY_BYTES + _NONCE)  # one call to the system: for a list of people the second one shows
-        key = DataKey(octets[:KEY_BYTES])
-        return key, self._wrapped(key, person, group, octets[KEY_BYTES:])
+        return self.new_keys([(person, group)])[0]
+
+    def new_keys(self, owners: Sequence[tuple[str, str]]) -> list[tuple[DataKey, WrappedKey]]:
+        """Fresh keys for many persons and groups, in their order, as `new_key`."""
+        wrappers = {group: self._wrapper(group) for group in {group for _, group in owners}}
+        return [_made(wrappers[group], person, group) for person, group in owners]
 
     def wrap(self, key: DataKey, person: str, group: str) -> WrappedKey:
         """The key under the group's current epoch. Raises `NoKey` when this role does not hold the group."""
-        return self._wrapped(key, person, group, random_octets(_NONCE))
+        return _wrapped(self._wrapper(group), key.raw, random_octets(_NONCE), person, group)
 
-    def _wrapped(self, key: DataKey, person: str, group: str, nonce: bytes) -> WrappedKey:
+    def _wrapper(self, group: str) -> _Wrapper:
         epoch = self.current(group)
-        sealed = AESGCM(self.keys[group][epoch]).encrypt(nonce, key.raw, _wrapping(person, group, epoch))
-        return WrappedKey(epoch, nonce + sealed)
+        return epoch, AESGCM(self.keys[group][epoch])
 
     def unwrap(self, stored: WrappedKey, person: str, group: str) -> DataKey:
         """The person's key. Raises `NoKey` (group or epoch not held) or `Altered`."""
@@ -138,6 +142,17 @@ class Epochs:
     def numbers(self) -> dict[str, list[int]]:
         """The epochs held of each group, the oldest first."""
         return {group: sorted(held) for group, held in self.keys.items()}
+
+
+def _made(wrapper: _Wrapper, person: str, group: str) -> tuple[DataKey, WrappedKey]:
+    octets = random_octets(KEY_BYTES + _NONCE)
+    raw = octets[:KEY_BYTES]
+    return DataKey(raw), _wrapped(wrapper, raw, octets[KEY_BYTES:], person, group)
+
+
+def _wrapped(wrapper: _Wrapper, raw: bytes, nonce: bytes, person: str, group: str) -> WrappedKey:
+    epoch, cipher = wrapper
+    return WrappedKey(epoch, nonce + cipher.encrypt(nonce, raw, _wrapping(person, group, epoch)))
 
 
 def of_epoch(held: Mapping[int, bytes], epoch: int) -> bytes | None:

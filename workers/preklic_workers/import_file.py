@@ -10,6 +10,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import BinaryIO, Final, Literal
 
 import msgspec
@@ -28,6 +29,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _EARLIEST: Final = dt.datetime(1990, 1, 1, tzinfo=dt.UTC)
 _MILLI: Final = 1000  # microseconds
+PROOFS: Final = 256  # that are remembered, of rows of 8 KiB at most
 
 
 class BadFile(Exception):
@@ -38,8 +40,7 @@ Yes = Literal["granted", "pending"]
 No = Literal["withdrawn", "objected"]
 
 
-@dataclass(frozen=True, slots=True)
-class RowYes:
+class RowYes(msgspec.Struct, frozen=True):
     """A yes with its proof; `at` is when it was given (UTC, whole milliseconds).
 
     `state` is what the list itself says, None where it leaves that to the purpose.
@@ -53,8 +54,7 @@ class RowYes:
     ref: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RowNo:
+class RowNo(msgspec.Struct, frozen=True):
     """A no, which needs no proof and has no date: it counts from now on."""
 
     line: int
@@ -62,8 +62,7 @@ class RowNo:
     state: No
 
 
-@dataclass(frozen=True, slots=True)
-class RowRefused:
+class RowRefused(msgspec.Struct, frozen=True):
     """A row that cannot be taken: its first line, and why."""
 
     line: int
@@ -123,16 +122,14 @@ def _yes(
 
 def proof_of(cell: Mapping[str, str], now: dt.datetime) -> tuple[Proof, dt.datetime] | str:
     """What shows that this person said yes, and when; or what is missing (`proof_<column>`) or wrong."""
-    missing = next((name for name in PROOF if not cell.get(name, "").strip()), None)
-    if missing is not None:
-        return f"proof_{missing}"
-    said = {"wording": cell["wording"], "source": cell["source"], "language": cell["language"]}
+    for name in PROOF:
+        if not cell.get(name, "").strip():
+            return f"proof_{name}"
+    proof = _said(cell["wording"], cell["source"], cell["language"], cell.get("method", ""))
+    if isinstance(proof, str):
+        return proof
     try:
-        proof = msgspec.convert(said | {"method": "import", "note": cell.get("method", "")}, Proof)
         at = dt.datetime.fromisoformat(cell["at"])
-    except msgspec.ValidationError as error:
-        place = re.search(r"`\$\.(\w+)`", str(error))
-        return f"bad_{place[1]}" if place else "bad_proof"
     except ValueError:
         return "bad_at"
     if at.tzinfo is None:
@@ -140,9 +137,21 @@ def proof_of(cell: Mapping[str, str], now: dt.datetime) -> tuple[Proof, dt.datet
     return (proof, _whole(at)) if _EARLIEST <= at <= now + CLOCK_DOUBT else "at_out_of_range"
 
 
+@lru_cache(PROOFS)
+def _said(wording: str, source: str, language: str, method: str) -> Proof | str:
+    """These cells as a proof, or what is wrong with them. Most rows of a list share theirs: it is one value."""
+    said = {"wording": wording, "source": source, "language": language, "method": "import", "note": method}
+    try:
+        return msgspec.convert(said, Proof)
+    except msgspec.ValidationError as error:
+        place = re.search(r"`\$\.(\w+)`", str(error))
+        return f"bad_{place[1]}" if place else "bad_proof"
+
+
 def _whole(at: dt.datetime) -> dt.datetime:
     utc = at.astimezone(dt.UTC)
-    return utc.replace(microsecond=utc.microsecond // _MILLI * _MILLI)
+    finer = utc.microsecond % _MILLI
+    return utc.replace(microsecond=utc.microsecond - finer) if finer else utc
 
 
 class _Lines:

@@ -17,6 +17,7 @@ from preklic_workers.revoke import DRAIN_SECONDS, drained, kept_groups
 from preklic_workers.store import Captured, Doc, Store, Withdraw
 
 REASON: Final = "import"
+_TOGETHER: Final = 1_000  # noes that are applied at the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,11 @@ def ended_by(purposes: Sequence[str], registry: Registry) -> frozenset[str]:
 
 async def withdraw(store: Store, registry: Registry, noes: Sequence[ListNo], ended: frozenset[str]) -> None:
     """Apply them all: gates closed, what was under way ended or listed, erased where no basis is left. Unavailable."""
+    for start in range(0, len(noes), _TOGETHER):
+        await _withdraw(store, registry, noes[start : start + _TOGETHER], ended)
+
+
+async def _withdraw(store: Store, registry: Registry, noes: Sequence[ListNo], ended: frozenset[str]) -> None:
     receipts = await store.imports.receipts([no.job for no in noes])
     left = [no for no in noes if "applied" not in receipts.get(no.job, {})]
     withdrawals = [_withdrawal(no, ended, registry, receipts.get(no.job), store.mongo.now()) for no in left]

@@ -10,18 +10,21 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import BinaryIO, Final
 
 import msgspec
 
+from preklic_shared.ids import named
+from preklic_shared.jobs import Proof
 from preklic_shared.registry import Registry
 from preklic_workers.blind import Blind
-from preklic_workers.import_file import Row, RowNo, RowRefused, RowYes, read
+from preklic_workers.import_file import PROOFS, Row, RowNo, RowRefused, RowYes, read
 from preklic_workers.import_noes import ListNo, ended_by, withdraw
-from preklic_workers.proving import proven, unproven
+from preklic_workers.proving import Proven, proven, unproven
 from preklic_workers.store import Answers, Granted, ListGrant, Purposes, Store
 
-CHUNK: Final = 1_000  # rows that are written together
+CHUNK: Final = 4_000  # rows that are written together
 STRICTER: Final = "stricter_answer"
 PRODUCER: Final = "import"  # who recorded these proofs
 NOT_STOPPABLE: Final = "not_stoppable"
@@ -48,14 +51,17 @@ class Summary:
 
 @dataclass(slots=True)
 class _Chunk:
-    """Rows as they were read, at most one of each person. What cannot be taken is in `refused` already."""
+    """Rows as they were read, at most one of each person. What cannot be taken is in `refused` already.
+
+    `lines` are those of `grants`.
+    """
 
     octets: int = 0
     rows: int = 0
     grants: list[ListGrant] = field(default_factory=list)
     noes: list[ListNo] = field(default_factory=list)
     refused: list[RowRefused] = field(default_factory=list)
-    lines: dict[str, int] = field(default_factory=dict)
+    lines: list[int] = field(default_factory=list)
     persons: set[str] = field(default_factory=set)
 
 
@@ -87,7 +93,8 @@ class Import:
         self._consents = [purpose for purpose in purposes.values() if purpose is not None]
         self._dry = dry
         self._ended = ended_by(sorted(purposes), registry)
-        self._space = uuid.uuid5(_IMPORTS, f"{digest}\0{','.join(sorted(purposes))}")
+        self._space = uuid.uuid5(_IMPORTS, f"{digest}\0{','.join(sorted(purposes))}").bytes
+        self._shown = lru_cache(PROOFS)(self._show)
         self._answers: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._rows = 0
@@ -115,34 +122,55 @@ class Import:
         """The next rows of the file, as what is written of them; an empty chunk at its end."""
         chunk = _Chunk()
         while chunk.rows < CHUNK and (row := rows.take()) is not None:
-            if isinstance(row, RowRefused):
-                chunk.refused.append(row)
-            elif isinstance(row, RowNo) and not self._ended:
-                chunk.refused.append(RowRefused(row.line, NOT_STOPPABLE))
-            elif isinstance(row, RowYes) and (no := unproven(row.proof, self._consents, self._registry)) is not None:
-                chunk.refused.append(RowRefused(row.line, no))
-            elif not self._take(row, chunk):
+            if not self._take(row, chunk):
                 rows.give_back(row)
                 break
             chunk.rows += 1
         chunk.octets = file.tell()
         return chunk
 
-    def _take(self, row: RowYes | RowNo, chunk: _Chunk) -> bool:
+    def _take(self, row: Row, chunk: _Chunk) -> bool:
         """Put the row into the chunk, unless another one of the same person is there."""
+        if isinstance(row, RowYes):
+            return self._take_yes(row, chunk)
+        if isinstance(row, RowNo) and self._ended:
+            return self._take_no(row, chunk)
+        chunk.refused.append(RowRefused(row.line, NOT_STOPPABLE) if isinstance(row, RowNo) else row)
+        return True
+
+    def _take_yes(self, row: RowYes, chunk: _Chunk) -> bool:
+        shown = self._shown(row.proof)
+        if isinstance(shown, str):
+            chunk.refused.append(RowRefused(row.line, shown))
+            return True
         subject = self._blind.subject(row.address)
         if subject in chunk.persons:
             return False
-        job = str(uuid.uuid5(self._space, str(row.line)))
+        plain, clear = shown
         chunk.persons.add(subject)
-        chunk.lines[job] = row.line
-        if isinstance(row, RowNo):
-            chunk.noes.append(ListNo(job, subject, row.state))
-        else:
-            clear = proven(row.proof, PRODUCER, self._registry, self._blind)
-            proof = msgspec.json.encode(row.proof)
-            chunk.grants.append(ListGrant(job, subject, row.address, row.at, proof, clear, row.state, row.ref))
+        chunk.lines.append(row.line)
+        chunk.grants.append(
+            ListGrant(self._job(row.line), subject, row.address, row.at, plain, clear, row.state, row.ref)
+        )
         return True
+
+    def _take_no(self, row: RowNo, chunk: _Chunk) -> bool:
+        subject = self._blind.subject(row.address)
+        if subject in chunk.persons:
+            return False
+        chunk.persons.add(subject)
+        chunk.noes.append(ListNo(self._job(row.line), subject, row.state))
+        return True
+
+    def _job(self, line: int) -> str:
+        return named(self._space, str(line))
+
+    def _show(self, proof: Proof) -> tuple[bytes, Proven] | str:
+        """A proof as JSON, and what of it may stand in the clear; or why it proves nothing here."""
+        no = unproven(proof, self._consents, self._registry)
+        if no is not None:
+            return no
+        return msgspec.json.encode(proof), proven(proof, PRODUCER, self._registry, self._blind)
 
     async def _write(self, chunk: _Chunk) -> Granted | list[Answers]:
         imports = self._store.imports
@@ -165,8 +193,8 @@ class Import:
     async def _end(self, chunk: _Chunk, granted: Granted | list[Answers], told: Callable[[Progress], None]) -> None:
         answers = granted if isinstance(granted, list) else await self._prove(granted)
         stricter = [
-            RowRefused(chunk.lines[grant.job], STRICTER)
-            for grant, states in zip(chunk.grants, answers, strict=True)
+            RowRefused(line, STRICTER)
+            for line, states in zip(chunk.lines, answers, strict=True)
             if "kept" in states.values()
         ]
         self._rows += chunk.rows

@@ -1,8 +1,9 @@
 """What of a proof may stand in the clear, and which wording it names. Pure."""
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from preklic_shared import wordings
 from preklic_shared.jobs import Proof
@@ -13,8 +14,7 @@ from preklic_workers.blind import Blind
 _WEB: Final = re.compile(r"https?://", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Proven:
+class Proven(msgspec.Struct, frozen=True, cache_hash=True):
     """What stands beside a proof in the clear.
 
     `wording` is the SHA-256 of a known wording (64 hex digits), or a keyed hash of free text (43 characters of

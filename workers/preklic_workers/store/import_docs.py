@@ -2,8 +2,9 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from preklic_shared.addresses import Address
 from preklic_shared.registry import Purpose
@@ -18,8 +19,7 @@ ListState = Literal["granted", "pending", "kept"]
 """`kept`: what is recorded already is as strict, or stricter, and stays."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListGrant:
+class ListGrant(msgspec.Struct, frozen=True):
     """A yes of a list: its job, the person's suppression hash, when it was said, its proof as JSON.
 
     `proven` is what of the proof may stand in the clear. `state` is what the list itself says; None leaves it to the

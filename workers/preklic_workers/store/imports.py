@@ -26,6 +26,7 @@ from preklic_workers.store.vault import Owner, Vault
 
 _TRIES: Final = 50
 _TOGETHER: Final = 2  # parts of a chunk that are written at the same time: the database has more than one core
+_BATCH: Final = 1_000  # rows under one leaf: who shows one of them shows the hashes of all of them
 _READ: Final = {"pid": 0, "open": 0, "stale": 0, "withdrawals": 0, "fields": 0}
 Purposes = Mapping[str, Purpose | None]
 """What a list is for: a purpose by its key, None for a tracking switch."""
@@ -38,13 +39,17 @@ class _Chunk:
     """Rows that are written together. `proved` is what an earlier run recorded, by job; `keys` those used so far."""
 
     purposes: Purposes
-    proved: Mapping[str, Answers]
+    proved: dict[str, Answers] = field(default_factory=dict)
     keys: dict[Owner, DataKey] = field(default_factory=dict)
 
     def answers(self, doc: Doc | None, grant: ListGrant) -> Answers:
         """What becomes of what is not recorded yet."""
-        proved = self.proved[grant.job]
+        proved = self.proved.get(grant.job, ())
         return {key: judge(doc, grant, key, one) for key, one in self.purposes.items() if key not in proved}
+
+    def all_answers(self, answers: Mapping[str, Answers], grants: Sequence[ListGrant]) -> list[Answers]:
+        """These, with what is recorded, in the order of the grants."""
+        return [answers[grant.job] | self.proved.get(grant.job, {}) for grant in grants]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +76,18 @@ class Imports:
 
     async def preview(self, grants: Sequence[ListGrant], purposes: Purposes) -> list[Answers]:
         """What would become of each grant by what is recorded now. Nothing changes."""
-        chunk = _Chunk(purposes, await self._proved(grants, purposes))
-        docs = await self._read(grants)
-        return [chunk.answers(docs.get(grant.subject), grant) | chunk.proved[grant.job] for grant in grants]
+        chunk = _Chunk(purposes)
+        docs = await self._read(grants, chunk)
+        return chunk.all_answers({g.job: chunk.answers(docs.get(g.subject), g) for g in grants}, grants)
 
     async def grant(self, grants: Sequence[ListGrant], purposes: Purposes) -> Granted:
         """Write the persons, each named once among `grants`. Their proofs are still to be kept: `prove`.
 
         Nothing else of the list may touch these persons before: an import that runs again could not tell it apart.
         """
-        chunk = _Chunk(purposes, await self._proved(grants, purposes))
-        answers: dict[str, Answers] = {grant.job: {} for grant in grants}
-        left = [grant for grant in grants if len(chunk.proved[grant.job]) < len(purposes)]
-        parts = (self._grant(left[part::_TOGETHER], answers, chunk) for part in range(_TOGETHER))
+        chunk = _Chunk(purposes)
+        answers: dict[str, Answers] = {}
+        parts = (self._grant(grants[part::_TOGETHER], answers, chunk) for part in range(_TOGETHER))
         ends = await asyncio.gather(*parts, return_exceptions=True)  # no part goes on when the other one has failed
         if (failed := next((end for end in ends if end is not None), None)) is not None:
             raise failed
@@ -93,7 +97,7 @@ class Imports:
         for _ in range(_TRIES):
             if not left:
                 return
-            docs = await self._read(left)
+            docs = await self._read(left, chunk)
             answers.update({grant.job: chunk.answers(docs.get(grant.subject), grant) for grant in left})
             left = [g for g in left if new_states(docs.get(g.subject), g, answers[g.job])]
             if left:
@@ -141,40 +145,45 @@ class Imports:
 
     async def prove(self, granted: Granted) -> list[Answers]:
         """Keep the proof of each answer that stands, under the person's key of `evidence`; what became of each row."""
-        grants, answers, chunk = granted.grants, granted.answers, granted.chunk
+        grants, answers, keys = granted.grants, granted.answers, granted.chunk.keys
         standing = [(g, key, state) for g in grants for key, state in answers[g.job].items() if state != "kept"]
-        owners = {(grant.subject, "evidence") for grant, _, _ in standing} - set(chunk.keys)
-        chunk.keys.update(await self._vault.many_or_new(sorted(owners)))
-        for words in {grant.proven.words for grant, _, _ in standing if grant.proven.words is not None}:
+        owners = {owner for grant, _, _ in standing if (owner := (grant.subject, "evidence")) not in keys}
+        keys.update(await self._vault.many_or_new(sorted(owners)))
+        shown = {proven: clear(proven) for proven in {grant.proven for grant, _, _ in standing}}
+        for words in {proven.words for proven in shown if proven.words is not None}:
             await self._proofs.keep_words(words)
         rows: list[Doc] = []
         for grant, key, state in standing:
-            name = row_id(grant, key)
-            proof = chunk.keys[grant.subject, "evidence"].encrypt(grant.proof, grant.subject, "permissions", name)
-            row: Doc = {"_id": name, "person": grant.subject, "purpose": key, "action": state, "at": grant.at}
-            rows.append(row | clear(grant.proven) | {"proof": proof})
+            name, person = row_id(grant, key), grant.subject
+            row: Doc = {"_id": name, "person": person, "purpose": key, "action": state, "at": grant.at}
+            proof = keys[person, "evidence"].encrypt(grant.proof, person, "permissions", name)
+            rows.append({**row, **shown[grant.proven], "proof": proof})
+        for start in range(0, len(rows), _BATCH):
+            await self._batches.commit("permissions", rows[start : start + _BATCH])
         if rows:
-            await self._batches.commit("permissions", rows)
             _taken(await self._rows.insert_many(rows))
-        return [answers[grant.job] | chunk.proved[grant.job] for grant in grants]
+        return granted.chunk.all_answers(answers, grants)
 
     async def receipts(self, jobs: Sequence[str]) -> dict[str, Doc]:
         """The receipts of those of these noes that have one already, by job."""
         return {doc["_id"]: doc for doc in await self._receipts.find({"_id": {"$in": list(jobs)}})}
 
-    async def _proved(self, grants: Sequence[ListGrant], purposes: Purposes) -> dict[str, Answers]:
-        """What an earlier run of the same list recorded, by job."""
-        proved: dict[str, Answers] = {grant.job: {} for grant in grants}
-        names = [row_id(grant, key) for grant in grants for key in purposes]
-        for row in await self._rows.find({"_id": {"$in": names}}, {"action": 1, "purpose": 1}):
-            proved[row["_id"].partition(":")[0]][row["purpose"]] = row["action"]
-        return proved
+    async def _read(self, grants: Sequence[ListGrant], chunk: _Chunk) -> dict[str, Doc]:
+        """The documents of those who are there, and what of their rows an earlier run of the same list recorded.
 
-    async def _read(self, grants: Sequence[ListGrant]) -> dict[str, Doc]:
+        Proofs come after the persons: who is not there has none.
+        """
         if not grants:
             return {}
-        subjects = list({grant.subject for grant in grants})
-        return {doc["_id"]: doc for doc in await self._persons.find({"_id": {"$in": subjects}}, _READ)}
+        subjects = [grant.subject for grant in grants]
+        docs = {doc["_id"]: doc for doc in await self._persons.find({"_id": {"$in": subjects}}, _READ)}
+        looked = [grant for grant in grants if grant.subject in docs and grant.job not in chunk.proved]
+        if looked:
+            chunk.proved.update({grant.job: {} for grant in looked})
+            names = [row_id(grant, key) for grant in looked for key in chunk.purposes]
+            for row in await self._rows.find({"_id": {"$in": names}}, {"action": 1, "purpose": 1}):
+                chunk.proved[row["_id"].partition(":")[0]][row["purpose"]] = row["action"]
+        return docs
 
 
 def row_id(grant: ListGrant, key: str) -> str:

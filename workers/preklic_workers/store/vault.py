@@ -134,16 +134,17 @@ class Vault:
         """The keys of many, made now where there is none; `fresh` have hardly one yet. Raises `NoKey` or `Altered`."""
         keys = await self.many(known)
         wanted = [owner for owner in dict.fromkeys([*known, *fresh]) if owner not in keys]
-        made = {owner: self._epochs.new_key(*owner) for owner in wanted}
-        if not made:
+        if not wanted:
             return keys
-        docs = [{"_id": key_id(*owner), "wrapped": new.wrapped, "epoch": new.epoch} for owner, (_, new) in made.items()]
+        made = self._epochs.new_keys(wanted)
+        docs = [_doc(*owner, wrapped) for owner, (_, wrapped) in zip(wanted, made, strict=True)]
         result = await self._keys.insert_many(docs)
         if not result.sure or set(result.failed.values()) - {DUPLICATE}:
             self._epochs.refresh()  # MongoDB takes no key of an epoch that has turned
             raise Unavailable("keys")
         taken = [wanted[place] for place in result.failed]
-        return keys | {owner: key for owner, (key, _) in made.items()} | (await self.many(taken) if taken else {})
+        keys.update({owner: key for owner, (key, _) in zip(wanted, made, strict=True)})
+        return keys | (await self.many(taken)) if taken else keys
 
     async def many(self, owners: Sequence[Owner]) -> dict[Owner, DataKey]:
         """The keys of those of them that have one, in one read. Raises `NoKey` or `Altered`."""
@@ -218,7 +219,7 @@ class Vault:
         return isinstance(key, DataKey) and all(True for _ in kept_in(doc, key))
 
     async def _insert(self, person: str, group: str, wrapped: WrappedKey) -> None:
-        await self._keys.insert({"_id": key_id(person, group), "wrapped": wrapped.wrapped, "epoch": wrapped.epoch})
+        await self._keys.insert(_doc(person, group, wrapped))
 
     def _older(self, group: str) -> list[int]:
         return self._epochs.numbers()[group][:-1]
@@ -235,6 +236,10 @@ class Vault:
 def key_id(person: str, group: str) -> Doc:
     """The `_id` of a wrapped key; the order of its fields matters to MongoDB."""
     return {"p": person, "g": group}
+
+
+def _doc(person: str, group: str, wrapped: WrappedKey) -> Doc:
+    return {"_id": key_id(person, group), "wrapped": wrapped.wrapped, "epoch": wrapped.epoch}
 
 
 def wrapped_of(doc: Doc) -> WrappedKey:
