@@ -45,14 +45,17 @@ SOURCES: Final = (
 
 
 class Riding(NamedTuple):
-    """An entry that waits on its document, or in an `intent`. `person`: the suppression hash, None for nobody."""
+    """An entry that waits on its document, or in an `intent`, as that was read.
+
+    `person` is the suppression hash, None where it is about nobody.
+    """
 
     source: Source
     record: str
     person: str | None
     entry: Fields
     shown: Fields
-    intent: str | None = None
+    intent: Fields | None = None
 
     @property
     def id(self) -> str:

@@ -40,7 +40,6 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
     "controls": (_RIDING,),
     "standing": (_RIDING,),
     "batches": (Index("keep", (("keep", 1),), {"expireAfterSeconds": 0}), _RIDING),
-    "intents": (Index("due", (("look", 1),)), Index("age", (("at", 1),), {"expireAfterSeconds": KEEP_SECONDS})),
     "messages": (
         Index("stuck", (("state", 1), ("lease", 1)), _STUCK),
         Index("timed", (("state", 1), ("lease", 1)), _TIMED),

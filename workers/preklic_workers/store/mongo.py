@@ -113,11 +113,14 @@ class Collection:
             found: int = await self._raw.count_documents(where)
         return found
 
-    async def aggregate(self, stages: Sequence[Doc], *, seconds: float | None = None) -> list[Doc]:
+    async def aggregate(
+        self, stages: Sequence[Doc], *, seconds: float | None = None, majority: bool = False
+    ) -> list[Doc]:
         """The result of an aggregation; `Unavailable` also when it takes longer than `seconds`."""
+        source = self._majority if majority else self._raw
         limit = {} if seconds is None else {"maxTimeMS": int(seconds * 1000)}
         with edge():
-            found: list[Doc] = await self._raw.aggregate(list(stages), **limit).to_list(None)
+            found: list[Doc] = await source.aggregate(list(stages), **limit).to_list(None)
         return found
 
     async def delete(self, where: Doc) -> int:
