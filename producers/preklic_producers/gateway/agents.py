@@ -34,8 +34,15 @@ def agent_of(headers: Mapping[str, str]) -> Agent:
     if not text.strip():
         return "empty"
     lower = text.lower()
-    if lower == _BARE or any(word in lower for word in _PROXIES):
+    if lower == _BARE or _has(lower, _PROXIES):
         return "proxy"
-    if any(word in lower for word in _SCANNERS) or _BOT.search(lower):
+    if _has(lower, _SCANNERS) or ("bot" in lower and _BOT.search(lower)):
         return "scanner"
     return "browser" if _BROWSER.search(text) else "other"
+
+
+def _has(text: str, words: tuple[str, ...]) -> bool:
+    for word in words:  # noqa: SIM110 - `any` over a generator takes twice the time, at each click
+        if word in text:
+            return True
+    return False

@@ -3,21 +3,18 @@
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import Final
 
 import msgspec
 
 from preklic_workers.ledger.leaves import Leaf, canonical
 from preklic_workers.ledger.runs import Dated, Run, Seals, odd_side
-from preklic_workers.ledger.tree import Edge
+from preklic_workers.ledger.tree import Edge, hashed
 from preklic_workers.ledger.verify import Altered, Head, read_checkpoint
 
 # What `leaf` makes, as octets: nothing is parsed where leaves look like this, and each is where one does not.
-_AT: Final = re.compile(rb'\{"at":([1-9][0-9]{0,14}),"commitment":"')
-_MANY: Final = re.compile(
-    rb'(?:\{"at":[0-9]++,"commitment":"[A-Za-z0-9+/=]{44}+","id":"[0-9a-f]{32}+","kind":"[a-z_.]++","v":1\}\n)++'
-)
+_REST: Final = rb',"commitment":"[A-Za-z0-9+/=]{44}+","id":"[0-9a-f]{32}+","kind":"[a-z_.]++","v":1\}\n'
+_MANY: Final = re.compile(rb'\{"at":([1-9][0-9]{0,14})' + _REST + rb'(?:\{"at":\1' + _REST + rb")*+")
 _read = msgspec.json.Decoder(Leaf, strict=True).decode
 
 
@@ -92,7 +89,7 @@ def _follow(state: State, run: Run, waiting: list[Head]) -> None:
         raise Altered(
             state.suspect or f"leaf {min(run.start, state.leaves.size)}: {'there twice' if twice else 'missing'}"
         )
-    found = [sha256(b"\x00" + leaf).digest() for leaf in run.leaves]  # `leaf_hash`, called too often
+    found = hashed(b"\x00", run.leaves)  # `leaf_hash` of each
     if found != list(run.hashes):
         state.suspect = state.suspect or _first_odd(run, found)
     _look_at_all(state, run)
@@ -121,11 +118,11 @@ def _beside(run: Run) -> str:
 
 def _look_at_all(state: State, run: Run) -> None:
     """The form and the time of all leaves: at once where all say what nearly all do, or else one by one."""
-    text, first = b"\n".join(run.leaves) + b"\n", _AT.match(run.leaves[0])
-    # No field of these holds a quote or an end of line: what is counted is what each of them begins and ends with.
-    alike = first is not None and text.count(first[0]) == text.count(b"\n") == len(run.leaves)
-    if first is not None and alike and int(first[1]) >= state.at and _MANY.fullmatch(text):
-        state.at = int(first[1])
+    text = b"\n".join(run.leaves) + b"\n"
+    # No field of these holds an end of line: so many lines that match are so many leaves.
+    alike = _MANY.fullmatch(text) if text.count(b"\n") == len(run.leaves) else None
+    if alike is not None and int(alike[1]) >= state.at:
+        state.at = int(alike[1])
         return
     for place, octets in enumerate(run.leaves, run.start):
         _look(state, octets, place)
