@@ -7,7 +7,7 @@ import pytest
 from faults.conftest import Running
 
 SHORT = ("--seconds", "18", "--lease", "8", "--members", "1", "--kills", "14", "--every", "2", "--minimum", "12")
-SHORT += ("--races", "10", "--pairs", "400", "--rest", "90", "--replayed", "120")
+SHORT += ("--races", "40", "--pairs", "200", "--rest", "90", "--replayed", "120")
 
 
 @pytest.mark.timeout(420)
