@@ -99,6 +99,14 @@ async def test_a_settlement_that_is_repeated_has_one_leaf(store, monkeypatch):
     assert sorted(record for _, record, _ in await told(store)) == sorted(names)
 
 
+async def test_a_mail_that_is_settled_twice_at_once_has_one_leaf(store):
+    (name,) = await mails(store, 1)
+    await settled(store, [name, name, name])
+    await sequencer_of(store).once()
+    assert [record for _, record, _ in await told(store)] == [name]
+    assert await store.mongo["intents"].find({}) == []
+
+
 async def test_other_ends_ride_on_their_mails_as_ever(store):
     names = await mails(store, 3)
     await settled(store, names[:2], "failed")

@@ -21,6 +21,7 @@ from preklic_workers.store.mongo import Bulk, Doc, Mongo, Op, Unavailable
 
 KEEP: Final = dt.timedelta(seconds=KEEP_SECONDS)
 MOST: Final = 5000  # leaves of one run, about
+_INTENTS: Final = 1000  # read together: a worker's group is 500 mails at most
 _BY_NAME: Final = {source.collection: source for source in SOURCES}
 _ANY: Final = dt.datetime.min.replace(tzinfo=dt.UTC)
 
@@ -85,7 +86,7 @@ class Entries:
         now = self._mongo.now()
         where: Doc = {"look": {"$lte": now}}
         where |= {"_id": {"$gt": floor_of(millis(since))}} if since is not None else {}
-        due = await self._intents.find(where, sort=[("_id", 1)], limit=limit, majority=True)
+        due = await self._intents.find(where, sort=[("_id", 1)], limit=_INTENTS, majority=True)
         taken, count = list[Doc](), 0
         for intent in due:
             if count >= limit:

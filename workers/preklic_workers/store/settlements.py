@@ -29,7 +29,9 @@ class Settlements:
     async def write(self, settlements: Sequence[Settlement]) -> list[Exception | None]:
         """Why the store refused each of them, in their order."""
         now = self._moment()
-        failed = await self._intend([one for one in settlements if one.state == "sent"], now)
+        # A mail that is settled twice here has one leaf: of the two only the first one changes it.
+        sent = {one.id: one for one in reversed(settlements) if one.state == "sent"}
+        failed = await self._intend(list(sent.values()), now)
         left = [one for one in settlements if one.id not in failed]
         if left:
             result = await write_together(self._messages, left, alike, lambda those: settling(those, now))
