@@ -218,7 +218,10 @@ def _check_production(settings: Settings) -> None:
 
 def _is_private(mongo_url: str) -> bool:
     """Whether a connection string asks for TLS (mongodb+srv does unless told otherwise) and for all of its checks."""
-    url = urlsplit(mongo_url)
+    try:
+        url = urlsplit(mongo_url)
+    except ValueError:  # brackets that do not close: what nobody can read asks for nothing
+        return False
     options = {name.lower(): value.lower() for name, value in parse_qsl(url.query, keep_blank_values=True)}
     tls = options.get("tls", options.get("ssl", "true" if url.scheme == "mongodb+srv" else "false"))
     return tls == "true" and not any(options.get(name, "false") != "false" for name in _UNCHECKED)

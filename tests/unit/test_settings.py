@@ -47,6 +47,7 @@ def test_a_wrong_setting_is_refused_by_name(environ, name):
         ({"PREKLIC_MONGO_URL": "mongodb://one/?TLS=true&tlsInsecure=true"}, "tls=true"),
         ({"PREKLIC_MONGO_URL": "mongodb://one/?ssl=true&tlsAllowInvalidHostnames=true"}, "tls=true"),
         ({"PREKLIC_MONGO_URL": "mongodb+srv://one/?tls=false"}, "tls=true"),
+        ({"PREKLIC_MONGO_URL": "mongodb://[::1/?tls=true"}, "tls=true"),
         ({"PREKLIC_MONGO_URL": "mongodb+srv://one/?tlsAllowInvalidCertificates=true"}, "tls=true"),
     ],
 )
