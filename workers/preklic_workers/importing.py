@@ -143,11 +143,10 @@ class Import:
         if isinstance(shown, str):
             chunk.refused.append(RowRefused(row.line, shown))
             return True
-        subject = self._blind.subject(row.address)
-        if subject in chunk.persons:
+        subject = self._first(row, chunk)
+        if subject is None:
             return False
         plain, clear = shown
-        chunk.persons.add(subject)
         chunk.lines.append(row.line)
         chunk.grants.append(
             ListGrant(self._job(row.line), subject, row.address, row.at, plain, clear, row.state, row.ref)
@@ -155,12 +154,19 @@ class Import:
         return True
 
     def _take_no(self, row: RowNo, chunk: _Chunk) -> bool:
-        subject = self._blind.subject(row.address)
-        if subject in chunk.persons:
+        subject = self._first(row, chunk)
+        if subject is None:
             return False
-        chunk.persons.add(subject)
         chunk.noes.append(ListNo(self._job(row.line), subject, row.state))
         return True
+
+    def _first(self, row: RowYes | RowNo, chunk: _Chunk) -> str | None:
+        """The person of the row, who is in the chunk from now on; None where another row of the person is there."""
+        subject = self._blind.subject(row.address)
+        if subject in chunk.persons:
+            return None
+        chunk.persons.add(subject)
+        return subject
 
     def _job(self, line: int) -> str:
         return named(self._space, str(line))

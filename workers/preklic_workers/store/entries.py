@@ -59,7 +59,7 @@ class Entries:
     async def moved(self, ridings: Sequence[Riding]) -> None:
         """These are in the tree: they leave their documents. One statement for all that are the same."""
         alike: dict[str, dict[bytes, tuple[Doc, list[str]]]] = {}
-        for one in [one for one in ridings if one.intent is None]:
+        for one in (one for one in ridings if one.intent is None):
             same = alike.setdefault(one.source.collection, {}).setdefault(canonical(one.entry), (dict(one.entry), []))
             same[1].append(one.record)
         for collection, groups in alike.items():
