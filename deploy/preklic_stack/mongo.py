@@ -49,6 +49,12 @@ class Mongo:
         _wait_primary(self, time.monotonic() + seconds)
 
 
+def own_cache() -> tuple[str, str]:
+    """The option for the cache that mongod takes where nobody says how much: half of the memory less a gigabyte."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return CACHE, f"{max((total - 1) / 2, 0.25):.2f}"
+
+
 def start_mongo(
     children: Children, run_dir: Path, members: int = 1, seconds: float = 60, options: Sequence[str] = ()
 ) -> Mongo:

@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ def main() -> int:
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of: {', '.join(GROUPS)} (default: all)")
     parser.add_argument("--quick", dest="pace", action="store_const", const="quick", default="full")
     parser.add_argument("--smoke", dest="pace", action="store_const", const="smoke", help="a few jobs each")
+    parser.add_argument("--turns", type=turns, help="of each contender, one after the other (default: 3, quick: 1)")
     parser.add_argument("--json", type=Path, help="write everything there")
     parser.add_argument(
         "--chart", type=Path, help="draw the bars of the README there (SVG); needs --json and the peers"
@@ -57,7 +58,7 @@ def main() -> int:
         parser.error(f"no such group: {', '.join(sorted(unknown))}")
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="preklic-bench-") as folder:
-        for result in measured(Path(folder), options.groups or list(GROUPS), options.pace):
+        for result in measured(Path(folder), options.groups or list(GROUPS), options.pace, options.turns):
             # After each group, so that a run which is stopped leaves what it has.
             result["seconds"] = round(time.monotonic() - began, 1)
             if options.json:
@@ -81,13 +82,21 @@ def draw(told: Path, target: Path) -> None:
     subprocess.run([*peer("chart"), told, target], check=True, env={"PYTHONPATH": str(ROOT / "tests")})
 
 
-def measured(folder: Path, groups: list[str], pace: str) -> Iterator[dict[str, Any]]:
+def turns(text: str) -> int:
+    """How many, as the command line says it."""
+    if (count := int(text)) < 1:
+        raise ValueError(text)
+    return count
+
+
+def measured(folder: Path, groups: list[str], pace: str, turns: int | None = None) -> Iterator[dict[str, Any]]:
     """Run group by group on a fresh ground below `folder`; all that is known after each."""
     peers = PEERS.exists()
     if not peers:
         print("peers are not installed (.venv-bench): only ours is measured", file=sys.stderr)
     found: dict[str, Any] = {}
     faults: list[str] = []
+    each = replace(PACES[pace], turns=turns or PACES[pace].turns)
     # In a hurry only those that a floor is about.
     asked = {(row.group, name) for row in ROWS if row.floor is not None for name in (row.ours, row.theirs)}
     asked |= {(limit.group, limit.ours) for limit in LIMITS}
@@ -95,7 +104,7 @@ def measured(folder: Path, groups: list[str], pace: str) -> Iterator[dict[str, A
         machine = describe(ground)
         for name in groups:
             contenders = {who: make for who, make in GROUPS[name].items() if pace == "full" or (name, who) in asked}
-            found[name], failed = run_group(ground, name, contenders, PACES[pace], peers=peers)
+            found[name], failed = run_group(ground, name, contenders, each, peers=peers)
             faults += failed
             told = {"version": 2, "pace": pace, "machine": machine, "rows": judged(found), "groups": found}
             yield told | {"faults": faults, "costs": costs(found, machine)}

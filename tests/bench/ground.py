@@ -24,7 +24,7 @@ from preklic_shared.broker import PreklicBroker
 from preklic_shared.publication import Publication
 from preklic_stack.children import Child, Children
 from preklic_stack.mailsink import MailSink, start_sink
-from preklic_stack.mongo import Mongo, start_mongo
+from preklic_stack.mongo import Mongo, own_cache, start_mongo
 from preklic_stack.rabbit import Rabbit, start_rabbit
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -165,7 +165,7 @@ def running_ground(run_dir: Path) -> Iterator[Ground]:
     """RabbitMQ, MongoDB and a sink that keeps no mails; everything is stopped on the way out."""
     with Children() as children:
         with ThreadPoolExecutor(2) as pool:
-            later = pool.submit(start_mongo, children, run_dir / "mongo")
+            later = pool.submit(start_mongo, children, run_dir / "mongo", options=own_cache())
             rabbit = start_rabbit(children, run_dir / "rabbit")
             mongo = later.result()
         sink = start_sink(children, run_dir / "sink", "--keep", "0")

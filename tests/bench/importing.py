@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory, TemporaryFile
 from types import SimpleNamespace
 
 from preklic_stack.children import Children
-from preklic_stack.mongo import CACHE, Mongo, start_mongo
+from preklic_stack.mongo import Mongo, own_cache, start_mongo
 from preklic_stack.places import quick_folder
 from preklic_workers.keydir import load_ring
 from preklic_workers.keyfiles import init_keys
@@ -106,9 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = parser.parse_args(arguments).rows
     with TemporaryDirectory(prefix="preklic-", dir=quick_folder()) as made, Children() as children:
         folder = Path(made)
-        for name, figure in measure(
-            folder, start_mongo(children, folder / "mongo", options=(CACHE, "4")), rows
-        ).items():
+        for name, figure in measure(folder, start_mongo(children, folder / "mongo", options=own_cache()), rows).items():
             print(f"{name:<24} {figure:>12,}")
 
 

@@ -276,6 +276,31 @@ async def test_run_again_it_changes_nothing_and_tells_the_same(store, monkeypatc
     )
 
 
+async def test_chunks_are_recorded_together_but_the_rows_of_one_person_in_their_order(store, monkeypatch):
+    monkeypatch.setattr(importing, "CHUNK", 1)
+    grant, writing, most = Imports.grant, set(), []
+
+    async def slowly(self, grants, purposes):
+        people = {one.subject for one in grants}
+        assert not people & writing, "two chunks write one person"
+        writing.update(people)
+        most.append(len(writing))
+        await asyncio.sleep(0.05 / len(most))  # the earlier, the longer: each would be overtaken
+        granted = await grant(self, grants, purposes)
+        writing.difference_update(people)
+        return granted
+
+    monkeypatch.setattr(Imports, "grant", slowly)
+    told = []
+    rows = [row(ANA, "pending"), row(BOR), row(CENE), row(ANA, "granted"), row(BOR, "withdrawn"), row(BOR)]
+    await run(store, *rows, told=told)
+    assert max(most) == 3
+    assert [one.octets for one in told] == sorted(one.octets for one in told)
+    assert len(told) == len(rows)
+    assert await states(store, ANA) == {"offers": "pending"}
+    assert await states(store, BOR) == {}  # the only yes was withdrawn, and no later row lifts that
+
+
 async def test_a_dry_run_changes_nothing(store):
     await withdraw(store, ANA, OFFERS)
     before = await dump(store)

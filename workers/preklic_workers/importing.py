@@ -1,17 +1,17 @@
 """One list, from its file to the store: by chunks, in the order of the file and in bounded memory.
 
-While one chunk is written the next one is read, and the proofs of the last one are kept. Job ids follow from the file's
+While some chunks are written the next one is read. Job ids follow from the file's
 digest and the line: running the same list again, after a kill or for no reason at all, is one import.
 """
 
 import asyncio
 import hashlib
 import uuid
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 import msgspec
 
@@ -25,6 +25,7 @@ from preklic_workers.proving import Proven, proven, unproven
 from preklic_workers.store import Answers, Granted, ListGrant, Purposes, Store
 
 CHUNK: Final = 4_000  # rows that are written together
+TOGETHER: Final = 4  # chunks under way: while the database works on one, this process works on another
 STRICTER: Final = "stricter_answer"
 PRODUCER: Final = "import"  # who recorded these proofs
 NOT_STOPPABLE: Final = "not_stoppable"
@@ -65,6 +66,13 @@ class _Chunk:
     persons: set[str] = field(default_factory=set)
 
 
+class _UnderWay(NamedTuple):
+    """A chunk that is being recorded, and the persons that nothing else may touch meanwhile."""
+
+    persons: set[str]
+    recorded: asyncio.Task[None]
+
+
 class _Rows:
     """The rows of a file, the last of which can be given back."""
 
@@ -103,19 +111,21 @@ class Import:
         """Import it all. Raises BadFile and the store's Unavailable; what is recorded then stays, and counts."""
         rows = _Rows(read(file, self._store.mongo.now()))
         reading = asyncio.create_task(asyncio.to_thread(self._prepare, file, rows))
-        proving, last = asyncio.create_task(_nothing()), _Chunk()
+        under_way: deque[_UnderWay] = deque()
         try:
             while (chunk := await reading).rows:
                 reading = asyncio.create_task(asyncio.to_thread(self._prepare, file, rows))
-                if chunk.persons & last.persons:
-                    await proving
-                granted = await self._write(chunk)
-                await proving
-                proving, last = asyncio.create_task(self._end(chunk, granted, told)), chunk
-            await proving
+                # The rows of one person are recorded one after the other, as they stand in the list.
+                while len(under_way) == TOGETHER or any(chunk.persons & one.persons for one in under_way):
+                    await under_way.popleft().recorded
+                before = under_way[-1].recorded if under_way else None
+                recorded = asyncio.create_task(self._record(chunk, before, told))
+                under_way.append(_UnderWay(chunk.persons, recorded))
+            while under_way:
+                await under_way.popleft().recorded
         finally:
             # A thread cannot be cut: the file must not be closed below it.
-            await asyncio.gather(reading, proving, return_exceptions=True)
+            await asyncio.gather(reading, *(one.recorded for one in under_way), return_exceptions=True)
         return Summary(self._rows, self._answers, self._refused)
 
     def _prepare(self, file: BinaryIO, rows: _Rows) -> _Chunk:
@@ -196,8 +206,12 @@ class Import:
             await self._store.erasures.finish(subject)
         return answers
 
-    async def _end(self, chunk: _Chunk, granted: Granted | list[Answers], told: Callable[[Progress], None]) -> None:
+    async def _record(self, chunk: _Chunk, before: asyncio.Task[None] | None, told: Callable[[Progress], None]) -> None:
+        """Write the chunk and its proofs; it is told about after the one before it."""
+        granted = await self._write(chunk)
         answers = granted if isinstance(granted, list) else await self._prove(granted)
+        if before is not None:
+            await before
         stricter = [
             RowRefused(line, STRICTER)
             for line, states in zip(chunk.lines, answers, strict=True)
@@ -208,10 +222,6 @@ class Import:
         self._answers.update(no.state for no in chunk.noes for _ in self._ended)
         self._refused.update(row.reason for row in chunk.refused)
         told(Progress(chunk.octets, sorted([*chunk.refused, *stricter], key=lambda row: row.line)))
-
-
-async def _nothing() -> None:
-    return
 
 
 def digest_of(file: BinaryIO) -> str:

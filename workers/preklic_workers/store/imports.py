@@ -4,7 +4,6 @@ A proof, by the id of its row and purpose, is the mark that this answer is recor
 and runs again finds it and goes on. Every write to a person is conditional on what was read: a no in between wins.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -25,7 +24,6 @@ from preklic_workers.store.proofs import Proofs, clear
 from preklic_workers.store.vault import Owner, Vault
 
 _TRIES: Final = 50
-_TOGETHER: Final = 2  # parts of a chunk that are written at the same time: the database has more than one core
 _BATCH: Final = 1_000  # rows under one leaf: who shows one of them shows the hashes of all of them
 _READ: Final = {"pid": 0, "open": 0, "stale": 0, "withdrawals": 0, "fields": 0}
 Purposes = Mapping[str, Purpose | None]
@@ -87,10 +85,8 @@ class Imports:
         """
         chunk = _Chunk(purposes)
         answers: dict[str, Answers] = {}
-        parts = (self._grant(grants[part::_TOGETHER], answers, chunk) for part in range(_TOGETHER))
-        ends = await asyncio.gather(*parts, return_exceptions=True)  # no part goes on when the other one has failed
-        if (failed := next((end for end in ends if end is not None), None)) is not None:
-            raise failed
+        # What shares a page of an index is written together.
+        await self._grant(sorted(grants, key=lambda grant: grant.subject), answers, chunk)
         return Granted(grants, answers, chunk)
 
     async def _grant(self, left: Sequence[ListGrant], answers: dict[str, Answers], chunk: _Chunk) -> None:
@@ -158,6 +154,7 @@ class Imports:
             row: Doc = {"_id": name, "person": person, "purpose": key, "action": state, "at": grant.at}
             proof = keys[person, "evidence"].encrypt(grant.proof, person, "permissions", name)
             rows.append({**row, **shown[grant.proven], "proof": proof})
+        rows.sort(key=lambda row: row["_id"])
         for start in range(0, len(rows), _BATCH):
             await self._batches.commit("permissions", rows[start : start + _BATCH])
         if rows:
