@@ -47,7 +47,9 @@ def main() -> int:
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"of: {', '.join(GROUPS)} (default: all)")
     parser.add_argument("--quick", dest="pace", action="store_const", const="quick", default="full")
     parser.add_argument("--smoke", dest="pace", action="store_const", const="smoke", help="a few jobs each")
-    parser.add_argument("--turns", type=turns, help="of each contender, one after the other (default: 3, quick: 1)")
+    parser.add_argument(
+        "--turns", type=at_least_one, help="of each contender, one after the other (default: 3, quick: 1)"
+    )
     parser.add_argument("--json", type=Path, help="write everything there")
     parser.add_argument(
         "--chart", type=Path, help="draw the bars of the README there (SVG); needs --json and the peers"
@@ -82,8 +84,8 @@ def draw(told: Path, target: Path) -> None:
     subprocess.run([*peer("chart"), told, target], check=True, env={"PYTHONPATH": str(ROOT / "tests")})
 
 
-def turns(text: str) -> int:
-    """How many, as the command line says it."""
+def at_least_one(text: str) -> int:
+    """A number of the command line."""
     if (count := int(text)) < 1:
         raise ValueError(text)
     return count

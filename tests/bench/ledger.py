@@ -24,7 +24,7 @@ from bench.watch import TICKS
 from preklic_shared.ids import new_id
 from preklic_shared.registry import load_registry
 from preklic_stack.children import Children
-from preklic_stack.mongo import CACHE, start_mongo
+from preklic_stack.mongo import own_cache, start_mongo
 from preklic_stack.places import quick_folder
 from preklic_workers.keydir import load_ring
 from preklic_workers.keyfiles import init_keys
@@ -197,7 +197,7 @@ def main() -> None:
     given = parser.parse_args()
     with TemporaryDirectory(prefix="preklic-", dir=quick_folder()) as made, Children() as children:
         folder = Path(made)
-        mongo = start_mongo(children, folder / "mongo", options=(CACHE, "2"))
+        mongo = start_mongo(children, folder / "mongo", options=own_cache())
 
         init_keys(folder / "keys", dt.datetime.now(dt.UTC))
 

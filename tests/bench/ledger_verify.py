@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from bench.ledger import KEY, NAME, opened, spent
 from preklic_stack.children import Children
-from preklic_stack.mongo import CACHE, start_mongo
+from preklic_stack.mongo import own_cache, start_mongo
 from preklic_stack.places import quick_folder
 from preklic_workers.keyfiles import init_keys
 from preklic_workers.ledger.auditing import audit
@@ -68,7 +68,7 @@ def main() -> None:
     leaves = parser.parse_args().leaves
     with TemporaryDirectory(prefix="preklic-", dir=quick_folder()) as made, Children() as children:
         folder = Path(made)
-        mongo = start_mongo(children, folder / "mongo", options=(CACHE, "2"))
+        mongo = start_mongo(children, folder / "mongo", options=own_cache())
         os.environ |= {"PREKLIC_MONGO_URL": mongo.url, "PREKLIC_MONGO_DATABASE": "bench_ledger"}
         init_keys(folder / "keys", dt.datetime.now(dt.UTC))
 

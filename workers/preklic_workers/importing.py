@@ -1,7 +1,7 @@
 """One list, from its file to the store: by chunks, in the order of the file and in bounded memory.
 
-While some chunks are written the next one is read. Job ids follow from the file's
-digest and the line: running the same list again, after a kill or for no reason at all, is one import.
+While some chunks are written the next one is read. Job ids follow from the file's digest and the line: running the same
+list again, after a kill or for no reason at all, is one import.
 """
 
 import asyncio
