@@ -37,6 +37,7 @@ LONGER = {
     "workers/preklic_workers/commands_hold.py:add": 35,
 }
 FORBIDDEN = re.compile(r"^(utils?|helpers?|common|base|manager|core|misc)$")
+POSSESSIVE = re.compile(r"[)\]][*+?]\+|\}\+|\(\?>")
 # Home directories, and addresses of package indexes.
 MACHINE = re.compile(r"(?:^|[^A-Za-z0-9.])/(?:root|home/[a-z]+)/|https?://[a-z0-9.-]+/(?:simple|packages|debian)/")
 
@@ -70,6 +71,20 @@ def test_functions_are_short_or_say_why():
     long = {place: lines for place, lines in functions.items() if lines > LONGER.get(place, FUNCTION_LINES)}
     assert long == {}
     assert [place for place in LONGER if functions.get(place, 0) <= FUNCTION_LINES] == []
+
+
+def test_no_expression_asks_for_what_python_before_3_11_5_matches_wrongly():
+    """Possessive repeats and atomic groups: there, links of a mail were neither counted nor their hosts looked at."""
+    texts = {
+        f"{path.relative_to(ROOT)}:{node.lineno}": node.value
+        if isinstance(node.value, str)
+        else node.value.decode("latin-1")
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
+    }
+    assert [place for place, text in texts.items() if POSSESSIVE.search(text)] == []
+    assert all(map(POSSESSIVE.search, ("[a-z]++", "(?:a|b)*+", "a{2}+", "(?>ab)")))
 
 
 def test_nothing_of_a_machine_is_in_the_tree():

@@ -16,11 +16,10 @@ ATTRIBUTE: Final = re.compile(r'="([^"]*)"')
 NAMES: Final = ("href", "src", "srcset", "background", "action", "poster", "cite")
 _LONGEST: Final = max(map(len, NAMES))
 # One match from each attribute whose last letters are of one of these names to the next one, whatever stands between:
-# most attributes are a style. Nothing in it is tried twice (possessive), so it is linear; the last match has no group.
-_OTHER: Final = r'[^=]*+(?:=(?!")[^=]*+)*+'
-_NAMED: Final = re.compile(
-    rf'{_OTHER}(?:="(?<!(?i:ref|src|set|und|ion|ter|ite)=")[^"]*+"{_OTHER})*+(?:="([^"]*+)"|="|\Z)'
-)
+# most attributes are a style. It stands at `="` or at the end when the last group comes, which fits there: nothing is
+# tried twice, so it is linear. (Possessive repeats would say so, and Python before 3.11.5 matches them wrongly.)
+_OTHER: Final = r'[^=]*(?:=(?!")[^=]*)*'
+_NAMED: Final = re.compile(rf'{_OTHER}(?:="(?<!(?i:ref|src|set|und|ion|ter|ite)=")[^"]*"{_OTHER})*(?:="([^"]*)"|="|\Z)')
 _ALLOWED: Final = re.compile(
     r"(?:https?://[^\s\\\"'<>]+|mailto:[^\s\"'<>]+|tel:\+?[0-9 -]+|#[\w-]*|cid:[\w.@-]+)", re.IGNORECASE
 )

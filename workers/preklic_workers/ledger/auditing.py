@@ -13,8 +13,8 @@ from preklic_workers.ledger.tree import Edge, hashed
 from preklic_workers.ledger.verify import Altered, Head, read_checkpoint
 
 # What `leaf` makes, as octets: nothing is parsed where leaves look like this, and each is where one does not.
-_REST: Final = rb',"commitment":"[A-Za-z0-9+/=]{44}+","id":"[0-9a-f]{32}+","kind":"[a-z_.]++","v":1\}\n'
-_MANY: Final = re.compile(rb'\{"at":([1-9][0-9]{0,14})' + _REST + rb'(?:\{"at":\1' + _REST + rb")*+")
+_REST: Final = rb',"commitment":"[A-Za-z0-9+/=]{44}","id":"[0-9a-f]{32}","kind":"[a-z_.]+","v":1\}\n'
+_MANY: Final = re.compile(rb'\{"at":([1-9][0-9]{0,14})' + _REST + rb'(?:\{"at":\1' + _REST + rb")*")
 _read = msgspec.json.Decoder(Leaf, strict=True).decode
 
 
