@@ -33,9 +33,12 @@ WHOLE_SECONDS: Final = 300.0  # a conversation at one octet a second ends here (
 log = telemetry.logger(__name__)
 
 
-@dataclass(slots=True)
+@dataclass
 class Taker:
-    """aiosmtpd's handler. Parsing runs in a thread: it is bounded, not instant."""
+    """aiosmtpd's handler. Parsing runs in a thread: it is bounded, not instant.
+
+    Without slots: aiosmtpd asks for all of its members, and Python before 3.11.3 breaks one of a dataclass with slots.
+    """
 
     ours: Ours
     drafts: Drafter
