@@ -81,7 +81,14 @@ async def test_marketing_waits_at_the_worker_and_a_payment_mail_goes(mongo_url, 
     await desk.close()
 
 
-async def test_from_the_broker_to_the_switch_and_the_pager(store, upkeep, url, queues):
+async def test_from_the_broker_to_the_switch_and_the_pager(store, upkeep, url, queues, monkeypatch):
+    bury, buried = Upkeep.bury, []
+
+    async def told(self, letter):
+        await bury(self, letter)
+        buried.append(letter.job)  # what follows, up to the ack, is one step
+
+    monkeypatch.setattr(Upkeep, "bury", told)
     job = revoke()
     cause = Dead("unknown_ref", "ref")
     headers = {"reason": cause.reason, "field": cause.field, "queue": "revoke", "attempts": 9, "at": now_millis()}
@@ -91,9 +98,10 @@ async def test_from_the_broker_to_the_switch_and_the_pager(store, upkeep, url, q
         await publisher.publish(Publication("dead", "revoke", body, job.id, "revoke", headers))
     burials = Burials(url, upkeep)
     await burials.start()
-    await auntil(lambda: store.messages.state(job.id), 10, "it is buried")
+    await auntil(lambda: buried == [job.id], 10, "it is buried")
     await burials.stop()
     assert queues.ready("dead") == 0
+    assert await store.messages.state(job.id) is not None
     assert await store.controls.stopped("marketing") == "marketing"
     rounds = Rounds(upkeep, store, url)
     await rounds.once()
