@@ -142,9 +142,9 @@ async def test_without_a_broker_a_report_waits_on_disk_and_without_a_disk_it_is_
 
 
 async def test_lmtp_and_an_end_for_whoever_talks_slowly(settings, amqp_url, monkeypatch):
-    monkeypatch.setattr(listener, "WHOLE_SECONDS", 0.3)
     async with listening(settings, "127.0.0.1", 0, lmtp=True) as (port, _):
         assert await posted(port, (return_path(), dsn()), kind=smtplib.LMTP) == [250]
+        monkeypatch.setattr(listener, "WHOLE_SECONDS", 0.3)
         begun = time.monotonic()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await reader.read()
