@@ -65,11 +65,13 @@ def _waiting(played: Field, size: Size, report: Report, regretted: list[str]) ->
     def tell(command: str) -> None:
         if not command.startswith("$ preklic go"):
             return
+        at = nanoseconds(played.database.controls.find_one({"_id": "all"})["at"])
+        # Until then the order may not have reached every worker, and a mail may go out before its person says no.
+        time.sleep(max(0, at / 1e9 + size.soon - time.time()))
         people = played.people.make(3)
         regretted.extend(played.publish(people))
         played.applied(played.withdraw(people))
         time.sleep(size.held)  # nothing may happen in it: there is no predicate for that
-        at = nanoseconds(played.database.controls.find_one({"_id": "all"})["at"])
         data = [line["at"] for sink in played.sinks for line in sink.lines() if line["phase"] == "data"]
         late = [(moment - at) / 1e9 for moment in data if moment > at]
         report.figures["hand-overs begun after the order"] = len(late)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import quote
 
 import pytest
+from pymongo import MongoClient
 
 from commanding import Commands
 from living import users_of
@@ -17,6 +18,8 @@ from preklic_shared.settings import Relay
 from preklic_workers import keyfiles
 from preklic_workers.dkim_keys import generate
 from preklic_workers.doctor.carriers import meet
+from preklic_workers.envelope import WrappedKey
+from preklic_workers.store.kept_keys import aside
 from sink.certificate import make_certificate, server_context
 
 DOMAIN = "bounces.lucrum.example"
@@ -99,6 +102,18 @@ def test_a_whole_installation_is_good_and_each_fault_is_named_with_its_mend(doct
     (row,) = doctor("--only", "keys", expect=1)
     assert "can be read by others" in row["what"]
     assert row["mend"].startswith("chmod 600")
+
+
+def test_a_key_that_no_round_of_upkeep_moves_to_its_hold_is_found(doctor, mongo_url, mongo_database):
+    now = dt.datetime.now(dt.UTC)
+    waiting = [
+        aside("p" * 43, group, WrappedKey(1, bytes([number]) * 60), now - dt.timedelta(minutes=minutes))
+        for number, (group, minutes) in enumerate([("contact", 14), ("evidence", 16), ("payments", 600)])
+    ]
+    with MongoClient(mongo_url) as client:
+        client[f"{mongo_database}_keys"]["keys"].insert_many(waiting)
+    (row,) = doctor("--only", "holds", expect=1)
+    assert row["what"].endswith("for more than 15 minutes: 2")
 
 
 def test_the_dns_is_asked_at_the_given_server_alone(doctor):

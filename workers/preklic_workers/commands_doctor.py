@@ -30,6 +30,7 @@ CHECKS: Final = (
     Check("sealing", keys.sealing),
     Check("epochs", keys.epochs),
     Check("restores", database.restores),
+    Check("holds", database.holds),
     Check("operators", database.operators),
     Check("relays", carriers.examine),
     Check("dns", records.examine),

@@ -56,7 +56,7 @@ class DataKey:
 
     def decrypt(self, stored: bytes, person: str, collection: str, field: str) -> bytes:
         """What was encrypted for this place. Raises `Altered`."""
-        return _open(self.raw, stored, bound_to(person, collection, field))
+        return _open(AESGCM(self.raw), stored, bound_to(person, collection, field))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -91,6 +91,7 @@ class Epochs:
     keys: EpochKeys
     reread: Callable[[], EpochKeys | None] = nothing_new
     _read_at: float = field(default=float("-inf"), compare=False)
+    _ciphers: dict[bytes, AESGCM] = field(default_factory=dict, compare=False)
 
     def refresh(self) -> bool:
         """Take the keys that the directory holds now, new ones and no destroyed ones; whether anything changed."""
@@ -99,6 +100,7 @@ class Epochs:
         if found is None or found == self.keys:
             return False
         self.keys = found
+        self._ciphers.clear()
         return True
 
     def new_key(self, person: str, group: str) -> tuple[DataKey, WrappedKey]:
@@ -116,7 +118,14 @@ class Epochs:
 
     def _wrapper(self, group: str) -> _Wrapper:
         epoch = self.current(group)
-        return epoch, AESGCM(self.keys[group][epoch])
+        return epoch, self._cipher(self.keys[group][epoch])
+
+    def _cipher(self, epoch_key: bytes) -> AESGCM:
+        """Made once: making one takes longer than opening a key."""
+        found = self._ciphers.get(epoch_key)
+        if found is None:
+            found = self._ciphers[epoch_key] = AESGCM(epoch_key)
+        return found
 
     def unwrap(self, stored: WrappedKey, person: str, group: str) -> DataKey:
         """The person's key. Raises `NoKey` (group or epoch not held) or `Altered`."""
@@ -126,7 +135,7 @@ class Epochs:
             epoch_key = of_epoch(self.keys.get(group, {}), stored.epoch)
         if epoch_key is None:
             raise NoKey(group)
-        return DataKey(_open(epoch_key, stored.wrapped, _wrapping(person, group, stored.epoch)))
+        return DataKey(_open(self._cipher(epoch_key), stored.wrapped, _wrapping(person, group, stored.epoch)))
 
     def holds(self, group: str) -> bool:
         """Whether this role can open anything of `group`."""
@@ -171,8 +180,8 @@ def _wrapping(person: str, group: str, epoch: int) -> bytes:
     return bound_to(person, "keys", group) + b"|%d" % epoch
 
 
-def _open(key: bytes, stored: bytes, bound: bytes) -> bytes:
+def _open(cipher: AESGCM, stored: bytes, bound: bytes) -> bytes:
     try:
-        return AESGCM(key).decrypt(stored[:_NONCE], stored[_NONCE:], bound)
+        return cipher.decrypt(stored[:_NONCE], stored[_NONCE:], bound)
     except (InvalidTag, ValueError):
         raise Altered(bound.partition(b"|")[2].decode()) from None

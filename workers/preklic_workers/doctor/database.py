@@ -20,6 +20,7 @@ from preklic_workers.tombstones import Tombstones
 
 OLDEST: Final = (6, 0)
 SKEW: Final = dt.timedelta(seconds=2)
+LONG_ASIDE: Final = dt.timedelta(minutes=15)  # upkeep moves what it can in less than one
 _CLOSED: Final = "mail stays closed until tombstones and the noes since the backup are applied again"
 _BLIND: Final = "a restored backup could bring back whom it had forgotten, and mails could go out after a no"
 
@@ -91,6 +92,18 @@ def restores(patient: Patient) -> Iterator[Seen]:
     tombstones = Tombstones(state, ring.blind)
     if not looking.with_store("open", lambda opened, _: Incarnation(opened.controls, state, tombstones).look()):
         yield Finding("the database is not the one of the last mark", _CLOSED, "preklic restore-check")
+
+
+def holds(_: Patient) -> Iterator[Seen]:
+    """Whether what erasures left to holds is under the holds' own keys."""
+
+    async def waiting(opened: Store, _: Settings) -> int:
+        return await opened.holds.keys.waiting(opened.mongo.now() - LONG_ASIDE)
+
+    if count := looking.with_store("open", waiting):
+        what = f"keys of erased persons wait for their holds for more than 15 minutes: {count}"
+        why = "what a hold keeps of them opens no more once their epoch is destroyed"
+        yield Finding(what, why, "start preklic worker upkeep; if it runs, see there: preklic keys status")
 
 
 def operators(patient: Patient) -> Iterator[Seen]:

@@ -207,7 +207,8 @@ def report(octets: bytes, anchors: Sequence[bytes], witnesses: Sequence[Cosigner
     lines += [f"INCOMPLETE: {gap}" for gap in verdict.gaps]
     if not verdict.anchored:
         lines.append("NO TRUST ANCHOR: all fits together, but give --key with the ledger's public key from elsewhere")
-    return verdict.code, [*lines, f"{verdict.records} records are as they were signed"]
+    count = "1 record is as it was" if verdict.records == 1 else f"{verdict.records} records are as they were"
+    return verdict.code, [*lines, f"{count} signed"]
 
 
 def _text(content: Mapping[str, Any] | None) -> str:

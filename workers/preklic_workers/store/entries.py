@@ -22,6 +22,8 @@ from preklic_workers.store.mongo import Bulk, Doc, Mongo, Op, Unavailable
 KEEP: Final = dt.timedelta(seconds=KEEP_SECONDS)
 MOST: Final = 5000  # leaves of one run, about
 _INTENTS: Final = 1000  # read together: a worker's group is 500 mails at most
+_SAID: Final = ("history.at", "history.state", "history.epoch")
+_MOMENTS: Final = ("created", "expires")  # of those that a mail shows
 _BY_NAME: Final = {source.collection: source for source in SOURCES}
 _ANY: Final = dt.datetime.min.replace(tzinfo=dt.UTC)
 
@@ -32,6 +34,7 @@ class Entries:
     def __init__(self, mongo: Mongo) -> None:
         self._mongo = mongo
         self._intents = mongo["intents"]
+        self._mails = mongo.zoneless(MAILS.collection)
 
     async def riding(self, limit: int = MOST, since: dt.datetime | None = None) -> list[Riding]:
         """Entries that wait, as a majority has them; of any time, or those of `since`. Few more than `limit`."""
@@ -103,14 +106,14 @@ class Entries:
         mails = [mail for intent in intents for mail in intent["mails"]]
         if not mails:
             return [], []
-        fields = _fields(MAILS) | {"history": 1}
+        fields = _fields(MAILS) | dict.fromkeys(_SAID, 1)
         where = {"_id": {"$in": mails}}
-        docs = {doc["_id"]: doc for doc in await self._mongo[MAILS.collection].find(where, fields, majority=True)}
+        docs = {doc["_id"]: doc for doc in await self._mails.find(where, fields, majority=True)}
         found, late = list[Riding](), list[Doc]()
         for intent in intents:
             entry = intent["entry"]
             true = [docs[mail] for mail in intent["mails"] if mail in docs and _says(docs[mail], entry)]
-            found += [_riding(MAILS, doc, entry, intent) for doc in true]
+            found += [_riding(MAILS, _zoned(doc), entry, intent) for doc in true]
             if len(true) < len(intent["mails"]):
                 late.append(intent)
         return found, late
@@ -134,9 +137,13 @@ def _riding(source: Source, doc: Doc, entry: Doc, intent: Doc | None = None) -> 
     return Riding(source, doc["_id"], doc.get("person"), entry, shown, intent)
 
 
+def _zoned(mail: Doc) -> Doc:
+    return mail | {name: mail[name].replace(tzinfo=dt.UTC) for name in _MOMENTS if name in mail}
+
+
 def _says(mail: Doc, entry: Doc) -> bool:
-    """Whether the mail's own history has this entry: no other one is of its moment."""
-    meant = (entry["at"], entry["what"], entry["epoch"])
+    """Whether the mail's own history has this entry: no other one is of its moment. The mail's moments are zoneless."""
+    meant = (entry["at"].replace(tzinfo=None), entry["what"], entry["epoch"])
     return any((one["at"], one["state"], one["epoch"]) == meant for one in mail.get("history", ()))
 
 

@@ -86,6 +86,10 @@ class HeldKeys:
             log.error("held keys stay set aside", count=len(docs) - len(done))
         return len(done)
 
+    async def waiting(self, since: dt.datetime) -> int:
+        """How many keys are set aside since before then: each round moves what it can."""
+        return await self._keys.count({"aside": {"$lt": since}})
+
     async def catch_up(self) -> int:
         """Set aside own keys that an erasure of what is held left: how many. Those of a destroyed epoch go.
 

@@ -34,6 +34,8 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("holds", (("holds.until", 1),), {"sparse": True}),
         Index("waiting", (("waiting.at", 1),), {"sparse": True}),
         Index("untold", (("untold", 1),), {"sparse": True}),
+        # Who of many is erased: none of the others is read.
+        Index("erased", (("erased", 1), ("_id", 1)), {"partialFilterExpression": {"erased": True}}),
         Index("provider", (("provider", 1),), {"sparse": True}),
         Index("statistics_no", (("permissions.statistics.state", 1),), {"sparse": True}),
     ),

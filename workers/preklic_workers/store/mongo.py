@@ -10,9 +10,7 @@ from typing import Any, Final, Self
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import DeleteMany, DeleteOne, InsertOne, ReturnDocument, UpdateMany, UpdateOne
-from pymongo.errors import (
-    BulkWriteError,
-)
+from pymongo.errors import BulkWriteError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -71,11 +69,12 @@ class Collection:
         sort: Sequence[tuple[str, int]] | None = None,
         limit: int = 0,
         majority: bool = False,
+        by: str | None = None,
     ) -> list[Doc]:
-        """All that match. `majority`: only what a majority has, whatever happens to the primary."""
+        """All that match, by that index. `majority`: only what a majority has, whatever happens to the primary."""
         source = self._majority if majority else self._raw
         with edge():
-            found: list[Doc] = await source.find(where, fields, sort=sort, limit=limit).to_list(None)
+            found: list[Doc] = await source.find(where, fields, sort=sort, limit=limit, hint=by).to_list(None)
         return found
 
     async def pages(self, where: Doc, fields: Doc, size: int) -> AsyncIterator[list[Doc]]:
@@ -141,11 +140,6 @@ class Collection:
         with edge():
             await self._raw.create_index(list(keys), **options)
 
-    async def drop_index(self, name: str) -> None:
-        """Drop the index `name`."""
-        with edge():
-            await self._raw.drop_index(name)
-
 
 class Mongo:
     """The connection: the database of records, and the one of wrapped keys beside it."""
@@ -181,6 +175,10 @@ class Mongo:
 
     def __getitem__(self, name: str) -> Collection:
         return Collection(self._db[name])
+
+    def zoneless(self, name: str) -> Collection:
+        """The same, whose moments are in UTC and do not say so: the zone is most of what reading one costs."""
+        return Collection(self._db[name].with_options(codec_options=CodecOptions()))
 
     def keys(self) -> Collection:
         """The wrapped keys, in their own database: a backup of one is no backup of the other."""
