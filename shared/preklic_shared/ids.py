@@ -65,6 +65,19 @@ def named(space: bytes, name: str) -> str:
     return text_of(digest[:6] + _VERSION_5[digest[6]] + digest[7:8] + _VARIANT[digest[8]] + digest[9:16])
 
 
+def numbered(space: bytes, number: int) -> str:
+    """A UUIDv8 (RFC 9562, section 5.8) as text: 32 bits of a space (16 octets), a number (below 2^42), 48 more bits.
+
+    In the order of their texts as in that of their numbers: what is written in this order stands side by side in an
+    index, where names would be all over it.
+
+    >>> numbered(bytes(range(16)), 1) < numbered(bytes(range(16)), 2)
+    True
+    """
+    parts = number >> 26, 0x8000 | number >> 14 & 0xFFF, 0x8000 | number & 0x3FFF
+    return f"{space[:4].hex()}-%04x-%04x-%04x-{space[10:].hex()}" % parts
+
+
 def job_id_for(producer: str, idempotency_key: str) -> str:
     """The UUIDv5 of producer and idempotency key: the same request has the same id on every gateway."""
     return named(_JOBS.bytes, f"{producer}\0{idempotency_key}")

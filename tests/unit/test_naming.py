@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from preklic_shared.ids import is_id, job_id_for, named, new_id
+from preklic_shared.ids import is_id, job_id_for, named, new_id, numbered
 from preklic_workers.naming import KINDS, job_of, jobs_of_key, made_at
 
 
@@ -49,3 +49,11 @@ def test_a_key_names_the_job_that_the_producer_made_of_it():
 @given(st.uuids(), st.text(max_size=60))
 def test_a_named_id_is_the_one_that_the_standard_library_makes(space, name):
     assert named(space.bytes, name) == str(uuid.uuid5(space, name))
+
+
+@given(st.uuids(), st.lists(st.integers(0, (1 << 42) - 1), min_size=1, unique=True))
+def test_numbered_ids_are_in_the_order_of_their_numbers_and_of_no_time(space, numbers):
+    ids = [numbered(space.bytes, number) for number in sorted(numbers)]
+    assert ids == sorted(set(ids))
+    assert {(uuid.UUID(one).version, uuid.UUID(one).variant) for one in ids} == {(8, uuid.RFC_4122)}
+    assert made_at(ids[0]) is None

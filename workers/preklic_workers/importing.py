@@ -15,7 +15,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 import msgspec
 
-from preklic_shared.ids import named
+from preklic_shared.ids import numbered
 from preklic_shared.jobs import Proof
 from preklic_shared.registry import Registry
 from preklic_workers.blind import Blind
@@ -24,8 +24,8 @@ from preklic_workers.import_noes import ListNo, ended_by, withdraw
 from preklic_workers.proving import Proven, proven, unproven
 from preklic_workers.store import Answers, Granted, ListGrant, Purposes, Store
 
-CHUNK: Final = 4_000  # rows that are written together
-TOGETHER: Final = 4  # chunks under way: while the database works on one, this process works on another
+CHUNK: Final = 3_000  # rows that are written together
+TOGETHER: Final = 6  # chunks under way: while the database works on one, this process works on another
 STRICTER: Final = "stricter_answer"
 PRODUCER: Final = "import"  # who recorded these proofs
 NOT_STOPPABLE: Final = "not_stoppable"
@@ -179,7 +179,7 @@ class Import:
         return subject
 
     def _job(self, line: int) -> str:
-        return named(self._space, str(line))
+        return numbered(self._space, line)
 
     def _show(self, proof: Proof) -> tuple[bytes, Proven] | str:
         """A proof as JSON, and what of it may stand in the clear; or why it proves nothing here."""
@@ -200,8 +200,7 @@ class Import:
     async def _prove(self, granted: Granted) -> list[Answers]:
         """Keep the proofs; of who was erased meanwhile nothing stays of them."""
         answers = await self._store.imports.prove(granted)
-        erased = await self._store.erasures.among([grant.subject for grant in granted.grants])
-        for subject in (subject for subject, whole in erased.items() if whole):
+        for subject in await self._store.erasures.gone([grant.subject for grant in granted.grants]):
             await self._store.persons.finish(subject)
             await self._store.erasures.finish(subject)
         return answers

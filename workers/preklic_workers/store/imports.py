@@ -47,6 +47,8 @@ class _Chunk:
 
     def all_answers(self, answers: Mapping[str, Answers], grants: Sequence[ListGrant]) -> list[Answers]:
         """These, with what is recorded, in the order of the grants."""
+        if not self.proved:
+            return [answers[grant.job] for grant in grants]
         return [answers[grant.job] | self.proved.get(grant.job, {}) for grant in grants]
 
 

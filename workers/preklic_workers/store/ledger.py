@@ -132,7 +132,7 @@ class LedgerStore:
         if not owners:
             return {}, set()
         where = {"_id": {"$in": [person for person, _ in owners]}, "erased": True}
-        docs = await self._mongo["persons"].find(where, {"waiting": 1, "holds.groups": 1}, by="erased")
+        docs = await self._mongo["persons"].find(where, {"waiting": 1, "holds.groups": 1})
         kept = {(doc["_id"], "evidence") for doc in docs if "evidence" in held_groups(doc)}
         waits = {(doc["_id"], "evidence"): "evidence" in doc.get("waiting", {}).get("groups", ()) for doc in docs}
         return {owner: waiting for owner, waiting in waits.items() if owner not in kept}, kept

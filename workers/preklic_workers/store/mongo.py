@@ -69,12 +69,11 @@ class Collection:
         sort: Sequence[tuple[str, int]] | None = None,
         limit: int = 0,
         majority: bool = False,
-        by: str | None = None,
     ) -> list[Doc]:
-        """All that match, by that index. `majority`: only what a majority has, whatever happens to the primary."""
+        """All that match. `majority`: only what a majority has, whatever happens to the primary."""
         source = self._majority if majority else self._raw
         with edge():
-            found: list[Doc] = await source.find(where, fields, sort=sort, limit=limit, hint=by).to_list(None)
+            found: list[Doc] = await source.find(where, fields, sort=sort, limit=limit).to_list(None)
         return found
 
     async def pages(self, where: Doc, fields: Doc, size: int) -> AsyncIterator[list[Doc]]:
