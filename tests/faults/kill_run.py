@@ -180,7 +180,7 @@ def _kill(worker: Child, plan: Plan, report: Report, database: Any) -> set[str]:
         if len(_open(database, report)) < plan.minimum:
             return False
         worker.signal(signal.SIGSTOP)
-        until(lambda: _process_state(worker.pid) == "T", 5, "the worker stopped")
+        until(lambda: _process_state(worker.pid) == "T", 20, "the worker stopped")
         if len(_open(database, report)) >= plan.minimum:
             return True
         worker.signal(signal.SIGCONT)

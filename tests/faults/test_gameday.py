@@ -20,7 +20,7 @@ from preklic_stack.places import quick_folder
 from preklic_stack.rabbit import Rabbit
 from preklic_stack.stack import Stack
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(500)
 
 
 @pytest.fixture(scope="module")
@@ -37,21 +37,21 @@ def field(rabbit: Rabbit, mongo: Mongo) -> Iterator[Field]:
 @pytest.mark.attack(18, guard="preklic_workers.permission:may")
 @pytest.mark.attack(18, guard="preklic_workers.store.person_docs:permitted")
 def test_after_a_bad_template_the_runbook_sends_what_may_be_sent_once_and_nothing_else(field: Field) -> None:
-    report = game_template.play(field, game_template.Size(dead=30, withdraw=6, waiting=5, bills=3, seconds=30))
+    report = game_template.play(field, game_template.Size(dead=30, withdraw=6, waiting=5, bills=3, seconds=120))
     assert report.wrong == []
     assert report.figures["people who withdrew meanwhile"] == 6
     assert report.figures["mails in the end discarded"] == 2
 
 
 def test_what_a_dead_relay_had_is_resolved_from_its_log_and_the_other_one_carries_on(field: Field) -> None:
-    report = game_relay.play(field, game_relay.Size(mails=60, minimum=5, after=0, slow=1.5, seconds=60))
+    report = game_relay.play(field, game_relay.Size(mails=60, minimum=5, after=0, slow=1.5, seconds=120))
     assert report.wrong == []
     assert report.figures["resolved from its log"] >= 5
 
 
 def test_everything_stops_within_a_second_and_nothing_is_lost(field: Field) -> None:
     # The full game says 1 s; here the machine is shared with other tests.
-    report = game_stop.play(field, game_stop.Size(mails=300, held=1.5, pace=0.1, soon=3, seconds=60))
+    report = game_stop.play(field, game_stop.Size(mails=300, held=1.5, pace=0.1, soon=3, seconds=120))
     assert report.wrong == []
     assert report.figures["refused: withdrawn while all was stopped"] == 3
 

@@ -49,7 +49,7 @@ def test_without_a_broker_it_is_unavailable_in_time(free_port):
         broker.enqueue(message())
     failures = broker.enqueue_many(message() for _ in range(3000))
     assert len(failures) == 3000
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
     broker.close()
 
 

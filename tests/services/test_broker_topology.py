@@ -49,8 +49,8 @@ def test_a_tier_gives_the_job_back_to_its_queue_and_the_log_has_it_once(amqp_url
         queues.take("track")
         queues.put(body, exchange="retry", headers={"tier": "5s"})
         began = time.monotonic()
-        until(lambda: queues.ready("track"), 8, "the tier gives the job back")
-        assert 4 < time.monotonic() - began < 8
+        until(lambda: queues.ready("track"), 30, "the tier gives the job back")
+        assert 4 < time.monotonic() - began < 30
         ((properties, returned),) = queues.take("track")
         assert returned == body
         assert properties.headers["x-death"][0]["queue"] == "retry.5s"

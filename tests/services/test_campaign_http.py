@@ -214,7 +214,7 @@ async def story(store, producer, ask, jobs):
     async def held():
         return (await told("/winter"))["stopped"]
 
-    await auntil(held, 5, "the switch is seen")
+    await auntil(held, 20, "the switch is seen")
     assert (await ask("GET", f"/{new_id()}")).status_code == 404
     with pytest.raises(Rejected, match="segment"):
         producer.campaign("spring", "offers", "offer", segment="contact = x")

@@ -178,7 +178,7 @@ def test_a_signal_however_often_lets_the_running_job_end(url, queues, tmp_path, 
         queues.put(wire.encode(job, "track"))
         until((tmp_path / f"started-{job.id}").exists, 15, "the job began")
         queues.put(wire.encode(track(), "track"))
-        until(lambda: len(list(tmp_path.glob("started-*"))) == 2, 5)
+        until(lambda: len(list(tmp_path.glob("started-*"))) == 2, 20)
         if how == "group":
             os.killpg(worker.pid, signal.SIGTERM)
         worker.send_signal(signal.SIGINT if how == "interrupt" else signal.SIGTERM)

@@ -46,7 +46,7 @@ async def expect_dead(url, queues, cases, queue="track", **options):
         good, began = track(), time.monotonic()
         queues.put(wire.encode(good, "track"))
         await auntil(lambda: seen == [good.id], what="the next job")
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 4
 
 
 def spoiled(**changes):

@@ -133,7 +133,7 @@ async def test_withdrawals_are_taken_whatever_the_switches_say(url, store):
     await paused(store, "revoke")
     async with worker(url, store, {"revoke": taken.take}) as engine:
         await engine.publisher.publish(publication(revoke(), "revoke"))
-        await auntil(lambda: taken.at, 5, "the no is taken")
+        await auntil(lambda: taken.at, 20, "the no is taken")
 
 
 class Away:

@@ -160,7 +160,7 @@ def test_without_a_broker_it_is_unavailable_within_the_deadline(settings, free_p
         begun = time.monotonic()
         with pytest.raises(Unavailable):
             producer.send(**GOOD)
-        assert time.monotonic() - begun < 1.5
+        assert time.monotonic() - begun < 4
 
 
 def test_without_a_broker_the_outbox_keeps_jobs_and_publishes_them_later(settings, free_port, tmp_path):

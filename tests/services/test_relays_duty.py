@@ -31,7 +31,7 @@ async def test_a_worker_keeps_to_what_the_settings_say(mongo_url, mongo_database
 
     for part in duty.beside:
         await part.start()
-    await auntil(all_held, 5, "the worker holds its seats, and its places for gmail")
+    await auntil(all_held, 20, "the worker holds its seats, and its places for gmail")
     assert await duty.handlers["send_bulk"](desk.opened(send_job(), TO)) == Done()
     leases = await desk.store.leases.all()
     assert {"rate:main", "rate::gmail", f"warm:main:{today()}", "seats:main", "seats::gmail"} == set(leases)

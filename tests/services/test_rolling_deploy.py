@@ -113,7 +113,7 @@ def test_a_worker_that_is_asked_to_end_finishes_and_one_asked_again_gives_back(q
     queues.put(wire.encode(running, "track"))
     until((tmp_path / f"started-{running.id}").exists, 10, "a job runs")
     child.signal(signal.SIGTERM)
-    until(lambda: status(port, "/readyz") == 503, 5, "it is not ready any more")
+    until(lambda: status(port, "/readyz") == 503, 20, "it is not ready any more")
     assert status(port, "/healthz") == 200
     queues.put(wire.encode(late, "track"))
     # Twice at once, as a process group does, is once: the job ends, and is settled.
@@ -125,9 +125,9 @@ def test_a_worker_that_is_asked_to_end_finishes_and_one_asked_again_gives_back(q
     port, child = worker(3600)
     until((tmp_path / f"started-{late.id}").exists, 10, "the other job runs")
     child.signal(signal.SIGTERM)
-    until(lambda: status(port, "/readyz") == 503, 5)
+    until(lambda: status(port, "/readyz") == 503, 20)
     time.sleep(1)  # what comes earlier is the same signal
     child.signal(signal.SIGTERM)
     assert child.process.wait(10) == 0
     assert not (tmp_path / f"ended-{late.id}").exists()
-    until(lambda: queues.ready("track") == 1, 5, "the job is back in its queue")
+    until(lambda: queues.ready("track") == 1, 20, "the job is back in its queue")

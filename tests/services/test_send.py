@@ -345,4 +345,4 @@ async def again(desk, job, **how):
         outcome = await desk.send(job, TO, **how)
         return None if isinstance(outcome, RetryLater) and outcome.reason == "busy" else outcome
 
-    return await auntil(handled, 5, "the claim is free")
+    return await auntil(handled, 20, "the claim is free")

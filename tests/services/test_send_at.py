@@ -408,7 +408,7 @@ async def test_a_row_that_was_put_again_is_not_let_go_by_who_read_the_one_before
 
 async def test_what_nobody_brings_back_in_time_is_expired(desk):
     (job,) = await put_due(desk, 1, expires=int(time.time() * 1000) + 50)
-    await auntil(lambda: time.time() * 1000 > job.expires, 5, "it is of no use any more")
+    await auntil(lambda: time.time() * 1000 > job.expires, 20, "it is of no use any more")
     (doc,) = await desk.store.messages.lapsed()
     await desk.store.messages.lapse([doc])
     assert await states(desk, job) == ["expired"]

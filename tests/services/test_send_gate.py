@@ -163,7 +163,7 @@ async def test_who_holds_the_hand_over_settles_sent_whatever_the_epoch(desk, sin
     sink.mode("slow_accept", seconds=0.6, times=1)
     job = send_job()
     sending = asyncio.create_task(desk.send(job, TO))
-    await auntil(lambda: "body" in phases(sink, job=job.id), 5, "the body is there")
+    await auntil(lambda: "body" in phases(sink, job=job.id), 20, "the body is there")
     await lease_is_over(desk, job)
     assert await desk.store.messages.reap(job.id, 1)
     assert (await desk.state(job)).state == "in_doubt"
@@ -270,4 +270,4 @@ async def again(desk, job, **how):
         outcome = await desk.send(job, TO, **how)
         return None if isinstance(outcome, RetryLater) and outcome.reason == "busy" else outcome
 
-    return await auntil(handled, 5, "the claim is free")
+    return await auntil(handled, 20, "the claim is free")

@@ -116,7 +116,7 @@ def test_drops_after_the_dot(
     sink.mode("drop_after_dot", kept=kept, times=1)
     wire.say(TO_DATA + BODY + b".\r\n")
     assert wire.codes(4) == [250, 250, 354, 0]
-    until(lambda: phases()[-1] == "lost", 5, "the lost line")
+    until(lambda: phases()[-1] == "lost", 20, "the lost line")
     assert phases() == ["rcpt", "data", "body", "lost"]
     assert len(sink.mails()) == int(kept)
 

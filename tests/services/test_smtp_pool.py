@@ -91,7 +91,7 @@ async def test_a_relay_that_is_killed_leaves_retry_or_doubt_and_comes_back(
     relay.mode("silence")
     job = send_job()
     sending = asyncio.create_task(desk.send(job, TO))
-    await auntil(lambda: [line for line in relay.lines() if line.get("job") == job.id], 5, "the body is there")
+    await auntil(lambda: [line for line in relay.lines() if line.get("job") == job.id], 20, "the body is there")
     relay.child.kill()
     assert await sending == Done()
     assert (await desk.state(job)).state == "in_doubt"
@@ -102,6 +102,6 @@ async def test_a_relay_that_is_killed_leaves_retry_or_doubt_and_comes_back(
     async def handled():
         return await desk.send(later, TO, attempt=1, deps={"routes": [route(back.port)]}) == Done()
 
-    await auntil(handled, 5, "sent by the relay that came back")
+    await auntil(handled, 20, "sent by the relay that came back")
     assert len(back.mails()) == 1
     await desk.close()

@@ -101,7 +101,7 @@ async def test_trap_7_ours_refuses_all_of_them_and_goes_on(url, queues):
         for changes in spoiled * 3:
             queues.put(json.dumps(envelope(**changes)).encode())
         await engine.publisher.publish(publication(good))
-        await auntil(lambda: seen == [good.id], 1, "the next job")
+        await auntil(lambda: seen == [good.id], 5, "the next job")
         await auntil(lambda: queues.ready("dead") == 9)
         assert engine.channel_open()
 

@@ -275,7 +275,7 @@ async def test_an_answer_without_an_end_costs_nothing(hearing):
     hearing.receiver.modes["/shop"] = "no end"
     began = time.monotonic()
     assert await hearing.tell() == Done()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 1.8  # not the 2 s that reading may take
 
 
 async def test_after_a_day_it_is_dead_and_one_that_is_replayed_is_tried_again(hearing):

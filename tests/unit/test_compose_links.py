@@ -36,7 +36,7 @@ def test_a_hostile_page_takes_no_longer_than_its_length(piece):
     began = time.process_time()
     for _ in links._NAMED.finditer(piece * 100_000):
         pass
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 4
 
 
 def test_a_link_in_capitals_behind_a_hundred_styles_is_checked():

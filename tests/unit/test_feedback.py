@@ -118,7 +118,7 @@ def test_a_mail_beyond_the_limits_is_set_aside_at_once(reason):
     for raw in HOSTILE[reason]:
         begun = time.monotonic()
         said = judge(raw, HERE, OURS)
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 4
         assert isinstance(said, Aside)
         assert said.reason == reason
 
