@@ -112,7 +112,8 @@ class Entries:
         found, late = list[Riding](), list[Doc]()
         for intent in intents:
             entry = intent["entry"]
-            true = [docs[mail] for mail in intent["mails"] if mail in docs and _says(docs[mail], entry)]
+            meant = (entry["at"].replace(tzinfo=None), entry["what"], entry["epoch"])
+            true = [docs[mail] for mail in intent["mails"] if mail in docs and _says(docs[mail], meant)]
             found += [_riding(MAILS, _zoned(doc), entry, intent) for doc in true]
             if len(true) < len(intent["mails"]):
                 late.append(intent)
@@ -138,12 +139,14 @@ def _riding(source: Source, doc: Doc, entry: Doc, intent: Doc | None = None) -> 
 
 
 def _zoned(mail: Doc) -> Doc:
-    return mail | {name: mail[name].replace(tzinfo=dt.UTC) for name in _MOMENTS if name in mail}
+    for name in _MOMENTS:
+        if name in mail:
+            mail[name] = mail[name].replace(tzinfo=dt.UTC)
+    return mail
 
 
-def _says(mail: Doc, entry: Doc) -> bool:
-    """Whether the mail's own history has this entry: no other one is of its moment. The mail's moments are zoneless."""
-    meant = (entry["at"].replace(tzinfo=None), entry["what"], entry["epoch"])
+def _says(mail: Doc, meant: tuple[dt.datetime, str, int]) -> bool:
+    """Whether the mail's own history has this entry: no other one is of its moment, which has no zone here."""
     return any((one["at"], one["state"], one["epoch"]) == meant for one in mail.get("history", ()))
 
 
