@@ -93,6 +93,10 @@ class Epochs:
     _read_at: float = field(default=float("-inf"), compare=False)
     _ciphers: dict[bytes, AESGCM] = field(default_factory=dict, compare=False)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Another process makes the ciphers anew."""
+        return Epochs, (self.keys, self.reread)
+
     def refresh(self) -> bool:
         """Take the keys that the directory holds now, new ones and no destroyed ones; whether anything changed."""
         self._read_at = time.monotonic()
