@@ -142,6 +142,13 @@ def test_who_may_only_look_at_the_database_is_asked_for_a_token_too(clients, loc
     assert (code, out, "named operators" in complaint) == (4, "", True)
 
 
+def test_the_doctor_says_what_its_user_may_not_look_at(clients, locked_mongo, monkeypatch, capsys):
+    for name, state in (("look", "unseen"), ("upkeep", "good")):
+        places = {"PREKLIC_MONGO_URL": locked_mongo.url_of(name), "PREKLIC_MONGO_DATABASE": DATABASE}
+        ended, out, complaint = Commands(monkeypatch, capsys, places)("doctor", "--json", "--only", "holds")
+        assert (ended, [row["state"] for row in json.loads(out)]) == (0, [state]), complaint
+
+
 def test_nobody_enters_without_a_password(clients):
     assert not any(may(clients["nobody"], TRIES[action]("persons")) for action in TRIES)
 

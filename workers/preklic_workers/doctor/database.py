@@ -4,6 +4,8 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Final
 
+from pymongo.errors import OperationFailure
+
 from preklic_shared.registry import load_registry
 from preklic_shared.settings import Settings
 from preklic_workers import looking, starting, store
@@ -20,7 +22,8 @@ from preklic_workers.tombstones import Tombstones
 
 OLDEST: Final = (6, 0)
 SKEW: Final = dt.timedelta(seconds=2)
-LONG_ASIDE: Final = dt.timedelta(minutes=15)  # upkeep moves what it can in less than one
+LONG_ASIDE: Final = dt.timedelta(minutes=15)  # each round of upkeep moves what it can
+_UNAUTHORIZED: Final = 13
 _CLOSED: Final = "mail stays closed until tombstones and the noes since the backup are applied again"
 _BLIND: Final = "a restored backup could bring back whom it had forgotten, and mails could go out after a no"
 
@@ -100,8 +103,16 @@ def holds(_: Patient) -> Iterator[Seen]:
     async def waiting(opened: Store, _: Settings) -> int:
         return await opened.holds.keys.waiting(opened.mongo.now() - LONG_ASIDE)
 
-    if count := looking.with_store("open", waiting):
-        what = f"keys of erased persons wait for their holds for more than 15 minutes: {count}"
+    try:
+        count = looking.with_store("open", waiting)
+    except OperationFailure as error:
+        if error.code != _UNAUTHORIZED:
+            raise
+        yield Unseen("keys that wait for holds: this user of MongoDB may not read keys", "run it as upkeep's user")
+        return
+    if count:
+        minutes = LONG_ASIDE // dt.timedelta(minutes=1)
+        what = f"keys of erased persons wait for their holds for more than {minutes} minutes: {count}"
         why = "what a hold keeps of them opens no more once their epoch is destroyed"
         yield Finding(what, why, "start preklic worker upkeep; if it runs, see there: preklic keys status")
 
