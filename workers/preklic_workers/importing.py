@@ -200,7 +200,8 @@ class Import:
     async def _prove(self, granted: Granted) -> list[Answers]:
         """Keep the proofs; of who was erased meanwhile nothing stays of them."""
         answers = await self._store.imports.prove(granted)
-        for subject in await self._store.erasures.gone([grant.subject for grant in granted.grants]):
+        erased = await self._store.erasures.among([grant.subject for grant in granted.grants])
+        for subject in (subject for subject, whole in erased.items() if whole):
             await self._store.persons.finish(subject)
             await self._store.erasures.finish(subject)
         return answers

@@ -116,11 +116,6 @@ class Erasures:
         where = {"_id": {"$in": list(set(subjects))}, "suppressed.erased": {"$exists": True}}
         return {doc["_id"]: doc["erased"] for doc in await self._mongo["persons"].find(where, {"erased": 1})}
 
-    async def gone(self, subjects: Iterable[str]) -> list[str]:
-        """Those of these persons who were erased, have not said yes again, and of whom nothing is kept."""
-        where = {"_id": {"$in": list(subjects)}, "erased": True, "suppressed.erased": {"$exists": True}}
-        return [doc["_id"] for doc in await self._mongo["persons"].find(where, {"_id": 1})]
-
     async def of(self, subject: str) -> Erased | None:
         """The receipt of this person's latest erasure that found something."""
         found = await self._receipts.find({"erased.person": subject}, sort=[("closed", -1)], limit=1)

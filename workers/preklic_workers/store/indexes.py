@@ -20,6 +20,7 @@ class Index:
 _STUCK: Final = {"partialFilterExpression": {"state": {"$in": ["claimed", "in_doubt", "deferred", "dead"]}}}
 _OF_CAMPAIGN: Final = {"partialFilterExpression": {"campaign": {"$exists": True}}}
 _COUNTED: Final = ("campaign", "kind", "variant", "state", "reason")
+_ERASED: Final = {"partialFilterExpression": {"suppressed.erased": {"$exists": True}}}
 _TIMED: Final = {"partialFilterExpression": {"state": "scheduled"}}
 _LATER: Final = {"partialFilterExpression": {"send_at": {"$exists": True}}}
 _DOUBT: Final = {"partialFilterExpression": {"state": {"$in": ["in_doubt", "asked"]}}}
@@ -34,8 +35,8 @@ INDEXES: Final[dict[str, tuple[Index, ...]]] = {
         Index("holds", (("holds.until", 1),), {"sparse": True}),
         Index("waiting", (("waiting.at", 1),), {"sparse": True}),
         Index("untold", (("untold", 1),), {"sparse": True}),
-        # Who of many is erased: none of the others is read.
-        Index("erased", (("erased", 1), ("_id", 1)), {"partialFilterExpression": {"erased": True}}),
+        # Who of many was erased: nobody else's document is read.
+        Index("erased", (("_id", 1), ("suppressed.erased", 1)), _ERASED),
         Index("provider", (("provider", 1),), {"sparse": True}),
         Index("statistics_no", (("permissions.statistics.state", 1),), {"sparse": True}),
     ),

@@ -25,6 +25,7 @@ _PAGE: Final = 5
 _LOOKED_THROUGH: Final = 200_000
 _PLACE: Final = "ledger"
 log = telemetry.logger(__name__)
+_IS_THERE: Final = {"$exists": True}
 _GONE: Final = b""  # what opens a leaf about a person who was erased before it got its place
 
 
@@ -131,7 +132,8 @@ class LedgerStore:
         """
         if not owners:
             return {}, set()
-        where = {"_id": {"$in": [person for person, _ in owners]}, "erased": True}
+        # Whoever is erased is suppressed as erased: that has the index.
+        where = {"_id": {"$in": [person for person, _ in owners]}, "erased": True, "suppressed.erased": _IS_THERE}
         docs = await self._mongo["persons"].find(where, {"waiting": 1, "holds.groups": 1})
         kept = {(doc["_id"], "evidence") for doc in docs if "evidence" in held_groups(doc)}
         waits = {(doc["_id"], "evidence"): "evidence" in doc.get("waiting", {}).get("groups", ()) for doc in docs}
