@@ -227,7 +227,7 @@ def _audit(system: System, report: Report, database: Any) -> None:
 
 
 def unacked_in(system: System) -> dict[str, int]:
-    """Unacked messages by queue. The broker's figures are seconds old, many on a busy machine: all but 0 waits."""
+    """Unacked messages by queue. The broker's figures are old: what is not 0 is looked at again for a while."""
 
     def left() -> dict[str, int]:
         queues = system.rabbit.management.call("GET", f"queues/{quote(system.vhost, safe='')}")

@@ -5,13 +5,13 @@ import multiprocessing
 import os
 import random
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.process import BaseProcess
 
 from ledgering import sequencer_of
-from preklic_workers.keyring import KeyRing
+from preklic_workers.envelope import EpochKeys, Epochs
 from preklic_workers.store import Act, Store
-from storing import claimed, open_test_store
+from storing import RING, claimed, open_test_store
 
 LONGEST = 0.25  # seconds of one life: some end before they have opened the store, some after many rounds
 AT_ONCE = 20
@@ -20,10 +20,11 @@ _FORKING = multiprocessing.get_context("forkserver")
 _FORKING.set_forkserver_preload(["faults.sequencer_kills"])
 
 
-def live(url: str, database: str, ring: KeyRing) -> None:
+def live(url: str, database: str, keys: EpochKeys) -> None:
     """As the role does, but without a pause, and with a head signed after every round."""
 
     async def work() -> None:
+        ring = replace(RING, epochs=Epochs(keys))
         sequencer = sequencer_of(await open_test_store(url, database, validators=False, ring=ring))
         while True:
             await sequencer.once()
@@ -39,7 +40,6 @@ class Killing:
     store: Store
     url: str
     database: str
-    ring: KeyRing
     persons: list[str]
     chance: random.Random = field(default_factory=random.Random)
     written: int = 0
@@ -70,7 +70,7 @@ class Killing:
         alive = []
         try:
             while self.killed < kills:
-                process = _FORKING.Process(target=live, args=(self.url, self.database, self.ring), daemon=True)
+                process = _FORKING.Process(target=live, args=(self.url, self.database, RING.epochs.keys), daemon=True)
                 await asyncio.to_thread(process.start)
                 alive.append(process)
                 await asyncio.sleep(self.chance.uniform(0, LONGEST))

@@ -11,7 +11,7 @@ import pytest
 from faults.sequencer_kills import Killing
 from ledgering import audited, sequencer_of
 from preklic_workers.ledger.verify import read_canonical
-from storing import RING, grant, open_test_store, subject
+from storing import grant, open_test_store, subject
 
 KILLS = int(os.environ.get("SEQUENCER_KILLS", "4"))
 
@@ -26,7 +26,7 @@ async def test_sequencers_killed_at_random_leave_no_gap_no_fork_and_nothing_twic
         await grant(store, f"{name}@primer.example")
     persons = [subject(f"{name}@primer.example") for name in ("ana", "boris")]
     seed = random.randrange(10**9)
-    killing = Killing(store, mongo_url, mongo_database, RING, persons, random.Random(seed))
+    killing = Killing(store, mongo_url, mongo_database, persons, random.Random(seed))
     await killing.run(KILLS)
     last = sequencer_of(store)
     await last.once()

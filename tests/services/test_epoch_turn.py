@@ -263,8 +263,12 @@ async def test_workers_go_on_while_the_epoch_turns_and_forget_the_old_key(place)
 
     task = asyncio.create_task(reading())
     await auntil(Holders(worker.mongo).live, what="the worker says what it holds")
+    await auntil(lambda: reads, what="it opens with the old key")
+    old = epochs.keys["contact"][1]
+    assert old in epochs._ciphers
     await place.turn(patience=5).run()
     await auntil(lambda: epochs.numbers()["contact"] == [2], what="it forgets the old key")
+    assert old not in epochs._ciphers
     assert not task.done()
     task.cancel()
     assert reads > 10

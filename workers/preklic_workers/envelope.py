@@ -91,11 +91,7 @@ class Epochs:
     keys: EpochKeys
     reread: Callable[[], EpochKeys | None] = nothing_new
     _read_at: float = field(default=float("-inf"), compare=False)
-    _ciphers: dict[bytes, AESGCM] = field(default_factory=dict, compare=False)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        """Another process makes the ciphers anew."""
-        return Epochs, (self.keys, self.reread)
+    _ciphers: dict[bytes, AESGCM] = field(default_factory=dict, init=False, compare=False)
 
     def refresh(self) -> bool:
         """Take the keys that the directory holds now, new ones and no destroyed ones; whether anything changed."""
