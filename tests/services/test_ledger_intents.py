@@ -2,11 +2,13 @@
 
 import asyncio
 import datetime as dt
+import json
 import random
 
 import pytest
 
 from ledgering import Dying, audited, sequencer_of
+from preklic_workers.ledger.leaves import MAILS, canonical
 from preklic_workers.ledger.verify import read_canonical
 from preklic_workers.store.message_states import Settlement, alike, settling
 from preklic_workers.store.mongo import Unavailable
@@ -60,6 +62,18 @@ async def test_what_was_sent_is_said_once_and_each_mail_has_its_leaf(store):
     assert (entry["relay"], entry["processor"], entry["reply"], entry["passed"]) == ("main", "Pošta", REPLY, True)
     assert await store.mongo["intents"].find({}) == []
     assert (await audited(store)).size == len(names)
+
+
+async def test_a_leaf_shows_of_its_mail_what_is_recorded_with_the_zone_of_each_moment(store):
+    (name,) = await mails(store, 1)
+    await settled(store, [name])
+    await sequencer_of(store).once()
+    (run,) = [run async for run in store.ledger.runs()]
+    (opening,) = (await store.ledger.opened(run, [run.start])).values()
+    mail = await store.mongo["messages"].find_one({"_id": name})
+    shown = {field: mail[field] for field in MAILS.shown if field in mail}
+    assert opening.content["record"] == json.loads(canonical(shown))
+    assert {field for field, said in shown.items() if isinstance(said, dt.datetime)} == {"created", "expires"}
 
 
 @pytest.mark.clause("P3", guard="preklic_workers.store.entries:_says")

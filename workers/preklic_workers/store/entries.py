@@ -23,7 +23,6 @@ KEEP: Final = dt.timedelta(seconds=KEEP_SECONDS)
 MOST: Final = 5000  # leaves of one run, about
 _INTENTS: Final = 1000  # read together: a worker's group is 500 mails at most
 _SAID: Final = ("history.at", "history.state", "history.epoch")
-_MOMENTS: Final = ("created", "expires")  # of those that a mail shows
 _BY_NAME: Final = {source.collection: source for source in SOURCES}
 _ANY: Final = dt.datetime.min.replace(tzinfo=dt.UTC)
 
@@ -139,9 +138,9 @@ def _riding(source: Source, doc: Doc, entry: Doc, intent: Doc | None = None) -> 
 
 
 def _zoned(mail: Doc) -> Doc:
-    for name in _MOMENTS:
-        if name in mail:
-            mail[name] = mail[name].replace(tzinfo=dt.UTC)
+    for name in MAILS.shown:
+        if isinstance(moment := mail.get(name), dt.datetime):
+            mail[name] = moment.replace(tzinfo=dt.UTC)
     return mail
 
 
