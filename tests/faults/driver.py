@@ -254,12 +254,12 @@ def _consumers(world: World) -> int:
 
 def main() -> int:
     """Both runs, each on a stack of its own; 1 when a promise was broken."""
-    plan, races, target = _asked()
+    plan, races, met, target = _asked()
     say(f"seed {plan.seed}")
     # The first system's share of the races; the second one is for them alone.
     plans = {"fire": replace(plan, pairs=plan.pairs // 2)} if plan.seconds else {}
     if races:
-        plans["races"] = replace(plan, seconds=0, kills=0, calm=races, members=1)
+        plans["races"] = replace(plan, seconds=0, kills=0, calm=races, members=1, pairs=met or plan.pairs)
     reports = {name: _alone(name, each) for name, each in plans.items()}
     if target:
         target.write_bytes(msgspec.json.encode(reports))
@@ -275,13 +275,14 @@ def _alone(name: str, plan: Plan) -> Report:
     return report
 
 
-def _asked() -> tuple[Plan, float, Path | None]:
+def _asked() -> tuple[Plan, float, int | None, Path | None]:
     parser = argparse.ArgumentParser(prog="python -m faults.driver", description=__doc__)
     parser.add_argument("--seconds", type=float, default=Plan.seconds, help="of fire; rest and audit come on top")
     parser.add_argument("--races", type=float, default=RACES, help="seconds at most for the pairs; 0: no second system")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1_000_000))
     parser.add_argument("--kills", type=int, default=Plan.kills)
     parser.add_argument("--pairs", type=int, default=Plan.pairs)
+    parser.add_argument("--met", type=int, help="pairs that end the races; without it as many as --pairs says")
     parser.add_argument("--minimum", type=int, default=Plan.minimum, help="hand-overs open at each fault")
     parser.add_argument("--pace", type=float, default=Plan.pace, help="seconds that the relay takes for a mail")
     parser.add_argument("--lease", type=float, help="seconds, instead of 60")
@@ -296,8 +297,8 @@ def _asked() -> tuple[Plan, float, Path | None]:
     parser.add_argument("--points", nargs="*", default=tuple(ROLES), choices=tuple(ROLES), help="of stalls and freezes")
     parser.add_argument("--json", type=Path, help="write the report there")
     options = vars(parser.parse_args())
-    races, target = options.pop("races"), options.pop("json")
-    return Plan(**options | {name: tuple(options[name]) for name in ("only", "points")}), races, target
+    races, met, target = options.pop("races"), options.pop("met"), options.pop("json")
+    return Plan(**options | {name: tuple(options[name]) for name in ("only", "points")}), races, met, target
 
 
 def say(line: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from faults.conftest import Running
 
 SHORT = ("--seconds", "18", "--lease", "8", "--members", "1", "--kills", "14", "--every", "2", "--minimum", "12")
-SHORT += ("--races", "120", "--pairs", "150", "--rest", "90", "--replayed", "120")
+SHORT += ("--races", "120", "--pairs", "150", "--met", "4", "--rest", "90", "--replayed", "120")
 
 
 @pytest.mark.timeout(820)
@@ -29,4 +29,4 @@ def test_a_short_run_under_fire_breaks_no_promise() -> None:
     assert fire["states"]["sent"] >= 100
     near, under_fire = (each["pairs_sent"] + each["pairs_refused"] for each in (races, fire))
     assert near + under_fire >= 1  # within 5 ms: where three processes share a processor few are
-    assert near + races["pairs_far"] >= 20
+    assert near + races["pairs_far"] >= 4

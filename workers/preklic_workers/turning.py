@@ -8,7 +8,7 @@ Killed anywhere, the turn goes on where it was: `turn.json` keeps what it is to 
 import asyncio
 import datetime as dt
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -42,6 +42,12 @@ class Turned:
     backup: str
 
 
+def _sure(found: int | BaseException) -> int:
+    if isinstance(found, BaseException):
+        raise found
+    return found
+
+
 def silent(_step: str, _done: int, _total: int) -> None:
     """Tell nobody."""
 
@@ -67,7 +73,7 @@ class Turn:
             self.epochs.refresh()
             await self._wait_for_all(numbers)
             await self.store.vault.refuse_older(numbers)
-            rewrapped = sum([await self._rewrap(group) for group in numbers])
+            rewrapped = await self._rewrap_all(numbers)
             copy = await self._back_up(numbers)
             await self._destroy(numbers, copy)
             return Turned(numbers, rewrapped, copy.name)
@@ -95,6 +101,11 @@ class Turn:
                 )
             await asyncio.sleep(_LOOK_EVERY)
         self.tell("every process holds them", 1, 1)
+
+    async def _rewrap_all(self, groups: Iterable[str]) -> int:
+        """All groups at the same time: while MongoDB writes keys of one, those of another are wrapped."""
+        found = await asyncio.gather(*map(self._rewrap, groups), return_exceptions=True)
+        return sum(map(_sure, found))
 
     async def _rewrap(self, group: str) -> int:
         vault, step = self.store.vault, f"wrap anew: {group}"
