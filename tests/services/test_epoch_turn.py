@@ -314,6 +314,22 @@ async def test_mongodb_refuses_a_key_of_the_old_epoch_from_a_worker_that_slept(p
     deaf_store.close()
 
 
+async def test_the_groups_are_wrapped_anew_at_the_same_time(place, monkeypatch):
+    await place.grant("ana@primer.si")
+    rewrap, under_way, both = Vault.rewrap, set(), asyncio.Event()
+
+    async def together(vault, group):
+        under_way.add(group)
+        if {"contact", "profile"} <= under_way:
+            both.set()
+        await asyncio.wait_for(both.wait(), 20)
+        return await rewrap(vault, group)
+
+    monkeypatch.setattr(Vault, "rewrap", together)
+    await place.turn().run()
+    assert place.files() == {2}
+
+
 @pytest.mark.attack(57, guard="preklic_workers.envelope:bound_to")
 async def test_wrapped_keys_that_were_swapped_stop_the_turn_before_anything_is_destroyed(place):
     for name in ("ana", "bor", "cene"):
@@ -326,6 +342,7 @@ async def test_wrapped_keys_that_were_swapped_stop_the_turn_before_anything_is_d
     with pytest.raises(NotTurned, match="1 wrapped keys of contact do not open"):
         await place.turn().run()
     assert place.files() == {1, 2}
+    assert await place.store.vault.older("profile") == 0  # the others were done to their end all the same
     assert await readable(place, "bor@primer.si", "cene@primer.si")
     await keys.change(ana, {"$set": {"wrapped": before["wrapped"], "epoch": 2}})
     await keys.change(ana, {"$set": {"wrapped": (await wrapped_again(place, before)), "epoch": 2}})

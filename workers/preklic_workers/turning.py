@@ -42,12 +42,6 @@ class Turned:
     backup: str
 
 
-def _sure(found: int | BaseException) -> int:
-    if isinstance(found, BaseException):
-        raise found
-    return found
-
-
 def silent(_step: str, _done: int, _total: int) -> None:
     """Tell nobody."""
 
@@ -146,3 +140,9 @@ class Turn:
         (self.state / PLAN).unlink()
         sync([self.state])
         self.tell("destroy the old epoch", 1, 1)
+
+
+def _sure(found: int | BaseException) -> int:
+    if isinstance(found, BaseException):
+        raise found
+    return found
