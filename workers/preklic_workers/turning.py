@@ -27,6 +27,9 @@ PLAN: Final = "turn.json"
 PATIENCE: Final = 150.0  # seconds for processes to read a key that is in their directory already
 _LOOK_EVERY: Final = 0.5
 _PLAN_LIMIT: Final = 4096
+# Groups of keys under way: while MongoDB writes those of one, this process wraps those of the other. More would only
+# stand in the way of the mails that leave meanwhile.
+_TOGETHER: Final = 2
 
 
 class NotTurned(Exception):
@@ -97,8 +100,14 @@ class Turn:
         self.tell("every process holds them", 1, 1)
 
     async def _rewrap_all(self, groups: Iterable[str]) -> int:
-        """All groups at the same time: while MongoDB writes keys of one, those of another are wrapped."""
-        found = await asyncio.gather(*map(self._rewrap, groups), return_exceptions=True)
+        """All groups, some at a time; when one cannot be done the others are, before that is told."""
+        turns = asyncio.Semaphore(_TOGETHER)
+
+        async def in_turn(group: str) -> int:
+            async with turns:
+                return await self._rewrap(group)
+
+        found = await asyncio.gather(*map(in_turn, groups), return_exceptions=True)
         return sum(map(_sure, found))
 
     async def _rewrap(self, group: str) -> int:
