@@ -144,15 +144,11 @@ async def test_a_gateway_that_is_cut_off_gets_late_and_is_good_again_when_its_no
         await auntil(lambda: store.marks.late(3), 15, "it is late")
         assert await store.marks.late(3) == registered(box)
         waiting = served.gateway.delivery._box
-        await auntil(lambda: older_than(waiting, 3), 20, "the no alone would make it late")
+        await auntil(lambda: waiting.age() > 3, 20, "the no alone would make it late")
         await asyncio.to_thread(with_wire.mend)
         await auntil(lambda: none_late(store, 3), 20, "it is good again")
         assert len(waiting) == 0
     with_wire.cut()
-
-
-async def older_than(box, seconds):
-    return box.age() > seconds
 
 
 async def none_late(store, seconds):

@@ -201,9 +201,10 @@ class Import:
         """Keep the proofs; of who was erased meanwhile nothing stays of them."""
         answers = await self._store.imports.prove(granted)
         erased = await self._store.erasures.among([grant.subject for grant in granted.grants])
-        for subject in (subject for subject, whole in erased.items() if whole):
-            await self._store.persons.finish(subject)
-            await self._store.erasures.finish(subject)
+        for subject, whole in erased.items():
+            if whole:
+                await self._store.persons.finish(subject)
+                await self._store.erasures.finish(subject)
         return answers
 
     async def _record(self, chunk: _Chunk, before: asyncio.Task[None] | None, told: Callable[[Progress], None]) -> None:
